@@ -1,0 +1,39 @@
+/* base/bytes.h: a view of bytes that somebody else owns, and byte order. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Valid as long as its owner says; not terminated. */
+struct span {
+    const uint8_t *data;
+    size_t size;
+};
+
+static inline struct span span_of(const void *data, size_t size)
+{
+    return (struct span){ .data = data, .size = size };
+}
+
+static inline struct span span_text(const char *text)
+{
+    return (struct span){ .data = (const uint8_t *)text, .size = strlen(text) };
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+/* memcmp order, a prefix before what it begins: the order of keys at S3 and OSS. */
+int span_compare(struct span a, struct span b);
+bool span_starts_with(struct span text, struct span prefix);
+
+/* Little endian, any alignment. */
+uint16_t get_u16(const uint8_t *from);
+uint32_t get_u32(const uint8_t *from);
+uint64_t get_u64(const uint8_t *from);
+void put_u16(uint8_t *to, uint16_t value);
+void put_u32(uint8_t *to, uint32_t value);
+void put_u64(uint8_t *to, uint64_t value);

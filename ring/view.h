@@ -1,0 +1,86 @@
+/* ring/view.h: the members a node or mount believes in, and how two beliefs merge.
+ *
+ * A record's facts are written by the member itself (higher incarnation wins, then higher version);
+ * its state by the members' cut: for equal incarnations the later state of the enum wins, except
+ * that a member moves from WARMING to OWNING. Merging is commutative, associative, idempotent. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/id.h"
+
+#define MEMBER_NAME_MAX 32
+#define MEMBER_ZONE_MAX 32
+#define MEMBER_LABELS_MAX 128      /* "disk=nvme,rack=7", sorted by key */
+#define MEMBER_ENDPOINTS_MAX 4
+#define MEMBER_CREDENTIALS_MAX 256 /* names, comma separated, sorted */
+#define MEMBER_RECORD_MAX 900      /* encoded: one datagram */
+
+enum member_state {
+    MEMBER_WARMING = 0, /* alive, owns nothing yet */
+    MEMBER_OWNING = 1,
+    MEMBER_LEAVING = 2, /* alive, owns nothing any more, still answers */
+    MEMBER_DEAD = 3,    /* tombstone */
+    MEMBER_LEFT = 4,    /* tombstone */
+};
+
+enum endpoint_purpose { ENDPOINT_GOSSIP = 0, ENDPOINT_CONTROL = 1, ENDPOINT_DATA = 2 };
+
+/* An IPv4 address is stored mapped (::ffff:a.b.c.d). */
+struct address {
+    uint8_t ip[16];
+    uint16_t port; /* 0: none */
+};
+
+struct endpoint {
+    enum endpoint_purpose purpose;
+    struct address address;
+};
+
+struct member {
+    struct node_id id;
+    uint64_t incarnation; /* of the process: grows with every start and every refutation */
+    uint32_t version;     /* of the facts below, within one incarnation */
+    enum member_state state;
+    uint32_t weight;       /* capacity share, 1..65535; 0 owns nothing */
+    uint32_t serve_weight; /* NIC share */
+    char name[MEMBER_NAME_MAX + 1];
+    char zone[MEMBER_ZONE_MAX + 1];
+    char labels[MEMBER_LABELS_MAX + 1];
+    char credentials[MEMBER_CREDENTIALS_MAX + 1];
+    struct endpoint endpoints[MEMBER_ENDPOINTS_MAX];
+    uint32_t endpoint_count;
+};
+
+struct view;
+
+enum err view_new(struct arena *mem, uint32_t limit, struct view **out) MUST_USE;
+/* Merge one record. true: the view changed. *err (may be NULL) is ERR_FULL when there is no room
+ * for a new member. */
+bool view_merge(struct view *view, const struct member *member, enum err *err);
+/* Drop a tombstone; the caller knows that its time is over. */
+void view_forget(struct view *view, struct node_id id);
+/* NULL when not known. Valid until the next merge or forget. */
+const struct member *view_find(const struct view *view, struct node_id id);
+/* Sorted by id, tombstones included. Valid until the next merge or forget. */
+const struct member *view_members(const struct view *view, uint32_t *count);
+/* Of everything that decides placement and reachability (id, incarnation, state, facts), without
+ * tombstones: equal digests mean equal rings. 0 only for a view without living members. */
+uint64_t view_digest(const struct view *view);
+/* true when no member is OWNING: then ring_build treats WARMING members as owners. */
+bool view_has_owner(const struct view *view);
+const struct address *member_address(const struct member *member, enum endpoint_purpose purpose);
+
+/* Bounded codec of one record: at most MEMBER_RECORD_MAX bytes; unknown trailing fields skipped. */
+enum err member_encode(const struct member *member, uint8_t *buffer, size_t room,
+                       size_t *used) MUST_USE;
+/* Reads one record off the front of *from and moves it on. ERR_MALFORMED leaves *from as it was. */
+enum err member_decode(struct span *from, struct member *out) MUST_USE;
+
+/* A selector: "k=v,k2=v2" (all must hold; "" admits everybody). */
+bool selector_is_valid(struct span selector);
+bool selector_admits(struct span selector, const struct member *member);
