@@ -104,7 +104,7 @@ enum admin_kind {
     ADMIN_NODES,
     ADMIN_RING,
     ADMIN_WHERE, /* argument: "DATASET/path" */
-    ADMIN_DATASET_CREATE, /* argument: JSON-free record text, see catalog.h */
+    ADMIN_DATASET_CREATE, /* argument: a record of wire/dataset.h, without version and writer */
     ADMIN_DATASET_LIST,
     ADMIN_DATASET_SHOW,
     ADMIN_DATASET_DELETE,
