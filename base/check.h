@@ -13,11 +13,11 @@
 /* Say which invariant broke and abort; the only place where pure code ends the process. */
 _Noreturn void check_failed(const char *file, int line, const char *what);
 
-#define CHECK(condition)                                 \
-    do {                                                 \
-        if (__builtin_expect(!(condition), 0)) {         \
+#define CHECK(condition)                                  \
+    do {                                                  \
+        if (__builtin_expect(!(condition), 0)) {          \
             check_failed(__FILE__, __LINE__, #condition); \
-        }                                                \
+        }                                                 \
     } while (0)
 
 #define BUG(what) check_failed(__FILE__, __LINE__, what)

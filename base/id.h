@@ -28,19 +28,19 @@ struct place { /* where on the ring */
     uint64_t v;
 };
 
-#define ID_DEFINE(type)                                          \
-    static inline bool type##_equal(struct type a, struct type b) \
-    {                                                            \
-        return memcmp(a.b, b.b, ID_SIZE) == 0;                   \
-    }                                                            \
-    static inline bool type##_is_zero(struct type a)             \
-    {                                                            \
-        static const uint8_t zero[ID_SIZE];                      \
-        return memcmp(a.b, zero, ID_SIZE) == 0;                  \
-    }                                                            \
+#define ID_DEFINE(type)                                            \
+    static inline bool type##_equal(struct type a, struct type b)  \
+    {                                                              \
+        return memcmp(a.b, b.b, ID_SIZE) == 0;                     \
+    }                                                              \
+    static inline bool type##_is_zero(struct type a)               \
+    {                                                              \
+        static const uint8_t zero[ID_SIZE];                        \
+        return memcmp(a.b, zero, ID_SIZE) == 0;                    \
+    }                                                              \
     static inline int type##_compare(struct type a, struct type b) \
-    {                                                            \
-        return memcmp(a.b, b.b, ID_SIZE);                        \
+    {                                                              \
+        return memcmp(a.b, b.b, ID_SIZE);                          \
     }
 ID_DEFINE(node_id)
 ID_DEFINE(source_id)

@@ -49,8 +49,8 @@ struct dataset {
 /* NULL when it is fine, else a line for a person that says what is wrong and what to do. */
 const char *dataset_fault(const struct dataset *dataset);
 /* ERR_FULL: does not fit DATASET_RECORD_MAX. */
-enum err dataset_encode(const struct dataset *dataset, uint8_t *buffer, size_t room,
-                        size_t *used) MUST_USE;
+enum err dataset_encode(const struct dataset *dataset, uint8_t *buffer, size_t room, size_t *used)
+    MUST_USE;
 enum err dataset_decode(struct span record, struct dataset *out) MUST_USE;
 /* Which of two records of one name stays: true when `b` replaces `a`. */
 bool dataset_supersedes(const struct dataset *b, const struct dataset *a);

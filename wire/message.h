@@ -59,8 +59,8 @@ struct message {
 
 /* Encode into `buffer`; *used is the frame's size. ERR_FULL: it does not fit (buffer undefined).
  * A value over its limit is a bug of the caller (CHECK). */
-enum err message_encode(const struct message *message, uint8_t *buffer, size_t room,
-                        size_t *used) MUST_USE;
+enum err message_encode(const struct message *message, uint8_t *buffer, size_t room, size_t *used)
+    MUST_USE;
 /* ERR_MALFORMED, or ERR_UNSUPPORTED for a message number we do not know. *out is untouched then. */
 enum err message_decode(struct span frame, struct message *out) MUST_USE;
 /* "GET", for logs; "?" when unknown. */

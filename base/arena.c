@@ -1,0 +1,39 @@
+/* base/arena.c: a bump allocator. */
+#include "base/arena.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define ALIGNMENT 16u
+
+void arena_init(struct arena *arena, void *memory, size_t size)
+{
+    CHECK(memory != NULL || size == 0);
+    arena->base = memory;
+    arena->size = size;
+    arena->used = 0;
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+    CHECK(arena->used <= arena->size);
+    size_t room = arena->size - arena->used;
+    size_t pad = (size_t)(-((uintptr_t)arena->base + arena->used) & (ALIGNMENT - 1));
+    if (room < pad || room - pad < size) {
+        return NULL;
+    }
+    void *piece = arena->base + arena->used + pad;
+    arena->used += pad + size;
+    memset(piece, 0, size);
+    return piece;
+}
+
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return NULL;
+    }
+    return arena_take(arena, bytes);
+}

@@ -1,0 +1,116 @@
+/* base/timers.c: a 4-ary heap of pointers; each timer knows its place in it. */
+#include "base/timers.h"
+
+#include <stddef.h>
+
+#define WIDTH 4u /* half the depth of a binary heap; four children share a cache line or two */
+
+static bool goes_before(const struct timer *a, const struct timer *b)
+{
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+}
+
+static void put(struct timers *timers, uint32_t at, struct timer *timer)
+{
+    timers->heap[at] = timer;
+    timer->index = at + 1;
+}
+
+static void sift_up(struct timers *timers, uint32_t at, struct timer *timer)
+{
+    while (at > 0) {
+        uint32_t parent = (at - 1) / WIDTH;
+        if (!goes_before(timer, timers->heap[parent])) {
+            break;
+        }
+        put(timers, at, timers->heap[parent]);
+        at = parent;
+    }
+    put(timers, at, timer);
+}
+
+/* The earliest child of `at`, or `count` when it has none. */
+static uint32_t earliest_child(const struct timers *timers, uint32_t at)
+{
+    uint64_t first = (uint64_t)at * WIDTH + 1;
+    if (first >= timers->count) {
+        return timers->count;
+    }
+    uint32_t best = (uint32_t)first;
+    for (uint64_t child = first + 1; child < first + WIDTH && child < timers->count; child++) {
+        if (goes_before(timers->heap[child], timers->heap[best])) {
+            best = (uint32_t)child;
+        }
+    }
+    return best;
+}
+
+static void sift_down(struct timers *timers, uint32_t at, struct timer *timer)
+{
+    for (;;) {
+        uint32_t child = earliest_child(timers, at);
+        if (child == timers->count || !goes_before(timers->heap[child], timer)) {
+            break;
+        }
+        put(timers, at, timers->heap[child]);
+        at = child;
+    }
+    put(timers, at, timer);
+}
+
+enum err timers_init(struct timers *timers, struct arena *mem, uint32_t limit)
+{
+    struct timer **heap = arena_array(mem, limit, sizeof(struct timer *));
+    if (heap == NULL) {
+        return ERR_NOMEM;
+    }
+    *timers = (struct timers){ .heap = heap, .limit = limit };
+    return ERR_OK;
+}
+
+void timers_set(struct timers *timers, struct timer *timer, usec_t at_us)
+{
+    timers_cancel(timers, timer);
+    CHECK(timers->count < timers->limit);
+    timer->at_us = at_us;
+    timer->order = timers->next_order;
+    timers->next_order++;
+    timers->count++;
+    sift_up(timers, timers->count - 1, timer);
+}
+
+void timers_cancel(struct timers *timers, struct timer *timer)
+{
+    if (timer->index == 0) {
+        return;
+    }
+    uint32_t at = timer->index - 1;
+    CHECK(at < timers->count && timers->heap[at] == timer);
+    timer->index = 0;
+    timers->count--;
+    struct timer *last = timers->heap[timers->count];
+    timers->heap[timers->count] = NULL;
+    if (last == timer) {
+        return;
+    }
+    if (goes_before(last, timer)) {
+        sift_up(timers, at, last);
+    } else {
+        sift_down(timers, at, last);
+    }
+}
+
+usec_t timers_next(const struct timers *timers)
+{
+    return timers->count == 0 ? USEC_NEVER : timers->heap[0]->at_us;
+}
+
+struct timer *timers_expire(struct timers *timers, usec_t now_us)
+{
+    if (timers->count == 0 || timers->heap[0]->at_us > now_us) {
+        return NULL;
+    }
+    struct timer *timer = timers->heap[0];
+    timers_cancel(timers, timer);
+    return timer;
+}
