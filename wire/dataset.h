@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/id.h"
+#include "base/text.h"
 #include "base/time.h"
 
 #define DATASET_NAME_MAX 64 /* [a-z0-9][a-z0-9._-]* */
@@ -51,8 +52,16 @@ const char *dataset_fault(const struct dataset *dataset);
 /* ERR_FULL: does not fit DATASET_RECORD_MAX. */
 enum err dataset_encode(const struct dataset *dataset, uint8_t *buffer, size_t room, size_t *used)
     MUST_USE;
+/* ERR_VERSION: written by a newer Atoll. ERR_MALFORMED also when dataset_fault finds something. */
 enum err dataset_decode(struct span record, struct dataset *out) MUST_USE;
+/* As dataset_decode for what a person wrote: dataset_fault then tells what is wrong with it. */
+enum err dataset_decode_draft(struct span record, struct dataset *out) MUST_USE;
 /* Which of two records of one name stays: true when `b` replaces `a`. */
 bool dataset_supersedes(const struct dataset *b, const struct dataset *a);
-/* The row that shows `path` (longest match; NULL: none), and its key in the row's source. */
+/* The row that shows `path` (longest match; NULL: none). `path` is relative, without a slash at
+ * its ends. */
 const struct dataset_row *dataset_row_of(const struct dataset *dataset, struct span path);
+/* Append the key of `path`, which `row` shows, in the row's source. false: it does not fit. */
+bool dataset_key_of(const struct dataset_row *row, struct span path, struct text *out);
+/* Is `key` (or a listing below the prefix `key`) something that the dataset shows? */
+bool dataset_shows(const struct dataset *dataset, struct source_id source, struct span key);
