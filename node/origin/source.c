@@ -1,0 +1,279 @@
+#include "node/origin/source.h"
+
+/* Takes `head` off the front of *text. */
+static bool take(struct span *text, const char *head)
+{
+    struct span prefix = span_text(head);
+    if (!span_starts_with(*text, prefix)) {
+        return false;
+    }
+    *text = span_of(text->data + prefix.size, text->size - prefix.size);
+    return true;
+}
+
+/* Everything before the first `c`; *text keeps what follows it, or becomes empty. */
+static struct span cut(struct span *text, char c)
+{
+    const uint8_t *at = text->size == 0 ? NULL : memchr(text->data, c, text->size);
+    struct span head = *text;
+    if (at == NULL) {
+        *text = span_of(text->data + text->size, 0);
+        return head;
+    }
+    head.size = (size_t)(at - text->data);
+    *text = span_of(at + 1, text->size - head.size - 1);
+    return head;
+}
+
+static bool copy(char *to, size_t room, struct span from)
+{
+    if (from.size >= room || memchr(from.data, 0, from.size) != NULL) {
+        return false;
+    }
+    memcpy(to, from.data, from.size);
+    to[from.size] = '\0';
+    return true;
+}
+
+bool source_host_is_refused(struct span host)
+{
+    static const char *const refused[] = { "169.254.", "[fe80:", "100.100.100.200",
+                                           "metadata.", "[fd00:ec2:" };
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
+        if (span_starts_with(host, span_text(refused[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_host_char(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+}
+
+static bool host_is_valid(struct span host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        if (!is_host_char(host.data[i])) {
+            return false;
+        }
+    }
+    return host.size > 0 && host.size <= SOURCE_HOST_MAX;
+}
+
+static bool bucket_is_valid(struct span bucket)
+{
+    for (size_t i = 0; i < bucket.size; i++) {
+        uint8_t c = bucket.data[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '.' || c == '-' || c == '_';
+        if (!fine) {
+            return false;
+        }
+    }
+    return bucket.size > 0 && bucket.size <= 255;
+}
+
+/* An address: digits and dots with a port, or a bracketed one. */
+static bool host_is_address(struct span host)
+{
+    if (host.size > 0 && host.data[0] == '[') {
+        return true;
+    }
+    for (size_t i = 0; i < host.size && host.data[i] != ':'; i++) {
+        uint8_t c = host.data[i];
+        if (c != '.' && (c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum err refuse(struct text *why, const char *what, struct span value, const char *then)
+{
+    text_str(why, what);
+    text_str(why, " \"");
+    text_span(why, value);
+    text_str(why, "\": ");
+    text_str(why, then);
+    return ERR_INVALID;
+}
+
+static enum err default_host(struct source *source, struct text *why)
+{
+    struct text host;
+    if (source->region[0] == '\0' && source->kind == SOURCE_OSS) {
+        return refuse(why, "no --region or --endpoint for", span_text(source->bucket),
+                      "give --region such as cn-hangzhou");
+    }
+    text_init(&host, source->host, sizeof source->host);
+    text_str(&host, source->kind == SOURCE_OSS ? "oss-" : "s3.");
+    text_str(&host, source->region);
+    text_str(&host, source->kind == SOURCE_OSS ? ".aliyuncs.com" : ".amazonaws.com");
+    source->tls = true;
+    return ERR_OK;
+}
+
+/* "oss-cn-hangzhou-internal.aliyuncs.com" names its region. */
+static void region_of_host(struct source *source)
+{
+    struct span host = span_text(source->host);
+    struct span label;
+    if (source->kind != SOURCE_OSS || source->region[0] != '\0' || !take(&host, "oss-")) {
+        return;
+    }
+    label = cut(&host, '.');
+    if (label.size > 9 && memcmp(label.data + label.size - 9, "-internal", 9) == 0) {
+        label.size -= 9;
+    }
+    (void)copy(source->region, sizeof source->region, label);
+}
+
+static enum err parse_endpoint(struct span endpoint, struct source *source, struct text *why)
+{
+    struct span rest = endpoint;
+    struct span host;
+    source->tls = !take(&rest, "http://");
+    (void)take(&rest, "https://");
+    host = cut(&rest, ';');
+    while (host.size > 0 && host.data[host.size - 1] == '/') {
+        host.size--;
+    }
+    if (!host_is_valid(host)) {
+        return refuse(why, "endpoint", endpoint,
+                      "write [http://]host[:port], without a path or a user");
+    }
+    if (source_host_is_refused(host)) {
+        return refuse(why, "endpoint", endpoint,
+                      "link-local and metadata addresses are never a store");
+    }
+    if (!copy(source->host, sizeof source->host, host)) {
+        return refuse(why, "endpoint", endpoint, "too long");
+    }
+    source->path_style = host_is_address(host) || source->kind == SOURCE_S3;
+    if (rest.size == 0) {
+        return ERR_OK;
+    }
+    source->path_style = span_equal(rest, span_text("path-style"));
+    if (!source->path_style && !span_equal(rest, span_text("virtual-host"))) {
+        return refuse(why, "endpoint", endpoint, "after \";\" write path-style or virtual-host");
+    }
+    return ERR_OK;
+}
+
+static enum err parse_prefix(struct span rest, char *prefix, struct text *why)
+{
+    size_t size = rest.size;
+    bool slash = size == 0 || rest.data[size - 1] == '/';
+    if (size + (slash ? 0 : 1) > SOURCE_PREFIX_MAX || memchr(rest.data, 0, size) != NULL) {
+        return refuse(why, "prefix", rest, "at most 1,024 bytes");
+    }
+    memcpy(prefix, rest.data, size);
+    if (!slash) {
+        prefix[size++] = '/';
+    }
+    prefix[size] = '\0';
+    return ERR_OK;
+}
+
+static enum err parse_file(struct span path, struct source *source, struct text *why)
+{
+    while (path.size > 1 && path.data[path.size - 1] == '/') {
+        path.size--;
+    }
+    if (path.size == 0 || path.data[0] != '/') {
+        return refuse(why, "path", path, "file:// wants an absolute path, as file:///data/set");
+    }
+    if (!copy(source->bucket, sizeof source->bucket, path)) {
+        return refuse(why, "path", path, "at most 511 bytes");
+    }
+    return ERR_OK;
+}
+
+static enum err parse_bucket(const struct source_text *text, struct span rest,
+                             struct source *source, struct text *why)
+{
+    enum err err;
+    struct span bucket = cut(&rest, '/');
+    if (!bucket_is_valid(bucket) || !copy(source->bucket, sizeof source->bucket, bucket)) {
+        return refuse(why, "bucket", bucket,
+                      "write scheme://bucket/prefix/ with letters, digits, '.', '-', '_'");
+    }
+    if (!copy(source->region, sizeof source->region, text->region)) {
+        return refuse(why, "region", text->region, "at most 63 bytes");
+    }
+    if (text->endpoint.size > 0) {
+        err = parse_endpoint(text->endpoint, source, why);
+        region_of_host(source);
+    } else {
+        if (source->kind == SOURCE_S3 && source->region[0] == '\0') {
+            (void)copy(source->region, sizeof source->region, span_text("us-east-1"));
+        }
+        err = default_host(source, why);
+    }
+    if (source->kind == SOURCE_S3 && source->region[0] == '\0') {
+        (void)copy(source->region, sizeof source->region, span_text("us-east-1"));
+    }
+    return err;
+}
+
+enum err source_parse(const struct source_text *text, struct source *out, char *prefix,
+                      struct text *why)
+{
+    struct source source = { 0 };
+    char key_prefix[SOURCE_PREFIX_MAX + 1] = "";
+    struct span rest = text->uri;
+    enum err err = ERR_OK;
+    if (take(&rest, "file://")) {
+        source.kind = SOURCE_FILE;
+        err = parse_file(rest, &source, why);
+    } else if (take(&rest, "s3://") || take(&rest, "oss://")) {
+        struct span after = rest;
+        source.kind = text->uri.data[0] == 's' ? SOURCE_S3 : SOURCE_OSS;
+        (void)cut(&after, '/');
+        err = parse_bucket(text, rest, &source, why);
+        if (err == ERR_OK) {
+            err = parse_prefix(after, key_prefix, why);
+        }
+    } else {
+        err = refuse(why, "unknown scheme in", text->uri, "write s3://, oss:// or file://");
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (source.kind == SOURCE_OSS && source.region[0] == '\0') {
+        return refuse(why, "no --region for", text->uri,
+                      "OSS signatures name the region; give --region such as cn-hangzhou");
+    }
+    *out = source;
+    memcpy(prefix, key_prefix, sizeof key_prefix);
+    return ERR_OK;
+}
+
+static const char *scheme_of(const struct source *source)
+{
+    switch (source->kind) {
+    case SOURCE_FILE:
+        return "file";
+    case SOURCE_S3:
+        return "s3";
+    case SOURCE_OSS:
+        return "oss";
+    }
+    BUG("a kind of source that is not in the enum");
+}
+
+struct source_id source_identity(const struct source *source)
+{
+    return source_id_make(span_text(scheme_of(source)), span_text(source->host),
+                          span_text(source->bucket));
+}
+
+void source_uri(const struct source *source, struct text *out)
+{
+    text_str(out, scheme_of(source));
+    text_str(out, "://");
+    text_str(out, source->bucket);
+}
