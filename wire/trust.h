@@ -1,0 +1,97 @@
+/* wire/trust.h: who may read what (DESIGN 11): grants and capabilities, as pure arithmetic.
+ *
+ * A grant is signed when a client's keys are made, with a key that only the cluster file holds,
+ * and shown in HELLO. A capability is made by a node for a client whose grant admits a dataset; it
+ * is a MAC under a key that all nodes share, shown with each request, and checked by one hash. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/time.h"
+
+#define TRUST_KEY_SIZE 32
+#define TRUST_SIGN_SECRET_SIZE 64
+
+/* Everything a cluster file holds. Secrets: wipe it when done. */
+struct cluster_keys {
+    char name[65];
+    uint32_t slots_log2;
+    uint8_t gossip_key[TRUST_KEY_SIZE];
+    uint8_t curve_public[TRUST_KEY_SIZE];
+    uint8_t curve_secret[TRUST_KEY_SIZE];
+    uint8_t sign_public[TRUST_KEY_SIZE]; /* ed25519 */
+    uint8_t sign_secret[TRUST_SIGN_SECRET_SIZE];
+    uint8_t capability_key[TRUST_KEY_SIZE];
+    uint32_t key_epoch; /* bumped by a rotation: capabilities of another epoch do not hold */
+};
+
+/* ---- grants ------------------------------------------------------------------------------ */
+
+#define GRANT_DATASETS_MAX 32u
+#define GRANT_SIZE_MAX (115u + GRANT_DATASETS_MAX * 65u)
+
+struct grant {
+    uint8_t client_key[TRUST_KEY_SIZE];       /* CURVE public key of the client */
+    uint64_t expires_wall_s;                  /* seconds since 1970; it holds before, not at */
+    struct span datasets[GRANT_DATASETS_MAX]; /* 1 to 64 bytes each: a dataset's name, or "*" */
+    uint32_t dataset_count;
+    uint32_t key_id; /* which key signed it: trust_key_id; set by verifying */
+};
+
+/* Names a signing key: the first four bytes of its hash. */
+uint32_t trust_key_id(const uint8_t sign_public[TRUST_KEY_SIZE]);
+/* ERR_FULL: does not fit. More datasets than GRANT_DATASETS_MAX or names over 64 bytes: CHECK. */
+enum err grant_encode_sign(const struct grant *grant,
+                           const uint8_t sign_secret[TRUST_SIGN_SECRET_SIZE], uint8_t *buffer,
+                           size_t room, size_t *used) MUST_USE;
+/* Grants travel back to back: takes one off the front of *from. false when there is none that is
+ * whole; then *from is untouched, and what is left in it is no grant. */
+bool grant_next(struct span *from, struct span *grant);
+/* Does this one hold, for the client that proved `client_key`? ERR_MALFORMED, ERR_VERSION,
+ * ERR_UNAUTHENTICATED (signed by another key, or changed since), ERR_DENIED (of another client, or
+ * expired). Spans in *out point into `bytes`. */
+enum err grant_verify(struct span bytes, const uint8_t sign_public[TRUST_KEY_SIZE],
+                      const uint8_t client_key[TRUST_KEY_SIZE], usec_t wall_us, struct grant *out)
+    MUST_USE;
+bool grant_admits(const struct grant *grant, struct span dataset);
+
+/* ---- capabilities ------------------------------------------------------------------------ */
+
+#define CAPABILITY_SOURCES_MAX 8u
+#define CAPABILITY_SIZE_MAX (78u + CAPABILITY_SOURCES_MAX * 34u) /* fits a GET's field of 512 */
+#define CAPABILITY_LIFE_US_MAX SEC(600)
+
+struct capability_source {
+    struct source_id source;
+    struct span prefix; /* keys that begin with it; empty: all. At most 1,024 bytes */
+};
+
+struct capability_terms {
+    uint8_t client_key[TRUST_KEY_SIZE]; /* zero for a node of the cluster */
+    struct dataset_id dataset;
+    usec_t wall_us; /* now */
+    usec_t life_us; /* at most CAPABILITY_LIFE_US_MAX (CHECK) */
+    struct capability_source sources[CAPABILITY_SOURCES_MAX];
+    uint32_t source_count;
+};
+
+/* What a request wants to read. */
+struct capability_use {
+    struct dataset_id dataset;
+    struct source_id source;
+    struct span key; /* or the prefix of a directory */
+    usec_t wall_us;
+};
+
+/* Returns the size. A prefix is kept as its size and hash: a capability is small however long the
+ * prefixes are. */
+size_t capability_make(const struct cluster_keys *keys, const struct capability_terms *terms,
+                       uint8_t out[CAPABILITY_SIZE_MAX]);
+/* ERR_MALFORMED, ERR_VERSION, or ERR_DENIED: forged, expired, of another key epoch or dataset, or
+ * not for this source and key. Bounded work, nothing allocated. */
+enum err capability_check(const struct cluster_keys *keys, struct span capability,
+                          const struct capability_use *use) MUST_USE;
