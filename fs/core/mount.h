@@ -22,7 +22,7 @@
 #include "wire/link.h"
 
 #define MOUNT_EFFECTS_MAX 64
-#define MOUNT_REPLY_PIECES 16
+#define MOUNT_REPLY_PIECES 18 /* a READ of 1 MiB touches 17 chunks at most */
 #define MOUNT_SEEDS_MAX 16
 #define MOUNT_ROOT_INO 1
 
@@ -39,24 +39,26 @@ struct mount_options {
     char name[65];      /* of this host, for people */
     uint64_t memory;    /* bytes of payload held or asked for */
     uint32_t inodes_max;
-    uint32_t pages_max;     /* directory pages cached */
-    uint32_t requests_max;  /* FUSE requests in progress */
-    bool hard;              /* wait for ever when all ranks are silent */
-    usec_t timeo_us;        /* else that long */
+    uint32_t pages_max;    /* directory pages cached */
+    uint32_t requests_max; /* FUSE requests in progress */
+    bool hard;             /* wait for ever when all ranks are silent */
+    usec_t timeo_us;       /* else that long */
     uint32_t uid, gid, file_mode, dir_mode;
-    uint32_t read_max; /* largest READ of the kernel */
+    uint32_t read_max;  /* largest READ of the kernel; at most 1 MiB */
+    uint32_t nodes_max; /* members known at a time; 0: 256 */
+    usec_t start_us;    /* not ready after that long: MOUNT_READY with an error; 0: 10 s */
     struct marks *marks;
 };
 
 enum mount_event_kind {
     MOUNT_TICK,
-    MOUNT_SEEDS,     /* addresses to start from (resolved again when asked) */
+    MOUNT_SEEDS, /* addresses to start from (resolved again when asked) */
     MOUNT_LINK_UP,
     MOUNT_LINK_DOWN,
     MOUNT_MESSAGE,
     MOUNT_RING,
-    MOUNT_OP,        /* a FUSE request */
-    MOUNT_INTERRUPT, /* the kernel gave up waiting for a request */
+    MOUNT_OP,         /* a FUSE request */
+    MOUNT_INTERRUPT,  /* the kernel gave up waiting for a request */
     MOUNT_MORE_NODES, /* reserved for a cluster that grows: addresses changed */
 };
 
@@ -65,7 +67,7 @@ enum mount_op_kind {
     OP_FORGET,      /* ino, count; no reply */
     OP_GETATTR,     /* ino */
     OP_OPEN,        /* ino */
-    OP_READ,        /* handle, offset, size */
+    OP_READ,        /* handle (or ino with handle 0: opens need not be told), offset, size */
     OP_RELEASE,     /* handle */
     OP_OPENDIR,     /* ino */
     OP_READDIR,     /* handle, offset, size */
@@ -119,21 +121,23 @@ struct mount_event {
 enum mount_effect_kind {
     MOUNT_SEND,
     MOUNT_RELEASE,
-    MOUNT_CONNECT,    /* open one link to an address */
+    MOUNT_CONNECT, /* open one link to an address */
     MOUNT_CLOSE,
     MOUNT_RING_BUILD,
     MOUNT_RING_DROP,
-    MOUNT_RESOLVE,    /* resolve the seeds again, answer by MOUNT_SEEDS */
-    MOUNT_REPLY_ERR,  /* errno, or 0 for an empty success */
+    MOUNT_RESOLVE,   /* resolve the seeds again, answer by MOUNT_SEEDS */
+    MOUNT_REPLY_ERR, /* errno, or 0 for an empty success */
     MOUNT_REPLY_ENTRY,
     MOUNT_REPLY_ATTR,
     MOUNT_REPLY_OPEN, /* also OPENDIR */
     MOUNT_REPLY_DATA,
-    MOUNT_REPLY_DIR,  /* entries for READDIR and READDIRPLUS */
+    MOUNT_REPLY_DIR, /* entries for READDIR and READDIRPLUS */
     MOUNT_REPLY_STATFS,
     MOUNT_DROP_ENTRY, /* kernel: forget this name under that parent */
     MOUNT_DROP_INODE, /* kernel: drop attributes and cached bytes of an inode */
     MOUNT_LOG,
+    MOUNT_ABANDON, /* no need to go on trying to connect there (may be ignored) */
+    MOUNT_READY,   /* once: requests are served; or an error: the mount cannot start */
 };
 
 struct mount_attr {
@@ -180,6 +184,7 @@ struct mount_effect {
             struct span selector;
             const struct member *members;
             uint32_t count;
+            uint32_t slots_log2;
         } ring_build;
         struct {
             const struct ring *ring;
@@ -211,8 +216,9 @@ struct mount_effect {
         struct {
             uint64_t id;
             bool plus;
-            const struct mount_dirent *entries; /* the shell packs as many as fit `size` and tells */
-            uint32_t count;                     /* none how many: offsets carry on by themselves */
+            const struct mount_dirent
+                *entries;   /* the shell packs as many as fit `size` and tells */
+            uint32_t count; /* none how many: offsets carry on by themselves */
             uint32_t size;
         } reply_dir;
         struct {
@@ -223,6 +229,7 @@ struct mount_effect {
         struct {
             uint64_t parent;
             struct span name;
+            bool expire; /* not wrong, only old: look it up again at its next use */
         } drop_entry;
         struct {
             uint64_t ino;
@@ -231,6 +238,14 @@ struct mount_effect {
             int level; /* enum log_level of node/core/node.h: 0 error .. 3 debug */
             struct span text;
         } log;
+        struct {
+            struct address address;
+            enum link_purpose purpose;
+        } abandon;
+        struct {
+            enum err err;
+            struct span text; /* one line for a person when err is set */
+        } ready;
     };
 };
 
@@ -240,8 +255,8 @@ struct mount_effects {
 };
 
 size_t mount_memory(const struct mount_options *options);
-enum err mount_new(struct arena *mem, const struct mount_options *options,
-                   struct mount **out) MUST_USE;
+enum err mount_new(struct arena *mem, const struct mount_options *options, struct mount **out)
+    MUST_USE;
 void mount_step(struct mount *mount, struct now now, const struct mount_event *event,
                 struct mount_effects *effects);
 usec_t mount_deadline(const struct mount *mount);
@@ -255,5 +270,10 @@ struct mount_totals {
     uint64_t failovers;
     usec_t longest_stall_us;
     uint64_t ring_digest;
+    uint64_t inodes;
+    uint64_t bytes_received; /* payload */
+    uint64_t bytes_corrupt;  /* of it, thrown away for a wrong checksum */
+    uint64_t prefetch_bytes; /* asked for before anybody read there */
+    bool ready;
 };
 void mount_totals(const struct mount *mount, struct mount_totals *out);
