@@ -1,0 +1,81 @@
+/* node/core/rings.h: the view, and a ring for each selector in use with the ones before it. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/time.h"
+#include "base/timers.h"
+#include "node/core/node.h"
+#include "ring/ring.h"
+#include "ring/view.h"
+#include "wire/message.h"
+
+#define RINGS_MAX 16
+#define RINGS_KEPT 8             /* earlier tables of a selector */
+#define RING_HANDOVER_US SEC(60) /* an earlier owner is asked before the source that long */
+#define SELECTOR_MAX 128
+
+struct link;
+struct session;
+
+struct rings_old {
+    const struct ring *ring;
+    usec_t until_us;
+};
+
+struct rings_use {
+    char selector[SELECTOR_MAX + 1];
+    uint32_t selector_size;
+    bool in_use;
+    const struct ring *ring;          /* NULL: not yet built */
+    struct rings_old old[RINGS_KEPT]; /* newest first */
+    uint32_t old_count;
+    uint64_t building;   /* id of the RING_BUILD under way, 0 */
+    uint64_t built_view; /* view digest of `building`, then of `ring` */
+    usec_t used_us;
+};
+
+struct rings {
+    struct view *view;
+    uint64_t digest;  /* of the view */
+    uint8_t *encoded; /* the living and the dead, back to back, for VIEW */
+    size_t encoded_room;
+    size_t encoded_size;
+    struct rings_use use[RINGS_MAX];
+    struct timer timer;     /* earlier tables expire */
+    struct timer tell;      /* views go out to subscribers */
+    struct list subscribed; /* sessions that have the newest view */
+    struct list stale;      /* sessions that do not */
+};
+
+size_t rings_memory(const struct node_options *options);
+enum err rings_init(struct rings *rings, struct arena *mem, const struct node_options *options)
+    MUST_USE;
+
+/* The ring of this selector; asks for it to be built when it is new. NULL: not built yet, or too
+ * many selectors. */
+struct rings_use *rings_use(struct node *node, struct span selector);
+const struct ring *rings_current(struct node *node, struct span selector);
+/* Up to `want` nodes of `place`, preferred first (this node may be one); 0 without a ring. */
+uint32_t rings_owners(struct node *node, struct span selector, struct place place, uint32_t want,
+                      struct node_id *out);
+/* Owners of `place` in earlier tables still in hand-over, newest first, distinct, without `this`
+ * node and the present owner; at most RINGS_KEPT. */
+uint32_t rings_previous(struct node *node, struct span selector, struct place place,
+                        struct node_id *out);
+bool rings_is_owner(struct node *node, struct span selector, struct place place);
+/* Members that are alive (warming, owning, leaving), this node included. */
+uint32_t rings_living(const struct node *node);
+
+/* Gossip's view replaces what it knows better; records of peers only add. */
+void rings_on_view(struct node *node, const struct member *members, uint32_t count);
+void rings_on_peer_view(struct node *node, const struct message_view *message);
+void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring);
+void rings_on_view_get(struct node *node, struct link *link, const struct message_view_get *get);
+void rings_on_timer(struct node *node);
+void rings_on_tell_timer(struct node *node);
+void rings_forget_session(struct node *node, struct session *session);
