@@ -17,16 +17,17 @@
 struct ring;
 
 struct ring_options {
-    uint32_t slots_log2; /* constant of the cluster: 18, or 20 above 1,000 nodes; 12 in tests */
-    struct span selector;
+    uint32_t slots_log2;  /* constant of the cluster: 18, or 20 above 1,000 nodes; 12 in tests */
+    struct span selector; /* valid (ring/view.h) */
 };
 
 /* Bytes of arena that ring_build needs for this many members. */
 size_t ring_memory(uint32_t count, uint32_t slots_log2);
 
-/* Rank the owning members that the selector admits (the warming ones when nobody owns) for each of
- * 2^slots_log2 slots. The ring lives exactly as long as `mem`. An empty pool gives a ring without
- * owners. ERR_FULL: the arena is too small; *out is untouched. */
+/* Rank the owning members that the selector admits (the warming ones when none of these owns) for
+ * each of 2^slots_log2 slots. The ring lives exactly as long as `mem`; it does not keep `members`
+ * or the selector. An empty pool gives a ring without owners. ERR_FULL: the arena is too small;
+ * *out is untouched. */
 enum err ring_build(struct arena *mem, const struct member *members, uint32_t count,
                     const struct ring_options *options, const struct ring **out) MUST_USE;
 

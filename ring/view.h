@@ -15,7 +15,7 @@
 
 #define MEMBER_NAME_MAX 32
 #define MEMBER_ZONE_MAX 32
-#define MEMBER_LABELS_MAX 128      /* "disk=nvme,rack=7", sorted by key */
+#define MEMBER_LABELS_MAX 128 /* "disk=nvme,rack=7", sorted by key */
 #define MEMBER_ENDPOINTS_MAX 4
 #define MEMBER_CREDENTIALS_MAX 256 /* names, comma separated, sorted */
 #define MEMBER_RECORD_MAX 900      /* encoded: one datagram */
@@ -58,6 +58,9 @@ struct member {
 
 struct view;
 
+/* Bytes of arena that view_new takes for this many members, tombstones included. */
+size_t view_memory(uint32_t limit);
+/* ERR_NOMEM: the arena is too small. */
 enum err view_new(struct arena *mem, uint32_t limit, struct view **out) MUST_USE;
 /* Merge one record. true: the view changed. *err (may be NULL) is ERR_FULL when there is no room
  * for a new member. */
@@ -71,13 +74,13 @@ const struct member *view_members(const struct view *view, uint32_t *count);
 /* Of everything that decides placement and reachability (id, incarnation, state, facts), without
  * tombstones: equal digests mean equal rings. 0 only for a view without living members. */
 uint64_t view_digest(const struct view *view);
-/* true when no member is OWNING: then ring_build treats WARMING members as owners. */
+/* Is a member OWNING? Where a pool has none, ring_build lets its WARMING members own. */
 bool view_has_owner(const struct view *view);
 const struct address *member_address(const struct member *member, enum endpoint_purpose purpose);
 
 /* Bounded codec of one record: at most MEMBER_RECORD_MAX bytes; unknown trailing fields skipped. */
-enum err member_encode(const struct member *member, uint8_t *buffer, size_t room,
-                       size_t *used) MUST_USE;
+enum err member_encode(const struct member *member, uint8_t *buffer, size_t room, size_t *used)
+    MUST_USE;
 /* Reads one record off the front of *from and moves it on. ERR_MALFORMED leaves *from as it was. */
 enum err member_decode(struct span *from, struct member *out) MUST_USE;
 
