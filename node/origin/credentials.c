@@ -1,0 +1,326 @@
+#include "node/origin/credentials.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CACHED_MAX 16
+#define NAME_MAX_SIZE 64
+#define PREFIXES_MAX 16
+#define FILE_MAX 65536
+
+struct cached {
+    char name[NAME_MAX_SIZE + 1];
+    struct timespec mtime;
+    ino_t inode;
+    struct credential credential;
+    char prefixes[PREFIXES_MAX][SOURCE_BUCKET_MAX + 1];
+    uint32_t prefix_count;
+};
+
+struct credentials {
+    int directory; /* -1: none */
+    bool environment;
+    struct cached cached[CACHED_MAX];
+    uint32_t next; /* the one replaced next */
+};
+
+static bool name_is_valid(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++) {
+        bool fine = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                    (*c >= '0' && *c <= '9') || *c == '-' || *c == '_' || (*c == '.' && c > name);
+        if (!fine) {
+            return false;
+        }
+    }
+    return name[0] != '\0' && strlen(name) <= NAME_MAX_SIZE;
+}
+
+enum err credentials_open(const char *directory, bool environment, struct credentials **out,
+                          struct text *why)
+{
+    struct credentials *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return ERR_NOMEM;
+    }
+    made->environment = environment;
+    made->directory = -1;
+    if (directory != NULL) {
+        made->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (made->directory < 0) {
+            text_str(why, "the directory of credentials ");
+            text_str(why, directory);
+            text_str(why, " cannot be read: ");
+            text_str(why, strerror(errno));
+            free(made);
+            return ERR_INVALID;
+        }
+    }
+    *out = made;
+    return ERR_OK;
+}
+
+void credentials_close(struct credentials **credentials)
+{
+    struct credentials *c = *credentials;
+    if (c == NULL) {
+        return;
+    }
+    if (c->directory >= 0) {
+        close(c->directory);
+    }
+    explicit_bzero(c, sizeof *c);
+    free(c);
+    *credentials = NULL;
+}
+
+static bool copy_string(const json_t *object, const char *key, char *to, size_t room)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    if (value == NULL || strlen(value) >= room) {
+        return false;
+    }
+    memcpy(to, value, strlen(value) + 1);
+    return true;
+}
+
+static bool copy_prefixes(const json_t *object, struct cached *to)
+{
+    const json_t *list = json_object_get(object, "uri_prefixes");
+    size_t count = json_array_size(list);
+    if (count > PREFIXES_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *value = json_string_value(json_array_get(list, i));
+        if (value == NULL || strlen(value) > SOURCE_BUCKET_MAX) {
+            return false;
+        }
+        memcpy(to->prefixes[i], value, strlen(value) + 1);
+    }
+    to->prefix_count = (uint32_t)count;
+    return true;
+}
+
+static bool parse(const char *body, size_t size, struct cached *to)
+{
+    json_t *object = json_loadb(body, size, 0, NULL);
+    bool fine = object != NULL &&
+                copy_string(object, "access_key_id", to->credential.access_key_id,
+                            sizeof to->credential.access_key_id) &&
+                copy_string(object, "access_key_secret", to->credential.access_key_secret,
+                            sizeof to->credential.access_key_secret) &&
+                copy_prefixes(object, to);
+    if (fine && json_object_get(object, "security_token") != NULL) {
+        fine = copy_string(object, "security_token", to->credential.security_token,
+                           sizeof to->credential.security_token);
+    }
+    json_decref(object);
+    return fine;
+}
+
+static enum err refuse(struct text *why, const char *name, const char *what)
+{
+    text_str(why, "credential \"");
+    text_str(why, name);
+    text_str(why, "\" ");
+    text_str(why, what);
+    return ERR_NO_CREDENTIAL;
+}
+
+static enum err read_file(int fd, const char *name, struct cached *to, struct text *why)
+{
+    char body[FILE_MAX];
+    ssize_t size = read(fd, body, sizeof body);
+    bool fine = size > 0 && (size_t)size < sizeof body && parse(body, (size_t)size, to);
+    explicit_bzero(body, sizeof body);
+    return fine ? ERR_OK
+                : refuse(why, name,
+                         "is not JSON with access_key_id and access_key_secret (docs/sources.md)");
+}
+
+static struct cached *cached_find(struct credentials *credentials, const char *name)
+{
+    for (uint32_t i = 0; i < CACHED_MAX; i++) {
+        if (strcmp(credentials->cached[i].name, name) == 0) {
+            return &credentials->cached[i];
+        }
+    }
+    return NULL;
+}
+
+static struct cached *cached_place(struct credentials *credentials, const char *name)
+{
+    struct cached *at = cached_find(credentials, name);
+    if (at == NULL) {
+        at = &credentials->cached[credentials->next++ % CACHED_MAX];
+    }
+    return at;
+}
+
+static enum err load(struct credentials *credentials, const char *name, struct cached **out,
+                     struct text *why)
+{
+    char file[NAME_MAX_SIZE + 8];
+    struct text path;
+    struct stat st;
+    struct cached fresh, *at = cached_find(credentials, name);
+    enum err err = ERR_NO_CREDENTIAL;
+    text_init(&path, file, sizeof file);
+    text_str(&path, name);
+    text_str(&path, ".json");
+    int fd = openat(credentials->directory, file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err = refuse(why, name, "has no readable file NAME.json in --credentials-dir");
+        goto out;
+    }
+    if (at != NULL && at->inode == st.st_ino && at->mtime.tv_sec == st.st_mtim.tv_sec &&
+        at->mtime.tv_nsec == st.st_mtim.tv_nsec) {
+        *out = at;
+        err = ERR_OK;
+        goto out;
+    }
+    if ((st.st_mode & 077) != 0) {
+        err = refuse(why, name, "can be read by others: chmod 600 its file");
+        goto out;
+    }
+    memset(&fresh, 0, sizeof fresh);
+    err = read_file(fd, name, &fresh, why);
+    if (err == ERR_OK) {
+        memcpy(fresh.name, name, strlen(name) + 1);
+        fresh.mtime = st.st_mtim;
+        fresh.inode = st.st_ino;
+        *out = cached_place(credentials, name);
+        **out = fresh;
+        explicit_bzero(&fresh, sizeof fresh);
+    }
+out:
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+/* May this credential be shown to the source? Without prefixes it may be shown to any. */
+static bool admits(const struct cached *cached, const struct source *source)
+{
+    char uri[SOURCE_BUCKET_MAX + 16];
+    struct text text;
+    text_init(&text, uri, sizeof uri);
+    source_uri(source, &text);
+    text_char(&text, '/');
+    for (uint32_t i = 0; i < cached->prefix_count; i++) {
+        struct span prefix = span_text(cached->prefixes[i]);
+        if (span_starts_with(span_of(text.data, text.used), prefix) ||
+            span_starts_with(prefix, span_of(text.data, text.used))) {
+            return true;
+        }
+    }
+    return cached->prefix_count == 0;
+}
+
+static bool from_environment(char *to, size_t room, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        const char *value = getenv(*names);
+        if (value != NULL && strlen(value) < room) {
+            memcpy(to, value, strlen(value) + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void environment_credential(const struct source *source, struct credential *out)
+{
+    static const char *const s3[3][2] = { { "AWS_ACCESS_KEY_ID", NULL },
+                                          { "AWS_SECRET_ACCESS_KEY", NULL },
+                                          { "AWS_SESSION_TOKEN", NULL } };
+    static const char *const oss[3][3] = {
+        { "OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID", NULL },
+        { "OSS_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", NULL },
+        { "OSS_SESSION_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN", NULL },
+    };
+    bool is_oss = source->kind == SOURCE_OSS;
+    bool fine = from_environment(out->access_key_id, sizeof out->access_key_id,
+                                 is_oss ? oss[0] : s3[0]) &&
+                from_environment(out->access_key_secret, sizeof out->access_key_secret,
+                                 is_oss ? oss[1] : s3[1]);
+    if (!fine) {
+        memset(out, 0, sizeof *out);
+        return;
+    }
+    (void)from_environment(out->security_token, sizeof out->security_token,
+                           is_oss ? oss[2] : s3[2]);
+}
+
+enum err credentials_find(struct credentials *credentials, const char *name,
+                          const struct source *source, struct credential *out, struct text *why)
+{
+    struct cached *cached = NULL;
+    enum err err;
+    memset(out, 0, sizeof *out);
+    if (name[0] == '\0') {
+        if (credentials->environment) {
+            environment_credential(source, out);
+        }
+        return ERR_OK;
+    }
+    if (!name_is_valid(name) || credentials->directory < 0) {
+        return refuse(why, name, "is not known here: this node has no --credentials-dir");
+    }
+    err = load(credentials, name, &cached, why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (!admits(cached, source)) {
+        return refuse(why, name, "may not be used for this URI (its uri_prefixes)");
+    }
+    *out = cached->credential;
+    return ERR_OK;
+}
+
+void credentials_forget(struct credentials *credentials, const char *name)
+{
+    struct cached *at = name[0] == '\0' ? NULL : cached_find(credentials, name);
+    if (at != NULL) {
+        explicit_bzero(at, sizeof *at);
+    }
+}
+
+static int keep_json(const struct dirent *entry)
+{
+    size_t size = strlen(entry->d_name);
+    return size > 5 && entry->d_name[0] != '.' && strcmp(entry->d_name + size - 5, ".json") == 0;
+}
+
+void credentials_names(struct credentials *credentials, char *out, size_t room)
+{
+    struct dirent **entries = NULL;
+    size_t used = 0;
+    int count = credentials->directory < 0
+                    ? 0
+                    : scandirat(credentials->directory, ".", &entries, keep_json, alphasort);
+    out[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        size_t size = strlen(entries[i]->d_name) - 5;
+        struct stat st;
+        bool fine = fstatat(credentials->directory, entries[i]->d_name, &st, 0) == 0 &&
+                    (st.st_mode & 077) == 0 && used + size + 2 <= room;
+        if (fine) {
+            if (used > 0) {
+                out[used++] = ',';
+            }
+            memcpy(out + used, entries[i]->d_name, size);
+            used += size;
+            out[used] = '\0';
+        }
+        free(entries[i]);
+    }
+    free(entries);
+}
