@@ -1,0 +1,153 @@
+/* gossip/gossip.h: who is in the cluster, as a pure machine: facts in, effects out (docs/gossip.md).
+ *
+ * Whoever runs it (node/io, or the simulator) hands it one event at a time with the time of that
+ * event, carries out the effects in order, and sends a TICK when gossip_deadline has come. A process
+ * is one machine for its whole life; nothing here waits, allocates or draws randomness of its own.
+ *
+ * What others may believe is the published view (gossip_view): suspicion stays inside, and a view
+ * changes by whole cuts, so that several crashes or joins move the ring once. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/marks.h"
+#include "base/time.h"
+#include "ring/view.h"
+
+#define GOSSIP_EFFECTS_MAX 64
+#define GOSSIP_PACKET_MAX 1200 /* bytes of a datagram: passes every path unfragmented */
+#define GOSSIP_SEEDS_MAX 64    /* more are ignored */
+#define GOSSIP_KEY_SIZE 32
+#define GOSSIP_BOOT_SIZE 16
+
+struct gossip;
+
+struct gossip_options {
+    struct span cluster;          /* its name, 1 to 64 bytes: in every packet, also when insecure */
+    bool insecure;                /* packets carry a checksum instead of a seal */
+    uint8_t key[GOSSIP_KEY_SIZE]; /* the cluster's; not looked at when insecure */
+    struct member self;           /* facts, with one ENDPOINT_GOSSIP where others reach us;
+                                      incarnation = max(last persisted + 1, wall clock ms << 16).
+                                      version and state are not looked at */
+    uint8_t boot[GOSSIP_BOOT_SIZE]; /* random bytes, new for each process */
+    uint64_t seed;                  /* of every random choice */
+    uint32_t members_max;           /* members and tombstones together */
+    struct marks *marks;            /* may be NULL */
+};
+
+enum gossip_event_kind {
+    GOSSIP_START,    /* once, first */
+    GOSSIP_TICK,     /* time passed */
+    GOSSIP_PACKET,   /* a datagram came */
+    GOSSIP_SEEDS,    /* what the seeds resolve to now; may be none; replaces the last answer */
+    GOSSIP_EVIDENCE, /* an authenticated answer came from this node on the data path just now */
+    GOSSIP_FACTS,    /* our own facts changed: weights, labels, credentials, zone, endpoints */
+    GOSSIP_CATALOG,  /* digest of our own dataset catalog */
+    GOSSIP_READY,    /* warming is over: we may own */
+    GOSSIP_LEAVE,    /* first without `drained`: own nothing any more; then with it: say goodbye */
+};
+
+struct gossip_event {
+    enum gossip_event_kind kind;
+    union {
+        struct {
+            struct address from;
+            uint8_t *data; /* opened in place: its bytes change */
+            size_t size;
+        } packet;
+        struct {
+            const struct address *addresses; /* copied */
+            uint32_t count;
+        } seeds;
+        struct {
+            struct node_id node;
+        } evidence;
+        struct {
+            struct member self; /* id, incarnation, version and state are not looked at */
+        } facts;
+        struct {
+            uint64_t digest;
+        } catalog;
+        struct {
+            bool drained;
+        } leave;
+    };
+};
+
+enum gossip_effect_kind {
+    GOSSIP_SEND,            /* one datagram */
+    GOSSIP_VIEW,            /* the published view changed: gossip_view */
+    GOSSIP_RESOLVE,         /* resolve the seeds (again) and give SEEDS, also when there are none */
+    GOSSIP_PERSIST,         /* write our incarnation to disk; a restart needs a higher one */
+    GOSSIP_LEFT,            /* enough members know that we left: the process may end */
+    GOSSIP_PEER_CATALOG,    /* a member's catalog digest differs from ours: pull */
+    GOSSIP_IDENTITY_IN_USE, /* an older process lives with our id: end with that error */
+    GOSSIP_MEMBER_JOINED,   /* the rest is for the log: a member entered the view */
+    GOSSIP_MEMBER_SUSPECT,  /* the first observer reports it unreachable */
+    GOSSIP_MEMBER_REFUTED,  /* it is well, or (our own id) we had to say that we are */
+    GOSSIP_MEMBER_DEAD,     /* a cut took it out of the view */
+    GOSSIP_MEMBER_LEFT,     /* it left in order */
+};
+
+/* `node` and `incarnation` are set in all that are about a member; self for PERSIST. */
+struct gossip_effect {
+    enum gossip_effect_kind kind;
+    struct node_id node;
+    uint64_t incarnation;
+    union {
+        struct {
+            struct address to;
+            struct span bytes; /* hold until the next gossip_step */
+        } send;
+        struct {
+            uint64_t digest;
+        } catalog;
+    };
+};
+
+/* What does not fit waits inside: gossip_deadline is then in the past. */
+struct gossip_effects {
+    struct gossip_effect items[GOSSIP_EFFECTS_MAX];
+    uint32_t count;
+};
+
+struct gossip_stats {
+    uint64_t sent_packets;
+    uint64_t sent_bytes;
+    uint64_t received_packets; /* that were ours, whole, new and well formed */
+    uint64_t received_bytes;
+    uint64_t dropped_foreign;   /* another cluster's name, or another protocol version */
+    uint64_t dropped_unsealed;  /* wrong key, changed on the way, or garbage */
+    uint64_t dropped_replayed;  /* seen before, or too old to know */
+    uint64_t dropped_malformed; /* sealed with our key, but not as packets are */
+    uint64_t dropped_own;       /* our own, come back */
+    uint64_t dropped_budget;    /* not sent: over the budget of its class */
+    uint64_t cuts;              /* applied by us or taken over from others */
+    uint64_t refutations;       /* how often we had to say that we live */
+    uint32_t health;            /* 0: well .. 8: our own timers come late, we accuse nobody */
+    uint32_t loss_permille;     /* of round trips to the median member that we probe */
+};
+
+/* Bytes of arena that gossip_new takes. */
+size_t gossip_memory(uint32_t members_max);
+/* ERR_NOMEM: the arena is too small. ERR_INVALID: the cluster's name, the id or the gossip endpoint
+ * is missing or too long. */
+enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)
+    MUST_USE;
+/* `effects` is written anew. After LEFT or IDENTITY_IN_USE the machine does nothing any more. */
+void gossip_step(struct gossip *gossip, struct now now, const struct gossip_event *event,
+                 struct gossip_effects *effects);
+/* When the next TICK is due (mono_us). A TICK that comes much later than this tells the machine
+ * that its own process stood still. */
+usec_t gossip_deadline(const struct gossip *gossip);
+
+/* Valid until the next gossip_step. Contains us. */
+const struct view *gossip_view(const struct gossip *gossip);
+/* Our own record as published. */
+const struct member *gossip_self(const struct gossip *gossip);
+const struct gossip_stats *gossip_stats(const struct gossip *gossip);
