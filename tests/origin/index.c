@@ -10,7 +10,8 @@
 
 static int compare_keys(const char *a, size_t a_size, const char *b, size_t b_size)
 {
-    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    size_t size = a_size < b_size ? a_size : b_size;
+    int order = size == 0 ? 0 : memcmp(a, b, size);
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
 }
 
@@ -33,7 +34,8 @@ static size_t lower_bound(const struct index *index, const char *key, size_t key
 
 static bool has_prefix(const struct object *object, struct index_span prefix)
 {
-    return object->key_size >= prefix.size && memcmp(object->key, prefix.bytes, prefix.size) == 0;
+    return object->key_size >= prefix.size &&
+           (prefix.size == 0 || memcmp(object->key, prefix.bytes, prefix.size) == 0);
 }
 
 /* The first place from `low` on that is above all keys with this prefix. */
