@@ -1,7 +1,13 @@
+/* node/origin/answer.c: what a store answered, and what that means. */
+#include "node/origin/request.h"
+
+#include <openssl/evp.h>
 #include <strings.h>
 
 #include "node/origin/listing.h"
-#include "node/origin/request.h"
+
+/* Signatures are refused when they are 15 minutes off; one refused with less was not for that. */
+#define SKEW_LEAST SEC(300)
 
 void answer_init(struct answer *answer)
 {
@@ -121,8 +127,7 @@ void answer_header(struct answer *answer, struct span line)
     }
 }
 
-static void say(struct text *why, const struct store_error *said, uint32_t status,
-                const char *then)
+static void say(struct text *why, const struct store_error *said, uint32_t status, const char *then)
 {
     text_str(why, "the store answered ");
     text_u64(why, status);
@@ -139,63 +144,106 @@ static void say(struct text *why, const struct store_error *said, uint32_t statu
     text_str(why, then);
 }
 
-static bool is_throttle(uint32_t status, const struct store_error *said)
+/* Codes that say more than the status does. ERR_OK: `then` goes with what the status says. */
+struct code_row {
+    const char *code;
+    enum err err;
+    const char *then;
+};
+
+static const char wait_and_try[] = "it asks for fewer requests; Atoll waits and tries again";
+static const char token_expired[] = "the session token has expired or does not fit the key";
+
+static const struct code_row codes[] = {
+    { "SlowDown", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "RequestLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "DownloadTrafficRateLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "MetaOperationQpsLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "TotalQpsLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "ActiveRequestLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "CpuLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "QpsLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
+    { "SignatureDoesNotMatch", ERR_SOURCE_DENIED,
+      "the secret key is wrong for this access key id, or the region is" },
+    { "InvalidAccessKeyId", ERR_SOURCE_DENIED, "the store does not know this access key id" },
+    { "RequestTimeTooSkewed", ERR_SOURCE_DENIED, "this host's clock is wrong; set it by NTP" },
+    { "ExpiredToken", ERR_SOURCE_DENIED, token_expired },
+    { "InvalidToken", ERR_SOURCE_DENIED, token_expired },
+    { "InvalidSecurityToken", ERR_SOURCE_DENIED, token_expired },
+    { "SecurityTokenExpired", ERR_SOURCE_DENIED, token_expired },
+    { "AccessKeyIdAndSecurityTokenNotMatch", ERR_SOURCE_DENIED, token_expired },
+    { "AuthorizationHeaderMalformed", ERR_SOURCE_DENIED,
+      "give the bucket's --region as the store names it" },
+    { "InvalidObjectState", ERR_SOURCE_DENIED, "the object is archived: restore it first" },
+    { "NoSuchBucket", ERR_SOURCE_NOT_FOUND,
+      "check the name of the bucket, the region and the endpoint" },
+    { "RequestTimeout", ERR_SOURCE_UNREACHABLE, "the store has trouble; Atoll tries again" },
+};
+
+static enum err say_code(uint32_t status, const struct store_error *said, struct text *why)
 {
-    static const char *const codes[] = { "SlowDown", "RequestLimitExceeded",
-                                         "DownloadTrafficRateLimitExceeded",
-                                         "MetaOperationQpsLimitExceeded",
-                                         "TotalQpsLimitExceeded", "ActiveRequestLimitExceeded",
-                                         "CpuLimitExceeded", "QpsLimitExceeded" };
     for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
-        if (strcmp(said->code, codes[i]) == 0) {
-            return true;
+        if (strcmp(said->code, codes[i].code) == 0) {
+            say(why, said, status, codes[i].then);
+            return codes[i].err;
         }
     }
-    return status == 503 || status == 429;
+    return ERR_OK;
 }
 
-static enum err denied(uint32_t status, const struct store_error *said, struct text *why)
+static enum err say_status(uint32_t status, bool pinned, const struct store_error *said,
+                           struct text *why)
 {
-    const char *then = "check that the credential may list and read this bucket";
-    if (strcmp(said->code, "SignatureDoesNotMatch") == 0) {
-        then = "the secret key is wrong for this access key id";
-    } else if (strcmp(said->code, "InvalidAccessKeyId") == 0) {
-        then = "the store does not know this access key id";
-    } else if (strcmp(said->code, "RequestTimeTooSkewed") == 0) {
-        then = "this host's clock is wrong; set it by NTP";
+    if (status == 503 || status == 429) {
+        say(why, said, status, wait_and_try);
+        return ERR_SOURCE_THROTTLED;
     }
-    say(why, said, status, then);
-    return ERR_SOURCE_DENIED;
+    if (pinned && (status == 412 || status == 404 || status == 416)) {
+        say(why, said, status, "the object is another one now, or gone");
+        return ERR_CHANGED;
+    }
+    if (status == 404) {
+        say(why, said, status, "there is nothing of that name");
+        return ERR_SOURCE_NOT_FOUND;
+    }
+    if (status == 401 || status == 403) {
+        say(why, said, status, "check that the credential may list and read this bucket");
+        return ERR_SOURCE_DENIED;
+    }
+    if (status >= 500 || status == 408) {
+        say(why, said, status, "the store has trouble; Atoll tries again");
+        return ERR_SOURCE_UNREACHABLE;
+    }
+    say(why, said, status, "not an answer Atoll can use; is this an S3 or OSS endpoint?");
+    return ERR_SOURCE_PROTOCOL;
+}
+
+/* OSS puts the body that the answer to a HEAD cannot have into a header, as base64. */
+static void said_by(const struct answer *answer, struct span body, struct store_error *out)
+{
+    uint8_t decoded[sizeof answer->oss_err];
+    size_t size = strlen(answer->oss_err);
+    int got = -1;
+    if (body.size == 0 && size > 0 && size % 4 == 0) {
+        got = EVP_DecodeBlock(decoded, (const uint8_t *)answer->oss_err, (int)size);
+    }
+    if (got > 0) { /* zeros stand for the padding */
+        while (got > 0 && decoded[got - 1] == 0) {
+            got--;
+        }
+        body = span_of(decoded, (size_t)got);
+    }
+    store_error_parse(body, out);
 }
 
 static enum err check_failure(const struct answer *answer, const struct request *request,
                               struct span body, struct text *why)
 {
     struct store_error said;
-    uint32_t status = answer->status;
     bool pinned = request->kind == REQUEST_GET && request->pin.size > 0;
-    store_error_parse(body, &said);
-    if (is_throttle(status, &said)) {
-        say(why, &said, status, "it asks for fewer requests; Atoll waits and tries again");
-        return ERR_SOURCE_THROTTLED;
-    }
-    if (status == 412 || (status == 404 && pinned) || (status == 416 && pinned)) {
-        say(why, &said, status, "the object is another one now");
-        return ERR_CHANGED;
-    }
-    if (status == 404) {
-        say(why, &said, status, "check the name of the bucket, the region and the endpoint");
-        return ERR_SOURCE_NOT_FOUND;
-    }
-    if (status == 401 || status == 403) {
-        return denied(status, &said, why);
-    }
-    if (status >= 500 || status == 408) {
-        say(why, &said, status, "the store has trouble; Atoll tries again");
-        return ERR_SOURCE_UNREACHABLE;
-    }
-    say(why, &said, status, "not an answer Atoll can use; is this an S3 or OSS endpoint?");
-    return ERR_SOURCE_PROTOCOL;
+    said_by(answer, body, &said);
+    enum err err = say_code(answer->status, &said, why);
+    return err != ERR_OK ? err : say_status(answer->status, pinned, &said, why);
 }
 
 /* A 200 is fine only when the whole object was asked and is what came. */
@@ -208,8 +256,11 @@ static enum err check_range(const struct answer *answer, const struct request *r
     bool part = answer->status == 206 && answer->has_range &&
                 answer->range_first == request->offset &&
                 answer->range_last == request->offset + request->size - 1;
-    if (request->pin.size > 0 && answer->etag[0] != '\0' &&
-        !span_equal(span_text(answer->etag), request->pin)) {
+    if (request->pin.size > 0 && answer->etag[0] == '\0') {
+        text_str(why, "the store does not say which version it sent (no ETag)");
+        return ERR_SOURCE_PROTOCOL;
+    }
+    if (request->pin.size > 0 && !span_equal(span_text(answer->etag), request->pin)) {
         text_str(why, "the store sent another version than was asked for");
         return ERR_CHANGED;
     }
@@ -217,18 +268,41 @@ static enum err check_range(const struct answer *answer, const struct request *r
         text_str(why, "the object has another size than its listing says");
         return ERR_CHANGED;
     }
-    if (!whole && !part) {
+    if ((!whole && !part) || (answer->has_length && answer->length != request->size)) {
         text_str(why, "the store did not answer the range that was asked for");
         return ERR_SOURCE_PROTOCOL;
     }
     return ERR_OK;
 }
 
+static enum err check_head(const struct answer *answer, struct text *why)
+{
+    if (!answer->has_length || !pin_is_valid(span_text(answer->etag))) {
+        text_str(why, "the store does not tell the object's size and version (ETag)");
+        return ERR_SOURCE_PROTOCOL;
+    }
+    return ERR_OK;
+}
+
+static enum err check_success(const struct answer *answer, const struct request *request,
+                              struct text *why)
+{
+    switch (request->kind) {
+    case REQUEST_GET:
+        return check_range(answer, request, why);
+    case REQUEST_HEAD:
+        return check_head(answer, why);
+    case REQUEST_LIST:
+        return ERR_OK;
+    }
+    BUG("a kind of request that is not in the enum");
+}
+
 enum err answer_check(const struct answer *answer, const struct request *request, struct span body,
                       struct text *why)
 {
     if (answer->status >= 200 && answer->status < 300) {
-        return request->kind == REQUEST_GET ? check_range(answer, request, why) : ERR_OK;
+        return check_success(answer, request, why);
     }
     if (answer->status >= 400) {
         return check_failure(answer, request, body, why);
@@ -239,11 +313,18 @@ enum err answer_check(const struct answer *answer, const struct request *request
     return ERR_SOURCE_PROTOCOL;
 }
 
-bool answer_is_skewed(const struct answer *answer, struct span body)
+usec_t answer_skew_us(const struct answer *answer, struct span body, usec_t signed_us)
 {
     struct store_error said;
-    store_error_parse(body, &said);
-    return answer->status == 403 && answer->date_us != 0 &&
-           (strcmp(said.code, "RequestTimeTooSkewed") == 0 ||
-            strcmp(said.code, "RequestExpired") == 0);
+    usec_t skew = answer->date_us - signed_us;
+    said_by(answer, body, &said);
+    if (answer->status != 403 || answer->date_us == 0 ||
+        (skew < SKEW_LEAST && skew > -SKEW_LEAST)) {
+        return 0;
+    }
+    /* S3 says nothing at all about why it refused a HEAD. */
+    return said.code[0] == '\0' || strcmp(said.code, "RequestTimeTooSkewed") == 0 ||
+                   strcmp(said.code, "RequestExpired") == 0
+               ? skew
+               : 0;
 }

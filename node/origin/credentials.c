@@ -1,3 +1,4 @@
+/* node/origin/credentials.c: files of named credentials, and the environment's. */
 #include "node/origin/credentials.h"
 
 #include <dirent.h>
@@ -39,30 +40,6 @@ static bool name_is_valid(const char *name)
         }
     }
     return name[0] != '\0' && strlen(name) <= NAME_MAX_SIZE;
-}
-
-enum err credentials_open(const char *directory, bool environment, struct credentials **out,
-                          struct text *why)
-{
-    struct credentials *made = calloc(1, sizeof *made);
-    if (made == NULL) {
-        return ERR_NOMEM;
-    }
-    made->environment = environment;
-    made->directory = -1;
-    if (directory != NULL) {
-        made->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (made->directory < 0) {
-            text_str(why, "the directory of credentials ");
-            text_str(why, directory);
-            text_str(why, " cannot be read: ");
-            text_str(why, strerror(errno));
-            free(made);
-            return ERR_INVALID;
-        }
-    }
-    *out = made;
-    return ERR_OK;
 }
 
 void credentials_close(struct credentials **credentials)
@@ -179,14 +156,14 @@ static enum err load(struct credentials *credentials, const char *name, struct c
         err = refuse(why, name, "has no readable file NAME.json in --credentials-dir");
         goto out;
     }
+    if ((st.st_mode & 077) != 0) {
+        err = refuse(why, name, "can be read by others: chmod 600 its file");
+        goto out;
+    }
     if (at != NULL && at->inode == st.st_ino && at->mtime.tv_sec == st.st_mtim.tv_sec &&
         at->mtime.tv_nsec == st.st_mtim.tv_nsec) {
         *out = at;
         err = ERR_OK;
-        goto out;
-    }
-    if ((st.st_mode & 077) != 0) {
-        err = refuse(why, name, "can be read by others: chmod 600 its file");
         goto out;
     }
     memset(&fresh, 0, sizeof fresh);
@@ -206,18 +183,29 @@ out:
     return err;
 }
 
-/* May this credential be shown to the source? Without prefixes it may be shown to any. */
-static bool admits(const struct cached *cached, const struct source *source)
+/* Is what is wanted below the prefix? "oss://b/a" admits oss://b/a and oss://b/a/..., not
+ * oss://b/ab. */
+static bool is_below(struct span uri, struct span prefix)
 {
-    char uri[SOURCE_BUCKET_MAX + 16];
+    if (prefix.size > 0 && prefix.data[prefix.size - 1] == '/') {
+        return span_starts_with(uri, prefix);
+    }
+    return span_starts_with(uri, prefix) &&
+           (uri.size == prefix.size || uri.data[prefix.size] == '/');
+}
+
+/* May this credential be used for that? Without prefixes it may be used for anything. */
+static bool admits(const struct cached *cached, const struct credential_use *use)
+{
+    char uri[SOURCE_BUCKET_MAX + SOURCE_PREFIX_MAX + 16];
     struct text text;
     text_init(&text, uri, sizeof uri);
-    source_uri(source, &text);
+    source_uri(use->source, &text);
     text_char(&text, '/');
+    text_span(&text, use->key);
     for (uint32_t i = 0; i < cached->prefix_count; i++) {
         struct span prefix = span_text(cached->prefixes[i]);
-        if (span_starts_with(span_of(text.data, text.used), prefix) ||
-            span_starts_with(prefix, span_of(text.data, text.used))) {
+        if (!text.overflow && is_below(span_of(text.data, text.used), prefix)) {
             return true;
         }
     }
@@ -247,10 +235,10 @@ static void environment_credential(const struct source *source, struct credentia
         { "OSS_SESSION_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN", NULL },
     };
     bool is_oss = source->kind == SOURCE_OSS;
-    bool fine = from_environment(out->access_key_id, sizeof out->access_key_id,
-                                 is_oss ? oss[0] : s3[0]) &&
-                from_environment(out->access_key_secret, sizeof out->access_key_secret,
-                                 is_oss ? oss[1] : s3[1]);
+    bool fine =
+        from_environment(out->access_key_id, sizeof out->access_key_id, is_oss ? oss[0] : s3[0]) &&
+        from_environment(out->access_key_secret, sizeof out->access_key_secret,
+                         is_oss ? oss[1] : s3[1]);
     if (!fine) {
         memset(out, 0, sizeof *out);
         return;
@@ -259,27 +247,30 @@ static void environment_credential(const struct source *source, struct credentia
                            is_oss ? oss[2] : s3[2]);
 }
 
-enum err credentials_find(struct credentials *credentials, const char *name,
-                          const struct source *source, struct credential *out, struct text *why)
+enum err credentials_find(struct credentials *credentials, const struct credential_use *use,
+                          struct credential *out, struct text *why)
 {
     struct cached *cached = NULL;
     enum err err;
     memset(out, 0, sizeof *out);
-    if (name[0] == '\0') {
+    if (use->name[0] == '\0') {
         if (credentials->environment) {
-            environment_credential(source, out);
+            environment_credential(use->source, out);
         }
         return ERR_OK;
     }
-    if (!name_is_valid(name) || credentials->directory < 0) {
-        return refuse(why, name, "is not known here: this node has no --credentials-dir");
+    if (!name_is_valid(use->name)) {
+        return refuse(why, use->name, "is no name: use letters, digits, '-', '_' and '.'");
     }
-    err = load(credentials, name, &cached, why);
+    if (credentials->directory < 0) {
+        return refuse(why, use->name, "is not known here: this node has no --credentials-dir");
+    }
+    err = load(credentials, use->name, &cached, why);
     if (err != ERR_OK) {
         return err;
     }
-    if (!admits(cached, source)) {
-        return refuse(why, name, "may not be used for this URI (its uri_prefixes)");
+    if (!admits(cached, use)) {
+        return refuse(why, use->name, "may not be used for this URI (its uri_prefixes)");
     }
     *out = cached->credential;
     return ERR_OK;
@@ -293,34 +284,107 @@ void credentials_forget(struct credentials *credentials, const char *name)
     }
 }
 
-static int keep_json(const struct dirent *entry)
+/* "NAME.json" gives NAME; false for every other file. */
+static bool name_of(const char *file, char name[NAME_MAX_SIZE + 1])
 {
-    size_t size = strlen(entry->d_name);
-    return size > 5 && entry->d_name[0] != '.' && strcmp(entry->d_name + size - 5, ".json") == 0;
+    size_t size = strlen(file);
+    if (size <= 5 || size - 5 > NAME_MAX_SIZE || strcmp(file + size - 5, ".json") != 0) {
+        return false;
+    }
+    memcpy(name, file, size - 5);
+    name[size - 5] = '\0';
+    return name_is_valid(name);
+}
+
+static int keep_named(const struct dirent *entry)
+{
+    char name[NAME_MAX_SIZE + 1];
+    return name_of(entry->d_name, name);
+}
+
+static bool is_private(int directory, const char *file)
+{
+    struct stat st;
+    return fstatat(directory, file, &st, 0) == 0 && (st.st_mode & 077) == 0;
+}
+
+static void add_name(struct text *out, const char *name)
+{
+    if (out->used + strlen(name) + 2 > out->size) {
+        return; /* a whole name or none */
+    }
+    if (out->used > 0) {
+        text_char(out, ',');
+    }
+    text_str(out, name);
 }
 
 void credentials_names(struct credentials *credentials, char *out, size_t room)
 {
     struct dirent **entries = NULL;
-    size_t used = 0;
-    int count = credentials->directory < 0
-                    ? 0
-                    : scandirat(credentials->directory, ".", &entries, keep_json, alphasort);
-    out[0] = '\0';
+    struct text text;
+    char name[NAME_MAX_SIZE + 1];
+    int count = 0;
+    text_init(&text, out, room);
+    if (credentials->directory >= 0) {
+        count = scandirat(credentials->directory, ".", &entries, keep_named, alphasort);
+    }
     for (int i = 0; i < count; i++) {
-        size_t size = strlen(entries[i]->d_name) - 5;
-        struct stat st;
-        bool fine = fstatat(credentials->directory, entries[i]->d_name, &st, 0) == 0 &&
-                    (st.st_mode & 077) == 0 && used + size + 2 <= room;
-        if (fine) {
-            if (used > 0) {
-                out[used++] = ',';
-            }
-            memcpy(out + used, entries[i]->d_name, size);
-            used += size;
-            out[used] = '\0';
+        if (name_of(entries[i]->d_name, name) &&
+            is_private(credentials->directory, entries[i]->d_name)) {
+            add_name(&text, name);
         }
         free(entries[i]);
     }
     free(entries);
+}
+
+/* Told at the start and not at the first read: who set the files up is still there to hear it. */
+static enum err refuse_open_files(int directory, struct text *why)
+{
+    struct dirent **entries = NULL;
+    enum err err = ERR_OK;
+    int count = scandirat(directory, ".", &entries, keep_named, alphasort);
+    for (int i = 0; i < count; i++) {
+        if (err == ERR_OK && !is_private(directory, entries[i]->d_name)) {
+            text_str(why, "the credential file ");
+            text_str(why, entries[i]->d_name);
+            text_str(why, " can be read by others: chmod 600 it");
+            err = ERR_INVALID;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return err;
+}
+
+enum err credentials_open(const char *directory, bool environment, struct credentials **out,
+                          struct text *why)
+{
+    enum err err = ERR_OK;
+    struct credentials *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return ERR_NOMEM;
+    }
+    made->environment = environment;
+    made->directory = -1;
+    if (directory != NULL) {
+        made->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (made->directory < 0) {
+            text_str(why, "the directory of credentials ");
+            text_str(why, directory);
+            text_str(why, " cannot be read: ");
+            text_str(why, strerror(errno));
+            err = ERR_INVALID;
+            goto out;
+        }
+        err = refuse_open_files(made->directory, why);
+    }
+out:
+    if (err != ERR_OK) {
+        credentials_close(&made);
+        return err;
+    }
+    *out = made;
+    return ERR_OK;
 }

@@ -17,17 +17,24 @@
 struct credentials;
 
 /* `directory` may be NULL: no named ones. `environment`: the name "" is what AWS_*, OSS_* and
- * ALIBABA_CLOUD_* variables hold. ERR_INVALID with a line in `why`. */
+ * ALIBABA_CLOUD_* variables hold. ERR_INVALID with a line in `why`: it cannot be read, or a file in
+ * it can be read by others. */
 enum err credentials_open(const char *directory, bool environment, struct credentials **out,
                           struct text *why) MUST_USE;
 void credentials_close(struct credentials **credentials);
 
-/* The credential `name` for requests to `source`: read again when its file changed. An empty name
- * without an environment credential gives an empty one: requests go out unsigned.
+/* What a credential is wanted for. */
+struct credential_use {
+    const char *name;
+    const struct source *source;
+    struct span key; /* the object, or the prefix to be listed */
+};
+
+/* The credential for one request: read again when its file changed. An empty name without an
+ * environment credential gives an empty one: requests go out unsigned.
  * ERR_NO_CREDENTIAL with a line in `why`: none of that name, or not for this URI. */
-enum err credentials_find(struct credentials *credentials, const char *name,
-                          const struct source *source, struct credential *out,
-                          struct text *why) MUST_USE;
+enum err credentials_find(struct credentials *credentials, const struct credential_use *use,
+                          struct credential *out, struct text *why) MUST_USE;
 /* Forget what was read: after the store refused it. */
 void credentials_forget(struct credentials *credentials, const char *name);
 /* Names that could be used now, sorted, comma separated, at most room - 1 bytes. */

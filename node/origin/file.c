@@ -1,3 +1,4 @@
+/* node/origin/file.c: versions of files below a root. */
 #include "node/origin/file.h"
 
 #include <dirent.h>
@@ -45,7 +46,8 @@ static enum err of_errno(int error)
 /* Open `path` below the directory; -1 with errno. */
 static int open_beneath(const char *root, const char *path, int flags)
 {
-    struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH };
+    struct open_how how = { .flags = (__u64)(unsigned int)(flags | O_CLOEXEC),
+                            .resolve = RESOLVE_BENEATH };
     int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int fd, error;
     if (directory < 0) {

@@ -26,8 +26,8 @@ struct file_version {
 enum err file_open(const char *root, struct span key, struct span pin, struct file_version *out,
                    struct text *why) MUST_USE;
 /* Read exactly `size` bytes. ERR_CHANGED: the file became another one meanwhile. */
-enum err file_read(const struct file_version *file, uint64_t offset, uint8_t *data,
-                   uint64_t size) MUST_USE;
+enum err file_read(const struct file_version *file, uint64_t offset, uint8_t *data, uint64_t size)
+    MUST_USE;
 void file_close(struct file_version *file);
 
 /* The directory listed last, kept between its pages. All zero is empty. One thread. */

@@ -1,3 +1,4 @@
+/* node/origin/listing.c: one page of ListObjectsV2. */
 #include "node/origin/listing.h"
 
 #include <expat.h>
@@ -14,15 +15,24 @@ struct reader {
     struct listing listing;
     size_t memory_used, memory_room;
     uint32_t depth;
-    bool is_listing;  /* the root element is ListBucketResult */
-    bool is_encoded;  /* EncodingType url */
+    bool is_listing; /* the root element is ListBucketResult */
+    bool is_encoded; /* EncodingType url: known only at the end, so names are decoded then */
     bool in_contents, in_prefixes;
+    bool has_size, has_truncated;
     bool failed;
+    XML_Parser parser;
     struct listing_entry entry;
     struct span next;
     char value[TEXT_MAX];
     size_t value_size;
 };
+
+/* Nothing after a fault is looked at, so nothing after it can cost anything either. */
+static void fail(struct reader *r)
+{
+    r->failed = true;
+    (void)XML_StopParser(r->parser, XML_FALSE);
+}
 
 /* Element names may carry a namespace prefix; S3's default namespace has none. */
 static const char *local_name(const char *name)
@@ -61,18 +71,12 @@ static struct span keep(struct reader *r, const char *text, size_t size)
 {
     char *at = r->listing.memory + r->memory_used;
     if (size > r->memory_room - r->memory_used) {
-        r->failed = true;
+        fail(r);
         return span_of(at, 0);
     }
     memcpy(at, text, size);
     r->memory_used += size;
     return span_of(at, size);
-}
-
-static struct span keep_name(struct reader *r)
-{
-    size_t size = r->is_encoded ? url_decode(r->value, r->value_size) : r->value_size;
-    return keep(r, r->value, size);
 }
 
 static struct span keep_etag(struct reader *r)
@@ -86,8 +90,10 @@ static struct span keep_etag(struct reader *r)
 
 static void finish_entry(struct reader *r)
 {
-    if (r->listing.count == LISTING_ENTRIES_MAX) {
-        r->failed = true;
+    bool whole = r->entry.key.size > 0 &&
+                 (r->entry.is_prefix || (r->has_size && pin_is_valid(r->entry.pin)));
+    if (!whole || r->listing.count == LISTING_ENTRIES_MAX) {
+        fail(r);
         return;
     }
     r->listing.entries[r->listing.count++] = r->entry;
@@ -102,12 +108,13 @@ static void XMLCALL on_start(void *self, const XML_Char *raw, const XML_Char **a
     r->value_size = 0;
     r->depth++;
     if (r->depth > DEPTH_MAX) {
-        r->failed = true;
+        fail(r);
     } else if (r->depth == 1) {
         r->is_listing = strcmp(name, "ListBucketResult") == 0;
     } else if (r->depth == 2) {
         r->in_contents = strcmp(name, "Contents") == 0;
         r->in_prefixes = strcmp(name, "CommonPrefixes") == 0;
+        r->has_size = false;
         memset(&r->entry, 0, sizeof r->entry);
     }
 }
@@ -116,7 +123,7 @@ static void XMLCALL on_text(void *self, const XML_Char *text, int size)
 {
     struct reader *r = self;
     if ((size_t)size > sizeof r->value - r->value_size) {
-        r->failed = true;
+        fail(r);
         return;
     }
     memcpy(r->value + r->value_size, text, (size_t)size);
@@ -127,13 +134,17 @@ static void end_of_contents_field(struct reader *r, const char *name)
 {
     struct span text = span_of(r->value, r->value_size);
     if (strcmp(name, "Key") == 0) {
-        r->entry.key = keep_name(r);
+        r->entry.key = keep(r, r->value, r->value_size);
     } else if (strcmp(name, "Size") == 0) {
-        r->failed = r->failed || !parse_u64(text, &r->entry.size);
+        r->has_size = parse_u64(text, &r->entry.size);
     } else if (strcmp(name, "ETag") == 0) {
         r->entry.pin = keep_etag(r);
     } else if (strcmp(name, "LastModified") == 0) {
-        r->failed = r->failed || !parse_iso8601(text, &r->entry.mtime_us);
+        if (!parse_iso8601(text, &r->entry.mtime_us)) {
+            fail(r);
+        }
+        /* The Last-Modified of a HEAD has whole seconds: both must tell one time. */
+        r->entry.mtime_us -= r->entry.mtime_us % SEC(1);
     }
 }
 
@@ -141,12 +152,12 @@ static void end_of_top_field(struct reader *r, const char *name)
 {
     struct span text = span_of(r->value, r->value_size);
     if (r->in_contents) {
-        r->failed = r->failed || r->entry.key.size == 0;
         finish_entry(r);
     } else if (strcmp(name, "EncodingType") == 0) {
         r->is_encoded = span_equal(text, span_text("url"));
     } else if (strcmp(name, "IsTruncated") == 0) {
         r->listing.truncated = span_equal(text, span_text("true"));
+        r->has_truncated = r->listing.truncated || span_equal(text, span_text("false"));
     } else if (strcmp(name, "NextContinuationToken") == 0) {
         r->next = keep(r, r->value, r->value_size);
     }
@@ -161,7 +172,7 @@ static void XMLCALL on_end(void *self, const XML_Char *raw)
     if (r->depth == 3 && r->in_contents) {
         end_of_contents_field(r, name);
     } else if (r->depth == 3 && r->in_prefixes && strcmp(name, "Prefix") == 0) {
-        r->entry.key = keep_name(r);
+        r->entry.key = keep(r, r->value, r->value_size);
         r->entry.is_prefix = true;
         finish_entry(r);
     } else if (r->depth == 2) {
@@ -180,30 +191,38 @@ static void XMLCALL on_doctype(void *self, const XML_Char *name, const XML_Char 
     (void)system;
     (void)public_id;
     (void)has_subset;
-    r->failed = true;
+    fail(r);
 }
 
 static bool parse(struct reader *r, struct span body)
 {
     bool fine;
-    XML_Parser parser = XML_ParserCreate(NULL);
-    if (parser == NULL) {
-        return false;
-    }
-    XML_SetUserData(parser, r);
-    XML_SetElementHandler(parser, on_start, on_end);
-    XML_SetCharacterDataHandler(parser, on_text);
-    XML_SetStartDoctypeDeclHandler(parser, on_doctype);
-    fine = XML_Parse(parser, (const char *)body.data, (int)body.size, 1) == XML_STATUS_OK;
-    XML_ParserFree(parser);
-    return fine && !r->failed && r->is_listing;
+    XML_SetUserData(r->parser, r);
+    XML_SetElementHandler(r->parser, on_start, on_end);
+    XML_SetCharacterDataHandler(r->parser, on_text);
+    XML_SetStartDoctypeDeclHandler(r->parser, on_doctype);
+    fine = XML_Parse(r->parser, (const char *)body.data, (int)body.size, 1) == XML_STATUS_OK;
+    return fine && !r->failed && r->is_listing && r->has_truncated &&
+           (!r->listing.truncated || r->next.size > 0);
 }
 
-/* EncodingType may follow what it is about: it is looked for before anything is kept. */
-static bool says_encoded(struct span body)
+static int compare_entries(const void *a, const void *b)
 {
-    static const char mark[] = "<EncodingType>url<";
-    return memmem(body.data, body.size, mark, sizeof mark - 1) != NULL;
+    const struct listing_entry *left = a;
+    const struct listing_entry *right = b;
+    return span_compare(left->key, right->key);
+}
+
+/* Names as they are, in one order: in the document all objects come before all prefixes. */
+static void settle(struct reader *r)
+{
+    char *memory = r->listing.memory;
+    for (uint32_t i = 0; i < r->listing.count && r->is_encoded; i++) {
+        struct span *key = &r->listing.entries[i].key;
+        key->size = url_decode(memory + ((const char *)key->data - memory), key->size);
+    }
+    qsort(r->listing.entries, r->listing.count, sizeof *r->listing.entries, compare_entries);
+    r->listing.next = r->listing.truncated ? r->next : span_of(memory, 0);
 }
 
 enum err listing_parse(struct span body, struct listing *out)
@@ -218,23 +237,23 @@ enum err listing_parse(struct span body, struct listing *out)
         return ERR_NOMEM;
     }
     r->memory_room = body.size;
+    r->parser = XML_ParserCreate(NULL);
     r->listing.memory = malloc(body.size);
     r->listing.entries = calloc(LISTING_ENTRIES_MAX, sizeof *r->listing.entries);
-    if (r->listing.memory == NULL || r->listing.entries == NULL) {
+    if (r->parser == NULL || r->listing.memory == NULL || r->listing.entries == NULL) {
         goto out;
     }
-    r->is_encoded = says_encoded(body);
-    err = ERR_SOURCE_PROTOCOL;
-    if (!parse(r, body) || (r->listing.truncated && r->next.size == 0)) {
+    if (!parse(r, body)) {
+        err = XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY ? ERR_NOMEM : ERR_SOURCE_PROTOCOL;
         goto out;
     }
-    if (r->listing.truncated) {
-        r->listing.next = r->next;
-    }
+    settle(r);
+    XML_ParserFree(r->parser);
     *out = r->listing;
     free(r);
     return ERR_OK;
 out:
+    XML_ParserFree(r->parser); /* NULL is fine */
     listing_fini(&r->listing);
     free(r);
     return err;
@@ -245,6 +264,16 @@ void listing_fini(struct listing *listing)
     free(listing->entries);
     free(listing->memory);
     memset(listing, 0, sizeof *listing);
+}
+
+bool pin_is_valid(struct span pin)
+{
+    for (size_t i = 0; i < pin.size; i++) {
+        if (pin.data[i] <= 0x20 || pin.data[i] >= 0x7f || pin.data[i] == '"') {
+            return false;
+        }
+    }
+    return pin.size > 0 && pin.size <= PIN_MAX;
 }
 
 static bool two_digits(const uint8_t *at, int *out)
@@ -275,7 +304,7 @@ bool parse_iso8601(struct span text, usec_t *out)
     usec_t wall, fraction = 0, unit = 100000;
     const uint8_t *d = text.data;
     if (text.size < 20 || d[4] != '-' || d[7] != '-' || d[10] != 'T' || d[13] != ':' ||
-        d[16] != ':' || d[text.size - 1] != 'Z') {
+        d[16] != ':' || d[text.size - 1] != 'Z' || (text.size > 20 && d[19] != '.')) {
         return false;
     }
     if (!two_digits(d, &high) || !two_digits(d + 2, &low) || !two_digits(d + 5, &tm.tm_mon) ||
@@ -285,7 +314,7 @@ bool parse_iso8601(struct span text, usec_t *out)
     }
     tm.tm_year = high * 100 + low - 1900;
     tm.tm_mon--;
-    for (size_t i = 20; d[19] == '.' && i + 1 < text.size && unit > 0; i++) {
+    for (size_t i = 20; i + 1 < text.size; i++) {
         if (d[i] < '0' || d[i] > '9') {
             return false;
         }

@@ -11,6 +11,7 @@
 
 #define LISTING_BODY_MAX (8u << 20)
 #define LISTING_ENTRIES_MAX 2048 /* a page holds at most 1,000 */
+#define PIN_MAX 256
 
 struct listing_entry {
     struct span key; /* decoded */
@@ -21,15 +22,15 @@ struct listing_entry {
 };
 
 struct listing {
-    struct listing_entry *entries; /* in the order of the answer */
+    struct listing_entry *entries; /* in byte order of keys */
     uint32_t count;
     struct span next; /* continuation; empty on the last page */
     bool truncated;
     char *memory; /* what the spans point into */
 };
 
-/* Parse one page. ERR_SOURCE_PROTOCOL: not a ListBucketResult, not well formed, over a limit, or
- * truncated without a token. ERR_NOMEM. *out is untouched on failure; give it to listing_fini. */
+/* Parse one page. ERR_SOURCE_PROTOCOL: not a ListBucketResult, not well formed, over a limit, an
+ * object without size or usable ETag, silent about IsTruncated, or truncated without a token. ERR_NOMEM. *out is untouched on failure; give it to listing_fini. */
 enum err listing_parse(struct span body, struct listing *out) MUST_USE;
 void listing_fini(struct listing *listing);
 
@@ -40,6 +41,9 @@ struct store_error {
 };
 /* Never fails: garbage gives empty strings. */
 void store_error_parse(struct span body, struct store_error *out);
+
+/* Can it be told in a header, quoted? 1 to 256 visible ASCII letters, no quotes. */
+bool pin_is_valid(struct span pin);
 
 /* "2026-11-22T16:43:00.000Z" (listings) and "Sun, 22 Nov 2026 16:43:00 GMT" (headers) as wall
  * microseconds; false when it is neither. */

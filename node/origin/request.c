@@ -1,9 +1,9 @@
+/* node/origin/request.c: from what is wanted to a signed URL and headers. */
 #include "node/origin/request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "node/origin/listing.h"
 
@@ -79,8 +79,7 @@ static void url_path(const struct source *source, const struct request *request,
 }
 
 /* The path as it is signed: OSS always names the bucket. */
-static void sign_path(const struct source *source, const struct request *request,
-                      struct text *out)
+static void sign_path(const struct source *source, const struct request *request, struct text *out)
 {
     if (source->kind == SOURCE_OSS && !source->path_style) {
         text_char(out, '/');
@@ -138,13 +137,15 @@ static void write_url(const struct source *source, const struct request *request
     }
 }
 
-static enum err authorize(struct sign_request *sign, const struct credential *credential,
-                          struct sign_key *key, struct signed_request *out, struct text *text)
+static enum err authorize(struct sign_request *sign, const struct signer *signer,
+                          struct signed_request *out, struct text *text)
 {
     size_t start = text->used;
+    if (signer->credential->access_key_id[0] == '\0') {
+        return ERR_OK;
+    }
     text_str(text, "authorization: ");
-    enum err err = sign_authorization(sign, credential, key, text);
-    if (err != ERR_OK) {
+    if (sign_authorization(sign, signer->credential, signer->key, text) != ERR_OK) {
         return ERR_TOO_LARGE;
     }
     CHECK(out->header_count < REQUEST_HEADERS_MAX);
@@ -162,45 +163,83 @@ static void begin(struct sign_request *sign, const struct source *source, time_t
     sign->when = when;
 }
 
+/* Text that headers point into while they are signed. */
+struct scratch {
+    struct text text;
+    char limit[16], stamp[17], day[9];
+    char space[2 * SOURCE_HOST_MAX + 2 * SOURCE_BUCKET_MAX + SOURCE_PREFIX_MAX + 512];
+};
+
+static void describe(const struct source *source, const struct request *request,
+                     struct sign_request *sign, struct scratch *scratch)
+{
+    size_t start;
+    host_of(source, &scratch->text);
+    add_header(sign, "host", span_of(scratch->text.data, scratch->text.used));
+    start = scratch->text.used;
+    sign_path(source, request, &scratch->text);
+    sign->path = span_of(scratch->text.data + start, scratch->text.used - start);
+    switch (request->kind) {
+    case REQUEST_LIST:
+        list_query(sign, request, scratch->limit);
+        return;
+    case REQUEST_GET:
+        get_headers(source, request, sign, &scratch->text);
+        return;
+    case REQUEST_HEAD:
+        return;
+    }
+}
+
+/* A line end in a header's value would be a header of its own. */
+static bool headers_are_valid(const struct sign_request *sign)
+{
+    for (uint32_t i = 0; i < sign->header_count; i++) {
+        struct span value = sign->headers[i].value;
+        for (size_t at = 0; at < value.size; at++) {
+            if (value.data[at] < 0x20 || value.data[at] == 0x7f) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 enum err request_sign(const struct source *source, const struct request *request,
-                      const struct credential *credential, struct sign_key *key, time_t when,
-                      struct signed_request *out)
+                      const struct signer *signer, struct signed_request *out)
 {
     struct sign_request sign;
-    struct text text, scratch;
-    char space[SOURCE_HOST_MAX + SOURCE_BUCKET_MAX + SOURCE_PREFIX_MAX + 1024];
-    char limit[16], stamp[17], day[9];
-    size_t start;
+    struct scratch scratch;
+    struct text text;
+    enum err err;
     CHECK(source->kind != SOURCE_FILE);
-    begin(&sign, source, when);
+    CHECK(request->kind != REQUEST_GET || request->size > 0);
+    if (request->kind == REQUEST_GET && request->pin.size > 0 && !pin_is_valid(request->pin)) {
+        return ERR_INVALID;
+    }
+    begin(&sign, source, signer->when);
     text_init(&text, out->buffer, sizeof out->buffer);
-    text_init(&scratch, space, sizeof space);
-    sign_time(when, stamp, day);
+    text_init(&scratch.text, scratch.space, sizeof scratch.space);
+    sign_time(signer->when, scratch.stamp, scratch.day);
     out->header_count = 0;
     out->method = request->kind == REQUEST_HEAD ? "HEAD" : "GET";
     sign.method = out->method;
-    host_of(source, &scratch);
-    add_header(&sign, "host", span_of(scratch.data, scratch.used));
-    start = scratch.used;
-    sign_path(source, request, &scratch);
-    sign.path = span_of(scratch.data + start, scratch.used - start);
-    if (request->kind == REQUEST_LIST) {
-        list_query(&sign, request, limit);
+    describe(source, request, &sign, &scratch);
+    if (signer->credential->access_key_id[0] != '\0') {
+        struct span token = span_text(signer->credential->security_token);
+        vendor_headers(source, &sign, scratch.stamp, token);
     }
-    if (request->kind == REQUEST_GET) {
-        get_headers(source, request, &sign, &scratch);
-    }
-    if (credential->access_key_id[0] != '\0') {
-        vendor_headers(source, &sign, stamp, span_text(credential->security_token));
+    if (!headers_are_valid(&sign)) {
+        return ERR_INVALID;
     }
     write_url(source, request, &sign, &text);
     out->url = keep(&text, 0);
     for (uint32_t i = 1; i < sign.header_count; i++) { /* 0 is host: the URL says it */
         header(out, &text, sign.headers[i]);
     }
-    if (credential->access_key_id[0] != '\0' &&
-        authorize(&sign, credential, key, out, &text) != ERR_OK) {
-        return ERR_TOO_LARGE;
+    err = authorize(&sign, signer, out, &text);
+    if (err != ERR_OK) {
+        return err;
     }
-    return text.overflow || scratch.overflow ? ERR_TOO_LARGE : ERR_OK;
+    return text.overflow || scratch.text.overflow ? ERR_TOO_LARGE : ERR_OK;
 }

@@ -20,9 +20,9 @@ enum request_kind { REQUEST_GET, REQUEST_HEAD, REQUEST_LIST };
 /* What is wanted; spans are the caller's. */
 struct request {
     enum request_kind kind;
-    struct span key;          /* GET, HEAD */
-    struct span pin;          /* GET: sent as If-Match */
-    uint64_t offset;          /* GET: a range of `size` bytes, size > 0 */
+    struct span key; /* GET, HEAD */
+    struct span pin; /* GET: sent as If-Match */
+    uint64_t offset; /* GET: a range of `size` bytes, size > 0 */
     uint64_t size;
     uint64_t object_size;     /* GET: what the answer's Content-Range must say */
     struct span prefix;       /* LIST */
@@ -41,11 +41,17 @@ struct signed_request {
     char buffer[REQUEST_TEXT_MAX];
 };
 
-/* Build and sign for `when`. A credential without an access key id sends an unsigned request.
- * ERR_TOO_LARGE: key and prefix do not fit. Not for file://. */
+/* Who signs, and when. A credential without an access key id sends an unsigned request. */
+struct signer {
+    const struct credential *credential;
+    struct sign_key *key; /* the cache of the thread that signs */
+    time_t when;
+};
+
+/* Build and sign. ERR_TOO_LARGE: key and prefix do not fit. ERR_INVALID: the pin or the token
+ * cannot stand in a header. Not for file://. */
 enum err request_sign(const struct source *source, const struct request *request,
-                      const struct credential *credential, struct sign_key *key, time_t when,
-                      struct signed_request *out) MUST_USE;
+                      const struct signer *signer, struct signed_request *out) MUST_USE;
 
 /* The headers of an answer that matter; collected line by line. */
 struct answer {
@@ -56,9 +62,9 @@ struct answer {
     uint64_t length;
     char etag[257]; /* quotes stripped: the pin */
     usec_t mtime_us;
-    usec_t date_us;  /* Date: the store's clock */
-    usec_t retry_us; /* Retry-After, or x-oss-qos-delay-time */
-    char oss_err[1025]; /* x-oss-err of a HEAD, base64 */
+    usec_t date_us;     /* Date: the store's clock */
+    usec_t retry_us;    /* Retry-After, or x-oss-qos-delay-time */
+    char oss_err[2049]; /* x-oss-err of a HEAD: the XML of its body in base64 */
 };
 
 /* A new answer begins (also after "100 Continue"). */
@@ -70,5 +76,6 @@ void answer_header(struct answer *answer, struct span line);
  * error's XML (may be empty); `why` gets the store's own words and what to do. */
 enum err answer_check(const struct answer *answer, const struct request *request, struct span body,
                       struct text *why) MUST_USE;
-/* true when the failure says that our clock is wrong and the answer has a Date to learn from. */
-bool answer_is_skewed(const struct answer *answer, struct span body);
+/* What to add to our wall clock so that a signature for it is in time for the store: not 0 only
+ * when the answer refuses a request signed at `signed_us` for its time. */
+usec_t answer_skew_us(const struct answer *answer, struct span body, usec_t signed_us);

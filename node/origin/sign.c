@@ -1,3 +1,4 @@
+/* node/origin/sign.c: the two dialects of version 4 signatures. */
 #include "node/origin/sign.h"
 
 #include <openssl/evp.h>
@@ -19,8 +20,8 @@ void sign_time(time_t when, char *stamp, char *day)
 
 static bool is_unreserved(uint8_t c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 void sign_encode(struct text *out, struct span raw, bool keep_slash)
@@ -185,8 +186,7 @@ void sign_canonical(struct text *out, const struct sign_request *request)
 static void hmac(const uint8_t *key, size_t key_size, struct span data, uint8_t out[32])
 {
     unsigned int size = 32;
-    const uint8_t *made =
-        HMAC(EVP_sha256(), key, (int)key_size, data.data, data.size, out, &size);
+    const uint8_t *made = HMAC(EVP_sha256(), key, (int)key_size, data.data, data.size, out, &size);
     CHECK(made != NULL && size == 32);
 }
 
@@ -206,6 +206,7 @@ static void key_tag(const struct sign_request *request, const char *secret, cons
     text_char(&text, '\n');
     text_str(&text, request->product);
     SHA256((const uint8_t *)text.data, text.used, tag);
+    OPENSSL_cleanse(buffer, sizeof buffer);
 }
 
 static const char *scope_end(const struct sign_request *request)
@@ -286,9 +287,8 @@ enum err sign_signature(const struct sign_request *request, const struct credent
     return ERR_OK;
 }
 
-enum err sign_authorization(const struct sign_request *request,
-                            const struct credential *credential, struct sign_key *key,
-                            struct text *out)
+enum err sign_authorization(const struct sign_request *request, const struct credential *credential,
+                            struct sign_key *key, struct text *out)
 {
     char hex[SIGN_HEX_SIZE];
     char stamp[17];

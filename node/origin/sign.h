@@ -67,6 +67,5 @@ void sign_canonical(struct text *out, const struct sign_request *request);
 enum err sign_signature(const struct sign_request *request, const struct credential *credential,
                         struct sign_key *key, char *hex) MUST_USE;
 /* The whole value of the Authorization header. */
-enum err sign_authorization(const struct sign_request *request,
-                            const struct credential *credential, struct sign_key *key,
-                            struct text *out) MUST_USE;
+enum err sign_authorization(const struct sign_request *request, const struct credential *credential,
+                            struct sign_key *key, struct text *out) MUST_USE;

@@ -1,3 +1,4 @@
+/* node/origin/source.c: parsing of URIs and endpoints. */
 #include "node/origin/source.h"
 
 /* Takes `head` off the front of *text. */
@@ -27,17 +28,24 @@ static struct span cut(struct span *text, char c)
 
 static bool copy(char *to, size_t room, struct span from)
 {
-    if (from.size >= room || memchr(from.data, 0, from.size) != NULL) {
+    if (from.size >= room) {
         return false;
     }
-    memcpy(to, from.data, from.size);
+    for (size_t i = 0; i < from.size; i++) {
+        if (from.data[i] == 0) {
+            return false;
+        }
+        to[i] = (char)from.data[i];
+    }
     to[from.size] = '\0';
     return true;
 }
 
 bool source_host_is_refused(struct span host)
 {
-    static const char *const refused[] = { "169.254.", "[fe80:", "100.100.100.200",
+    /* What a name leads to is looked at again when a connection opens. */
+    static const char *const refused[] = { "169.254.",  "[fe8",      "[fe9",
+                                           "[fea",      "[feb",      "100.100.100.200",
                                            "metadata.", "[fd00:ec2:" };
     for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         if (span_starts_with(host, span_text(refused[i]))) {
@@ -47,33 +55,80 @@ bool source_host_is_refused(struct span host)
     return false;
 }
 
-static bool is_host_char(uint8_t c)
+static bool is_name_char(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+}
+
+static bool is_bracket_char(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
+}
+
+/* How much of `host` is the name or bracketed address in front of a port; 0: neither. */
+static size_t name_size(struct span host)
+{
+    size_t i = 0;
+    if (host.size > 0 && host.data[0] == '[') {
+        for (i = 1; i < host.size && is_bracket_char(host.data[i]); i++) {
+        }
+        return i < host.size && host.data[i] == ']' ? i + 1 : 0;
+    }
+    while (i < host.size && is_name_char(host.data[i])) {
+        i++;
+    }
+    return i;
 }
 
 static bool host_is_valid(struct span host)
 {
-    for (size_t i = 0; i < host.size; i++) {
-        if (!is_host_char(host.data[i])) {
-            return false;
-        }
+    uint64_t port;
+    size_t name = name_size(host);
+    if (name == 0 || name > SOURCE_HOST_MAX - 6 || name == host.size) {
+        return name > 0 && name <= SOURCE_HOST_MAX - 6;
     }
-    return host.size > 0 && host.size <= SOURCE_HOST_MAX;
+    return host.data[name] == ':' &&
+           parse_u64(span_of(host.data + name + 1, host.size - name - 1), &port) && port > 0 &&
+           port <= 65535 && host.size <= SOURCE_HOST_MAX;
+}
+
+static bool is_alnum(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 static bool bucket_is_valid(struct span bucket)
 {
     for (size_t i = 0; i < bucket.size; i++) {
         uint8_t c = bucket.data[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '.' || c == '-' || c == '_';
-        if (!fine) {
+        if (!is_alnum(c) && c != '.' && c != '-' && c != '_') {
             return false;
         }
     }
-    return bucket.size > 0 && bucket.size <= 255;
+    return bucket.size > 0 && bucket.size <= 255 && is_alnum(bucket.data[0]) &&
+           is_alnum(bucket.data[bucket.size - 1]);
+}
+
+/* A region becomes part of a host name. */
+static bool region_is_valid(struct span region)
+{
+    for (size_t i = 0; i < region.size; i++) {
+        if (!is_alnum(region.data[i]) && region.data[i] != '-') {
+            return false;
+        }
+    }
+    return region.size <= SOURCE_REGION_MAX;
+}
+
+/* Old S3 buckets have names that no host name, or no certificate, covers. */
+static bool bucket_fits_host(const char *bucket)
+{
+    for (const char *c = bucket; *c != '\0'; c++) {
+        if ((*c >= 'A' && *c <= 'Z') || *c == '.' || *c == '_') {
+            return false;
+        }
+    }
+    return strlen(bucket) <= 63;
 }
 
 /* An address: digits and dots with a port, or a bracketed one. */
@@ -112,7 +167,11 @@ static enum err default_host(struct source *source, struct text *why)
     text_str(&host, source->kind == SOURCE_OSS ? "oss-" : "s3.");
     text_str(&host, source->region);
     text_str(&host, source->kind == SOURCE_OSS ? ".aliyuncs.com" : ".amazonaws.com");
+    if (source->kind == SOURCE_S3 && strncmp(source->region, "cn-", 3) == 0) {
+        text_str(&host, ".cn");
+    }
     source->tls = true;
+    source->path_style = source->kind == SOURCE_S3 && !bucket_fits_host(source->bucket);
     return ERR_OK;
 }
 
@@ -131,28 +190,42 @@ static void region_of_host(struct source *source)
     (void)copy(source->region, sizeof source->region, label);
 }
 
+/* Lower case, and without a port that the scheme implies: one endpoint has one name, and it is the
+ * one that the Host header says, which is signed. */
+static bool keep_host(struct source *source, struct span host)
+{
+    struct span name = host;
+    const char *implied = source->tls ? ":443" : ":80";
+    size_t size = strlen(implied);
+    while (name.size > 0 && name.data[name.size - 1] == '/') {
+        name.size--;
+    }
+    if (name.size > size && memcmp(name.data + name.size - size, implied, size) == 0) {
+        name.size -= size;
+    }
+    if (!copy(source->host, sizeof source->host, name)) {
+        return false;
+    }
+    for (char *c = source->host; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+    }
+    return host_is_valid(span_text(source->host));
+}
+
 static enum err parse_endpoint(struct span endpoint, struct source *source, struct text *why)
 {
     struct span rest = endpoint;
-    struct span host;
     source->tls = !take(&rest, "http://");
     (void)take(&rest, "https://");
-    host = cut(&rest, ';');
-    while (host.size > 0 && host.data[host.size - 1] == '/') {
-        host.size--;
-    }
-    if (!host_is_valid(host)) {
+    if (!keep_host(source, cut(&rest, ';'))) {
         return refuse(why, "endpoint", endpoint,
                       "write [http://]host[:port], without a path or a user");
     }
-    if (source_host_is_refused(host)) {
+    if (source_host_is_refused(span_text(source->host))) {
         return refuse(why, "endpoint", endpoint,
                       "link-local and metadata addresses are never a store");
     }
-    if (!copy(source->host, sizeof source->host, host)) {
-        return refuse(why, "endpoint", endpoint, "too long");
-    }
-    source->path_style = host_is_address(host) || source->kind == SOURCE_S3;
+    source->path_style = host_is_address(span_text(source->host)) || source->kind == SOURCE_S3;
     if (rest.size == 0) {
         return ERR_OK;
     }
@@ -167,10 +240,9 @@ static enum err parse_prefix(struct span rest, char *prefix, struct text *why)
 {
     size_t size = rest.size;
     bool slash = size == 0 || rest.data[size - 1] == '/';
-    if (size + (slash ? 0 : 1) > SOURCE_PREFIX_MAX || memchr(rest.data, 0, size) != NULL) {
-        return refuse(why, "prefix", rest, "at most 1,024 bytes");
+    if (size + (slash ? 0 : 1) > SOURCE_PREFIX_MAX || !copy(prefix, SOURCE_PREFIX_MAX + 1, rest)) {
+        return refuse(why, "prefix", rest, "at most 1,024 bytes, none of them zero");
     }
-    memcpy(prefix, rest.data, size);
     if (!slash) {
         prefix[size++] = '/';
     }
@@ -187,7 +259,7 @@ static enum err parse_file(struct span path, struct source *source, struct text 
         return refuse(why, "path", path, "file:// wants an absolute path, as file:///data/set");
     }
     if (!copy(source->bucket, sizeof source->bucket, path)) {
-        return refuse(why, "path", path, "at most 511 bytes");
+        return refuse(why, "path", path, "at most 511 bytes, none of them zero");
     }
     return ERR_OK;
 }
@@ -201,21 +273,21 @@ static enum err parse_bucket(const struct source_text *text, struct span rest,
         return refuse(why, "bucket", bucket,
                       "write scheme://bucket/prefix/ with letters, digits, '.', '-', '_'");
     }
-    if (!copy(source->region, sizeof source->region, text->region)) {
-        return refuse(why, "region", text->region, "at most 63 bytes");
+    struct span region = text->region;
+    if (source->kind == SOURCE_OSS) {
+        (void)take(&region, "oss-"); /* "oss-cn-hangzhou", as its console writes it */
     }
-    if (text->endpoint.size > 0) {
-        err = parse_endpoint(text->endpoint, source, why);
-        region_of_host(source);
-    } else {
-        if (source->kind == SOURCE_S3 && source->region[0] == '\0') {
-            (void)copy(source->region, sizeof source->region, span_text("us-east-1"));
-        }
-        err = default_host(source, why);
+    if (!region_is_valid(region) || !copy(source->region, sizeof source->region, region)) {
+        return refuse(why, "region", text->region, "write it as cn-hangzhou or us-east-1");
     }
     if (source->kind == SOURCE_S3 && source->region[0] == '\0') {
         (void)copy(source->region, sizeof source->region, span_text("us-east-1"));
     }
+    if (text->endpoint.size == 0) {
+        return default_host(source, why);
+    }
+    err = parse_endpoint(text->endpoint, source, why);
+    region_of_host(source);
     return err;
 }
 

@@ -19,7 +19,7 @@ enum source_kind { SOURCE_FILE, SOURCE_S3, SOURCE_OSS };
 struct source {
     enum source_kind kind;
     bool tls;
-    bool path_style; /* else virtual-host style: the bucket in the host name */
+    bool path_style;                /* else virtual-host style: the bucket in the host name */
     char host[SOURCE_HOST_MAX + 1]; /* host[:port] of the endpoint; "" for file:// */
     char bucket[SOURCE_BUCKET_MAX + 1];
     char region[SOURCE_REGION_MAX + 1];
