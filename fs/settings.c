@@ -1,0 +1,295 @@
+#include "fs/settings.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "node/io/log.h"
+#include "node/io/resolver.h"
+
+static const struct option_row rows[] = {
+#define OPTION(name, letter, kind, argument, fallback, help) \
+    { name, letter, OPTION_##kind, argument, fallback, help },
+#include "fs/options.def"
+#undef OPTION
+};
+
+const struct options_table settings_table = {
+    .command = "mount",
+    .usage = "atoll mount DATASET[/PREFIX] DIR --seeds HOST:PORT,... [OPTIONS]\n"
+             "       atoll mount URI DIR [OPTIONS]",
+    .intro = "Shows a dataset of a cluster, or a bucket without any cluster, as files under DIR.\n"
+             "Read-only. Unmount with: fusermount3 -u DIR",
+    .examples = "  atoll mount train /mnt/train --seeds cache1:7700,cache2:7700 "
+                "--client-file me.key\n"
+                "  atoll mount train/2026/ /mnt/t --seeds @/etc/atoll/seeds -o hard,allow_other\n"
+                "  atoll mount s3://bucket/set/ /mnt/set --region eu-west-1   # a private node\n"
+                "  atoll mount file:///data/set /mnt/set -f\n",
+    .rows = rows,
+    .count = ARRAY_COUNT(rows),
+    .environment = true,
+    .arguments_max = 2,
+};
+
+static enum err refuse(struct text *why, const char *what, const char *value, const char *then)
+{
+    text_str(why, what);
+    if (value != NULL) {
+        text_str(why, " \"");
+        text_str(why, value);
+        text_char(why, '"');
+    }
+    text_str(why, ": ");
+    text_str(why, then);
+    return ERR_INVALID;
+}
+
+static bool copy(char *to, size_t room, const char *from, size_t size)
+{
+    if (size >= room) {
+        return false;
+    }
+    memcpy(to, from, size);
+    to[size] = '\0';
+    return true;
+}
+
+static enum err take_dataset(const char *word, struct settings *out, struct text *why)
+{
+    const char *slash = strchr(word, '/');
+    size_t size = slash == NULL ? strlen(word) : (size_t)(slash - word);
+    size_t rest;
+    if (size == 0 || !copy(out->dataset, sizeof out->dataset, word, size)) {
+        return refuse(why, "dataset", word, "a name of 1 to 64 letters");
+    }
+    while (slash != NULL && *slash == '/') {
+        slash++;
+    }
+    rest = slash == NULL ? 0 : strlen(slash);
+    if (!copy(out->prefix, sizeof out->prefix - 1, rest == 0 ? "" : slash, rest)) {
+        return refuse(why, "prefix", word, "at most 1,023 bytes");
+    }
+    if (rest > 0 && out->prefix[rest - 1] != '/') {
+        memcpy(out->prefix + rest, "/", 2);
+    }
+    return ERR_OK;
+}
+
+/* The directory as an absolute path; it need not be reachable (a stale mount is not). */
+static enum err take_dir(const char *word, struct settings *out, struct text *why)
+{
+    char here[SETTINGS_PATH_MAX] = "";
+    struct text path;
+    text_init(&path, out->dir, sizeof out->dir);
+    if (word[0] != '/') {
+        if (getcwd(here, sizeof here) == NULL) {
+            return refuse(why, "current directory", NULL, strerror(errno));
+        }
+        text_str(&path, here);
+        text_char(&path, '/');
+    }
+    text_str(&path, word);
+    while (path.used > 1 && path.data[path.used - 1] == '/') {
+        path.data[--path.used] = '\0';
+    }
+    return path.overflow ? refuse(why, "DIR", word, "too long") : ERR_OK;
+}
+
+static bool parse_octal(const char *text, uint32_t *out)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 8);
+    if (*text == '\0' || *end != '\0' || value > 07777) {
+        return false;
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+static bool parse_number(const char *text, uint32_t *out)
+{
+    uint64_t value;
+    if (!parse_u64(span_text(text), &value) || value >= UINT32_MAX) {
+        return false;
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+/* Options of mount(8) that say what is so anyway, or that systemd and fstab add. */
+static bool is_harmless(const char *word)
+{
+    static const char *const words[] = { "ro",      "nodev",  "nosuid",   "noatime", "relatime",
+                                         "_netdev", "noauto", "nofail",   "user",    "defaults",
+                                         "exec",    "auto",   "nodiratime" };
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return true;
+        }
+    }
+    return strncmp(word, "x-", 2) == 0;
+}
+
+/* KEY=VALUE of -o. */
+static enum err take_value(const char *word, const char *value, struct settings *out,
+                           struct text *why)
+{
+    size_t size = (size_t)(value - word) - 1;
+    bool fine = false;
+    if (size == 5 && memcmp(word, "timeo", size) == 0) {
+        fine = parse_duration(span_text(value), &out->timeo_us) && out->timeo_us > 0;
+    } else if (size == 3 && memcmp(word, "uid", size) == 0) {
+        fine = parse_number(value, &out->uid);
+    } else if (size == 3 && memcmp(word, "gid", size) == 0) {
+        fine = parse_number(value, &out->gid);
+    } else if (size == 9 && memcmp(word, "file-mode", size) == 0) {
+        fine = parse_octal(value, &out->file_mode);
+    } else if (size == 8 && memcmp(word, "dir-mode", size) == 0) {
+        fine = parse_octal(value, &out->dir_mode);
+    } else {
+        return refuse(why, "-o", word,
+                      "unknown; known are hard, timeo=SECS, uid=N, gid=N, file-mode=OCTAL, "
+                      "dir-mode=OCTAL, allow_other, nonempty, ro");
+    }
+    return fine ? ERR_OK : refuse(why, "-o", word, "the value is not valid");
+}
+
+static enum err take_word(const char *word, struct settings *out, struct text *why)
+{
+    const char *equals = strchr(word, '=');
+    if (strcmp(word, "rw") == 0) {
+        return refuse(why, "-o", word, "Atoll shows datasets read-only; leave it out or say ro");
+    }
+    if (strcmp(word, "hard") == 0) {
+        out->hard = true;
+    } else if (strcmp(word, "allow_other") == 0) {
+        out->allow_other = true;
+    } else if (strcmp(word, "nonempty") == 0) {
+        out->nonempty = true;
+    } else if (!is_harmless(word)) {
+        return take_value(word, equals == NULL ? word + strlen(word) + 1 : equals + 1, out, why);
+    }
+    return ERR_OK;
+}
+
+/* One -o LIST. */
+static enum err take_list(const char *list, struct settings *out, struct text *why)
+{
+    char word[256];
+    enum err err = ERR_OK;
+    while (*list != '\0' && err == ERR_OK) {
+        size_t size = strcspn(list, ",");
+        if (!copy(word, sizeof word, list, size)) {
+            return refuse(why, "-o", list, "too long");
+        }
+        if (size > 0) {
+            err = take_word(word, out, why);
+        }
+        list += size + (list[size] == ',' ? 1 : 0);
+    }
+    return err;
+}
+
+static enum err take_mount_options(const struct options *options, struct settings *out,
+                                   struct text *why)
+{
+    enum err err = ERR_OK;
+    out->timeo_us = SEC(300);
+    out->uid = (uint32_t)getuid();
+    out->gid = (uint32_t)getgid();
+    out->file_mode = 0444;
+    out->dir_mode = 0555;
+    for (uint32_t i = 0; i < options_count(options, "options") && err == ERR_OK; i++) {
+        err = take_list(options_item(options, "options", i), out, why);
+    }
+    return err;
+}
+
+static enum err take_cluster(const struct options *options, struct settings *out,
+                             struct text *why)
+{
+    const char *seeds = options_string(options, "seeds");
+    const char *file = options_string(options, "client-file");
+    const char *cluster = options_string(options, "cluster");
+    const char *fault = seeds == NULL ? NULL : resolver_fault(seeds);
+    if (seeds == NULL) {
+        return refuse(why, "no --seeds", NULL,
+                      "name some nodes (HOST:PORT,...), or give a URI such as s3://bucket/ instead "
+                      "of a dataset");
+    }
+    if (fault != NULL || !copy(out->seeds, sizeof out->seeds, seeds, strlen(seeds))) {
+        return refuse(why, "--seeds", fault == NULL ? seeds : fault, "write HOST:PORT,HOST:PORT");
+    }
+    out->insecure = options_flag(options, "insecure");
+    if (out->insecure) {
+        if (cluster == NULL ||
+            !copy(out->keys.cluster, sizeof out->keys.cluster, cluster, strlen(cluster))) {
+            return refuse(why, "--insecure", NULL, "give the cluster's name with --cluster NAME");
+        }
+        return ERR_OK;
+    }
+    if (file == NULL) {
+        return refuse(why, "no --client-file", NULL,
+                      "make one with `atoll keygen client`, or say --insecure --cluster NAME");
+    }
+    return keys_load_client(file, &out->keys, why);
+}
+
+static enum err take_private(const struct options *options, const char *uri, struct settings *out,
+                             struct text *why)
+{
+    const char *metadata = options_string(options, "metadata");
+    if (!copy(out->uri, sizeof out->uri, uri, strlen(uri))) {
+        return refuse(why, "URI", uri, "too long");
+    }
+    out->insecure = true;
+    out->endpoint = options_string(options, "endpoint");
+    out->region = options_string(options, "region");
+    out->credential = options_string(options, "credential");
+    out->credentials_dir = options_string(options, "credentials-dir");
+    out->tier = options_string(options, "tier");
+    out->block_size = options_size(options, "block-size");
+    out->ttl_us = -1;
+    if (metadata == NULL || strcmp(metadata, "once") == 0) {
+        return ERR_OK;
+    }
+    if (strncmp(metadata, "ttl=", 4) != 0 ||
+        !parse_duration(span_text(metadata + 4), &out->ttl_us)) {
+        return refuse(why, "--metadata", metadata, "write once or ttl=SECS");
+    }
+    return ERR_OK;
+}
+
+enum err settings_make(const struct options *options, struct settings *out, struct text *why)
+{
+    enum err err;
+    enum log_level level = LOG_WARN;
+    const char *word = options_string(options, "log-level");
+    memset(out, 0, sizeof *out);
+    if (options_arguments(options) != 2) {
+        return refuse(why, "usage", NULL, "atoll mount DATASET|URI DIR; see atoll mount --help");
+    }
+    if (word != NULL && !log_level_parse(word, &level)) {
+        return refuse(why, "--log-level", word, "write error, warn, info or debug");
+    }
+    out->log_level = (int)level;
+    out->memory = options_size(options, "memory");
+    out->foreground = options_flag(options, "foreground");
+    if (out->memory < (96u << 20)) {
+        return refuse(why, "--memory", NULL, "at least 96MiB");
+    }
+    err = take_mount_options(options, out, why);
+    if (err == ERR_OK) {
+        err = take_dir(options_argument(options, 1), out, why);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    word = options_argument(options, 0);
+    if (strstr(word, "://") != NULL) {
+        return take_private(options, word, out, why);
+    }
+    err = take_dataset(word, out, why);
+    return err == ERR_OK ? take_cluster(options, out, why) : err;
+}
