@@ -1,0 +1,633 @@
+"""The test origin itself, by clients that share nothing with it: boto3, and a signer for OSS that
+is written here."""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+import boto3
+import botocore.exceptions
+import pytest
+from botocore.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "origin"))
+import generated  # noqa: E402
+
+KEYS = "ak:sk\nsts:secret:token\n"
+MIB = 1 << 20
+
+
+def binary():
+    named = os.environ.get("ATOLL_TEST_ORIGIN")
+    found = [named] if named else sorted(
+        (str(p) for p in ROOT.glob("build/*/atoll-test-origin")), key=os.path.getmtime)
+    if not found:
+        pytest.skip("atoll-test-origin is not built")
+    return found[-1]
+
+
+class Origin:
+    def __init__(self, tmp_path, *options, root=None):
+        keys = tmp_path / "keys"
+        keys.write_text(KEYS)
+        self.keys = keys
+        root = root or tmp_path / "root"
+        command = [binary(), "--keys-file", str(keys), "--root", str(root), "--bucket", "data"]
+        self.process = subprocess.Popen(command + list(options), stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline().split()
+        assert line and line[0] == "ready", line
+        self.address, self.admin_address = (part.split("=")[1] for part in line[1:])
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(timeout=10)
+
+    def admin(self, method, path, body=None):
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(
+            "http://%s%s" % (self.admin_address, path), data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def counters(self, query=""):
+        return self.admin("GET", "/counters" + query)
+
+    def faults(self, *faults, **limits):
+        self.admin("POST", "/faults", dict(limits, faults=list(faults)))
+
+    def s3(self, key="ak", secret="sk", token=None, style="path", host=None, attempts=1):
+        address = "%s:%s" % (host, self.address.split(":")[1]) if host else self.address
+        return boto3.client(
+            "s3", endpoint_url="http://" + address, region_name="us-east-1",
+            aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token,
+            config=Config(signature_version="s3v4", s3={"addressing_style": style},
+                          retries={"total_max_attempts": attempts}, read_timeout=20))
+
+
+@pytest.fixture
+def origin(tmp_path):
+    started = Origin(tmp_path)
+    yield started
+    assert started.stop() == 0
+
+
+@pytest.fixture
+def start(tmp_path):
+    all_started = []
+
+    def starter(*options, **more):
+        all_started.append(Origin(tmp_path, *options, **more))
+        return all_started[-1]
+
+    yield starter
+    for one in all_started:
+        if one.process.poll() is None:
+            assert one.stop() == 0
+
+
+def code_of(call, *arguments, **named):
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(*arguments, **named)
+    answer = caught.value.response
+    return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
+
+
+# ---- OSS: a signer of its own -------------------------------------------------------------------
+
+
+class Oss:
+    """OSS V4 by headers. `host` sets the Host header: virtual-host style where it has a bucket."""
+
+    def __init__(self, origin, key="ak", secret="sk", token=None, host=None, when=None):
+        self.origin, self.key, self.secret = origin, key, secret
+        self.token, self.host, self.when = token, host, when
+
+    def sign(self, method, bucket, key, query, headers):
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.when or time.time()))
+        headers.update({"x-oss-date": stamp, "x-oss-content-sha256": "UNSIGNED-PAYLOAD"})
+        if self.token:
+            headers["x-oss-security-token"] = self.token
+        quote = lambda text, safe="": urllib.parse.quote(text, safe=safe + "~")
+        signed = sorted((name.lower(), value) for name, value in headers.items()
+                        if name.lower().startswith("x-oss-")
+                        or name.lower() in ("content-type", "content-md5"))
+        parameters = sorted((quote(name), quote(value)) for name, value in query.items())
+        path = "/" + (bucket + "/" if bucket else "") + key
+        canonical = "\n".join([
+            method, quote(path, "/"),
+            "&".join(name + ("=" + value if value else "") for name, value in parameters),
+            "".join("%s:%s\n" % pair for pair in signed), "", "UNSIGNED-PAYLOAD"])
+        scope = "%s/cn-hangzhou/oss/aliyun_v4_request" % stamp[:8]
+        text = "\n".join(["OSS4-HMAC-SHA256", stamp, scope,
+                          hashlib.sha256(canonical.encode()).hexdigest()])
+        secret = ("aliyun_v4" + self.secret).encode()
+        for part in scope.split("/") + [text]:
+            secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
+        headers["Authorization"] = "OSS4-HMAC-SHA256 Credential=%s/%s,Signature=%s" % (
+            self.key, scope, secret.hex())
+
+    def __call__(self, method, bucket, key="", query=None, body=None, **headers):
+        query = query or {}
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.sign(method, bucket, key, query, headers)
+        if self.host:
+            headers["Host"] = self.host
+        path = "/" + ("" if self.host else bucket + "/") + key
+        url = urllib.parse.quote(path, safe="/~") + ("?" + urllib.parse.urlencode(
+            query, quote_via=urllib.parse.quote) if query else "")
+        connection = http.client.HTTPConnection(self.origin.address, timeout=20)
+        connection.request(method, url, body=body, headers=headers)
+        answer = connection.getresponse()
+        answer.content = answer.read()
+        connection.close()
+        return answer
+
+
+# ---- S3 -----------------------------------------------------------------------------------------
+
+ODD_KEYS = ["a", "a/b", "a/", "a//c", "/", "//", ".", "..", "../x", "a/../b", "sp ace+plus%41",
+            "üñï/日本", "x" * 1000, "q?a=b&c#d", "\x01control", "~tilde-._", "'quotes\"<&>"]
+
+
+@pytest.mark.parametrize("style,host", [("path", None), ("virtual", "localhost.test")])
+def test_odd_keys_are_kept_as_they_are(start, style, host, monkeypatch):
+    origin = start("--domain", "localhost.test")
+    if host:
+        import socket
+        real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda name, *rest, **named: real(
+            "127.0.0.1" if name.endswith(host) else name, *rest, **named))
+    s3 = origin.s3(style=style, host=host)
+    for key in ODD_KEYS:
+        s3.put_object(Bucket="data", Key=key, Body=key.encode())
+    for key in ODD_KEYS:
+        assert s3.get_object(Bucket="data", Key=key)["Body"].read() == key.encode()
+    listed = [item["Key"] for item in s3.list_objects_v2(Bucket="data")["Contents"]]
+    assert listed == sorted(ODD_KEYS, key=lambda key: key.encode())
+    for key in ODD_KEYS:
+        s3.delete_object(Bucket="data", Key=key)
+    assert "Contents" not in s3.list_objects_v2(Bucket="data")
+
+
+def test_ranges_and_conditions(origin):
+    s3 = origin.s3()
+    body = os.urandom(1000)
+    etag = s3.put_object(Bucket="data", Key="k", Body=body, ContentType="a/b",
+                         Metadata={"who": "me"})["ETag"]
+    assert etag == '"%s"' % hashlib.md5(body).hexdigest()
+    for text, want in [("bytes=0-9", body[:10]), ("bytes=990-2000", body[990:]),
+                       ("bytes=990-", body[990:]), ("bytes=-7", body[-7:])]:
+        answer = s3.get_object(Bucket="data", Key="k", Range=text, IfMatch=etag)
+        assert answer["Body"].read() == want
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert answer["ContentRange"] == "bytes 993-999/1000"
+    assert answer["ContentType"] == "a/b" and answer["Metadata"] == {"who": "me"}
+    head = s3.head_object(Bucket="data", Key="k")
+    assert head["ContentLength"] == 1000 and head["ETag"] == etag
+    get = s3.get_object
+    assert code_of(get, Bucket="data", Key="k", Range="bytes=1000-") == (416, "InvalidRange")
+    assert code_of(get, Bucket="data", Key="k", IfMatch='"0"') == (412, "PreconditionFailed")
+    assert code_of(get, Bucket="data", Key="k", IfNoneMatch=etag) == (304, "304")
+    assert code_of(get, Bucket="data", Key="none") == (404, "NoSuchKey")
+    assert code_of(get, Bucket="none", Key="k") == (404, "NoSuchBucket")
+    assert code_of(s3.head_object, Bucket="data", Key="none") == (404, "404")
+
+
+def test_listing_in_pages_with_a_delimiter(origin):
+    s3 = origin.s3()
+    keys = sorted("%s/%03d" % (folder, i) for folder in "abc" for i in range(70))
+    for key in keys + ["top"]:
+        s3.put_object(Bucket="data", Key=key, Body=b"x")
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket="data", PaginationConfig={"PageSize": 13})
+    assert [item["Key"] for page in pages for item in page["Contents"]] == keys + ["top"]
+    page = s3.list_objects_v2(Bucket="data", Delimiter="/", MaxKeys=2)
+    assert [item["Prefix"] for item in page["CommonPrefixes"]] == ["a/", "b/"]
+    assert page["IsTruncated"] and page["KeyCount"] == 2
+    page = s3.list_objects_v2(Bucket="data", Delimiter="/",
+                              ContinuationToken=page["NextContinuationToken"])
+    assert [item["Prefix"] for item in page["CommonPrefixes"]] == ["c/"]
+    assert [item["Key"] for item in page["Contents"]] == ["top"]
+    page = s3.list_objects_v2(Bucket="data", Prefix="b/", StartAfter="b/0675", FetchOwner=True)
+    assert [item["Key"] for item in page["Contents"]] == ["b/068", "b/069"]
+    assert page["Contents"][0]["Owner"]["ID"]
+    pages = s3.get_paginator("list_objects").paginate(
+        Bucket="data", Delimiter="/", PaginationConfig={"PageSize": 1})
+    assert [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])] == [
+        "a/", "b/", "c/"]
+    assert code_of(s3.list_objects_v2, Bucket="data", ContinuationToken="x")[1] == "InvalidArgument"
+
+
+def test_multipart_upload_and_multipart_read(origin):
+    s3 = origin.s3()
+    parts = [os.urandom(5 * MIB), os.urandom(6 * MIB), b"tail"]
+    upload = s3.create_multipart_upload(Bucket="data", Key="big", ContentType="x/y")["UploadId"]
+    done = []
+    for number, part in enumerate(parts, 1):
+        answer = s3.upload_part(Bucket="data", Key="big", UploadId=upload, PartNumber=number,
+                                Body=part)
+        done.append({"PartNumber": number, "ETag": answer["ETag"]})
+    complete = s3.complete_multipart_upload
+    bad = [dict(done[0], ETag='"0"')] + done[1:]
+    assert code_of(complete, Bucket="data", Key="big", UploadId=upload,
+                   MultipartUpload={"Parts": bad}) == (400, "InvalidPart")
+    assert code_of(complete, Bucket="data", Key="big", UploadId=upload,
+                   MultipartUpload={"Parts": done[::-1]}) == (400, "InvalidPartOrder")
+    etag = complete(Bucket="data", Key="big", UploadId=upload,
+                    MultipartUpload={"Parts": done})["ETag"]
+    digests = b"".join(hashlib.md5(part).digest() for part in parts)
+    assert etag == '"%s-3"' % hashlib.md5(digests).hexdigest()
+    for number, part in enumerate(parts, 1):
+        answer = s3.get_object(Bucket="data", Key="big", PartNumber=number)
+        assert answer["Body"].read() == part and answer["PartsCount"] == 3
+    assert s3.get_object(Bucket="data", Key="big")["Body"].read() == b"".join(parts)
+    assert code_of(s3.get_object, Bucket="data", Key="big", PartNumber=4)[0] == 416
+    upload = s3.create_multipart_upload(Bucket="data", Key="big")["UploadId"]
+    s3.upload_part(Bucket="data", Key="big", UploadId=upload, PartNumber=1, Body=b"x")
+    s3.abort_multipart_upload(Bucket="data", Key="big", UploadId=upload)
+    assert code_of(s3.upload_part, Bucket="data", Key="big", UploadId=upload, PartNumber=1,
+                   Body=b"x") == (404, "NoSuchUpload")
+    assert s3.head_object(Bucket="data", Key="big")["ContentType"] == "x/y"
+
+
+def test_presigned_urls(origin):
+    s3 = origin.s3()
+    s3.put_object(Bucket="data", Key="a b", Body=b"hello")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "data", "Key": "a b"})
+    assert urllib.request.urlopen(url).read() == b"hello"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url.replace("a%20b", "a%20c"))
+    assert caught.value.code == 403 and b"SignatureDoesNotMatch" in caught.value.read()
+
+
+def test_who_may_not(origin):
+    call = dict(Bucket="data", Key="k")
+    assert code_of(origin.s3(secret="no").get_object, **call) == (403, "SignatureDoesNotMatch")
+    assert code_of(origin.s3(key="no").get_object, **call) == (403, "InvalidAccessKeyId")
+    assert code_of(origin.s3("sts", "secret").get_object, **call) == (403, "InvalidAccessKeyId")
+    assert code_of(origin.s3("sts", "secret", "x").get_object, **call) == (400, "InvalidToken")
+    assert code_of(origin.s3("sts", "secret", "token").get_object, **call) == (404, "NoSuchKey")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen("http://%s/data/k" % origin.address)
+    assert caught.value.code == 403 and b"<Code>AccessDenied</Code>" in caught.value.read()
+    origin.keys.write_text("new:secret\n")
+    origin.process.send_signal(signal.SIGHUP)
+    deadline = time.time() + 10
+    while code_of(origin.s3("new", "secret").get_object, **call)[0] != 404:
+        assert time.time() < deadline
+    assert code_of(origin.s3().get_object, **call) == (403, "InvalidAccessKeyId")
+
+
+def test_a_wrong_clock_is_refused(start):
+    origin = start("--clock-offset", "-1000")
+    assert code_of(origin.s3().list_objects_v2, Bucket="data") == (403, "RequestTimeTooSkewed")
+    assert Oss(origin, when=time.time() - 1000)("GET", "data").status == 200
+
+
+def test_objects_survive_a_restart_and_plain_files_are_served(start, tmp_path):
+    plain = tmp_path / "root" / "files" / "a" / "b.txt"
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(b"plain")
+    origin = start()
+    s3 = origin.s3()
+    s3.put_object(Bucket="data", Key="x/", Body=b"", Metadata={"a": "b"})
+    s3.put_object(Bucket="data", Key="x//y", Body=b"1")
+    s3.put_object(Bucket="data", Key="x//y", Body=b"22")
+    s3.put_object(Bucket="data", Key="gone", Body=b"22")
+    s3.delete_object(Bucket="data", Key="gone")
+    assert s3.get_object(Bucket="files", Key="a/b.txt")["Body"].read() == b"plain"
+    before = s3.list_objects_v2(Bucket="data")["Contents"]
+    origin.stop()
+    origin = start()
+    s3 = origin.s3()
+    assert s3.list_objects_v2(Bucket="data")["Contents"] == before
+    assert s3.get_object(Bucket="data", Key="x//y")["Body"].read() == b"22"
+    assert s3.head_object(Bucket="data", Key="x/")["Metadata"] == {"a": "b"}
+    etag = s3.head_object(Bucket="files", Key="a/b.txt")["ETag"]
+    plain.write_bytes(b"other bytes")
+    answer = s3.get_object(Bucket="files", Key="a/b.txt")
+    assert answer["Body"].read() == b"other bytes" and answer["ETag"] != etag
+
+
+def test_a_reader_keeps_its_version_across_an_overwrite(origin):
+    s3 = origin.s3()
+    old = os.urandom(32 * MIB)
+    s3.put_object(Bucket="data", Key="k", Body=old)
+    reader = s3.get_object(Bucket="data", Key="k")["Body"]
+    first = reader.read(MIB)
+    s3.put_object(Bucket="data", Key="k", Body=b"new")
+    assert first + reader.read() == old
+    assert s3.get_object(Bucket="data", Key="k")["Body"].read() == b"new"
+
+
+def test_generated_objects_are_those_of_the_formula(start):
+    origin = start("--generate", "gen/t/,count=50,size=1KiB-90KiB,seed=7,fanout=20,suffix=.bin")
+    s3 = origin.s3()
+    keys = [generated.key("t/", i, ".bin", 20) for i in range(50)]
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="gen")["Contents"]] == keys
+    for i, key in enumerate(keys):
+        want = generated.data(7, key, 0, generated.size(7, i, 1024, 90 * 1024))
+        assert s3.get_object(Bucket="gen", Key=key)["Body"].read() == want
+    s3.put_object(Bucket="data", Key="huge", Metadata={"atoll-generate": "size=20GiB,seed=3"})
+    assert s3.head_object(Bucket="data", Key="huge")["ContentLength"] == 20 << 30
+    at = (19 << 30) + 12345
+    got = s3.get_object(Bucket="data", Key="huge", Range="bytes=%d-%d" % (at, at + 99999))
+    assert got["Body"].read() == generated.data(3, "huge", at, 100000)
+    report = origin.admin("GET", "/objects?bucket=gen&prefix=t/d00001/&sha256=1")["objects"]
+    want = generated.data(7, keys[20], 0, generated.size(7, 20, 1024, 90 * 1024))
+    assert len(report) == 20 and report[0]["sha256"] == hashlib.sha256(want).hexdigest()
+
+
+def test_counters_count_requests_and_bytes(origin):
+    s3 = origin.s3()
+    s3.put_object(Bucket="data", Key="a/k", Body=b"x" * 5000)
+    origin.admin("POST", "/reset")
+    s3.get_object(Bucket="data", Key="a/k")["Body"].read()
+    s3.get_object(Bucket="data", Key="a/k", Range="bytes=0-99")["Body"].read()
+    s3.head_object(Bucket="data", Key="a/k")
+    code_of(s3.get_object, Bucket="data", Key="none")
+    report = origin.counters()
+    assert report["keys"]["data/a/k"]["GET"] == {"requests": 2, "bytes": 5100}
+    assert report["keys"]["data/a/k"]["HEAD"] == {"requests": 1, "bytes": 0}
+    assert report["totals"]["kinds"]["GET"]["requests"] == 3
+    assert report["totals"]["statuses"] == {"200": 2, "206": 1, "404": 1}
+    assert list(origin.counters("?prefix=data/no")["keys"]) == ["data/none"]
+    assert "keys" not in origin.counters("?keys=0")
+
+
+def test_bytes_of_an_answer_cut_by_the_client_are_counted_as_sent(origin):
+    s3 = origin.s3()
+    s3.put_object(Bucket="data", Key="k", Body=bytes(256 * MIB))
+    answer = s3.get_object(Bucket="data", Key="k")["Body"]
+    answer.read(MIB)
+    answer.close()
+    deadline = time.time() + 10
+    while "cut" not in origin.counters()["totals"]["kinds"]["GET"]:
+        assert time.time() < deadline
+    counted = origin.counters()["keys"]["data/k"]["GET"]
+    assert counted["cut"] == 1 and MIB <= counted["bytes"] < 64 * MIB
+
+
+# ---- OSS ----------------------------------------------------------------------------------------
+
+
+def crc64(data):
+    """CRC-64/XZ, slowly."""
+    crc = (1 << 64) - 1
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0xC96C5795D7870F42 if crc & 1 else 0)
+    return crc ^ ((1 << 64) - 1)
+
+
+@pytest.mark.parametrize("host", [None, "data.oss.test"])
+def test_oss_objects(start, host):
+    origin = start("--domain", "oss.test")
+    oss = Oss(origin, host=host)
+    body = os.urandom(1000)
+    key = "a b+c/ü%2F"
+    put = oss("PUT", "data", key, body=body)
+    assert put.status == 200 and put.getheader("x-oss-request-id")
+    etag = '"%s"' % hashlib.md5(body).hexdigest().upper()
+    crc = str(crc64(body))
+    assert put.getheader("ETag") == etag and put.getheader("x-oss-hash-crc64ecma") == crc
+    get = oss("GET", "data", key, range="bytes=10-19", if_match=etag)
+    assert get.status == 206 and get.content == body[10:20]
+    assert get.getheader("Content-Range") == "bytes 10-19/1000"
+    assert get.getheader("x-oss-hash-crc64ecma") == crc
+    assert oss("HEAD", "data", key).getheader("x-oss-hash-crc64ecma") == crc
+    assert oss("DELETE", "data", key).status == 204
+
+
+def test_oss_ranges_beyond_the_end(origin):
+    oss = Oss(origin)
+    oss("PUT", "data", "k", body=b"0123456789")
+    standard = {"x_oss_range_behavior": "standard"}
+    for text in ["bytes=5-20", "bytes=10-20"]:
+        answer = oss("GET", "data", "k", range=text)
+        assert answer.status == 200 and answer.content == b"0123456789"
+    answer = oss("GET", "data", "k", range="bytes=5-20", **standard)
+    assert answer.status == 206 and answer.content == b"56789"
+    assert oss("GET", "data", "k", range="bytes=10-20", **standard).status == 416
+
+
+def test_oss_errors(origin):
+    answer = Oss(origin)("GET", "data", "none")
+    assert answer.status == 404 and b"<EC>0026-00000001</EC>" in answer.content
+    assert answer.getheader("x-oss-ec") == "0026-00000001"
+    answer = Oss(origin)("HEAD", "data", "none")
+    assert b"<Code>NoSuchKey</Code>" in base64.b64decode(answer.getheader("x-oss-err"))
+    answer = Oss(origin, secret="no")("GET", "data", "k")
+    assert answer.status == 403 and b"SignatureDoesNotMatch" in answer.content
+    answer = Oss(origin, key="sts", secret="secret", token="no")("GET", "data", "k")
+    assert answer.status == 403 and b"InvalidSecurityToken" in answer.content
+    assert Oss(origin, key="sts", secret="secret", token="token")("GET", "data", "k").status == 404
+    answer = Oss(origin, when=time.time() - 1000)("GET", "data", "k")
+    assert answer.status == 403 and b"RequestTimeTooSkewed" in answer.content
+    assert Oss(origin)("GET", "data", "k", if_match='"x"').status == 404
+
+
+def test_oss_listing(origin):
+    oss = Oss(origin)
+    keys = ["d e/%03d" % i for i in range(150)]
+    for key in keys:
+        oss("PUT", "data", key, body=b"x")
+    query = {"list-type": "2", "prefix": "d e/", "encoding-type": "url"}
+    page = oss("GET", "data", query=query).content.decode()
+    assert page.count("<Contents>") == 100 and "<Key>d%20e%2F000</Key>" in page
+    token = page.split("<NextContinuationToken>")[1].split("<")[0]
+    page = oss("GET", "data", query=dict(query, **{"continuation-token": token})).content.decode()
+    assert page.count("<Contents>") == 50 and "<IsTruncated>false</IsTruncated>" in page
+    page = oss("GET", "data", query={"list-type": "2", "delimiter": "/"}).content.decode()
+    assert "<CommonPrefixes><Prefix>d e/</Prefix></CommonPrefixes>" in page
+    assert oss("GET", "data", query={"list-type": "2", "max-keys": "1001"}).status == 400
+
+
+def test_oss_v1(origin):
+    Oss(origin)("PUT", "data", "a b", body=b"hello")
+
+    def get(secret):
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+        text = "GET\n\n\n%s\n/data/a b" % date
+        mac = hmac.new(secret, text.encode(), hashlib.sha1).digest()
+        connection = http.client.HTTPConnection(origin.address, timeout=20)
+        connection.request("GET", "/data/a%20b", headers={
+            "Date": date, "Authorization": "OSS ak:" + base64.b64encode(mac).decode()})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    assert get(b"sk") == (200, b"hello")
+    assert get(b"no")[0] == 403
+
+
+# ---- faults -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stocked(start):
+    origin = start("--generate", "gen/k,count=20,size=1MiB,seed=1")
+    origin.body = lambda i=0: generated.data(1, generated.key("k", i), 0, MIB)
+    origin.get = lambda i=0, **named: origin.s3().get_object(
+        Bucket="gen", Key=generated.key("k", i), **named)
+    return origin
+
+
+def test_latency_of_a_share_of_requests(stocked):
+    stocked.faults({"action": "latency", "ms": 300, "probability": 0.3, "seed": 5, "kind": "GET"})
+    took = []
+    for i in range(20):
+        start_s = time.time()
+        stocked.get(i)["Body"].read()
+        took.append(time.time() - start_s > 0.3)
+    report = stocked.admin("GET", "/faults")["faults"][0]
+    assert report["matched"] == 20 and report["fired"] == sum(took) and 1 <= sum(took) <= 12
+
+
+def test_the_same_seed_draws_the_same(stocked):
+    def run():
+        stocked.faults({"action": "status", "probability": 0.5, "seed": 11})
+        got = []
+        for i in range(20):
+            try:
+                stocked.get(i)
+                got.append(200)
+            except botocore.exceptions.ClientError as error:
+                got.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return got
+
+    first = run()
+    assert run() == first and set(first) == {200, 503}
+
+
+def test_errors_for_the_next_requests(stocked):
+    stocked.faults({"action": "status", "count": 2, "skip": 1})
+    stocked.get()
+    assert code_of(stocked.get) == (503, "SlowDown")
+    assert code_of(stocked.get) == (503, "SlowDown")
+    stocked.get()
+    code = "DownloadTrafficRateLimitExceeded"
+    stocked.faults({"action": "status", "code": code, "prefix": "k", "bucket": "gen"})
+    answer = Oss(stocked)("GET", "gen", generated.key("k", 0))
+    assert answer.status == 503 and code.encode() in answer.content
+    stocked.admin("DELETE", "/faults")
+    stocked.get()
+
+
+def test_cut_dropped_and_frozen_connections(stocked):
+    stocked.faults({"action": "cut", "bytes": 100000, "count": 1})
+    with pytest.raises(Exception):
+        stocked.get()["Body"].read()
+    deadline = time.time() + 10
+    while stocked.counters()["totals"]["kinds"]["GET"].get("bytes") != 100000:
+        assert time.time() < deadline
+    stocked.faults({"action": "drop", "count": 1})
+    with pytest.raises(botocore.exceptions.BotoCoreError):
+        stocked.get()
+    stocked.faults({"action": "freeze", "count": 1})
+    url = stocked.s3().generate_presigned_url(
+        "get_object", Params={"Bucket": "gen", "Key": generated.key("k", 0)})
+    with pytest.raises(TimeoutError):
+        urllib.request.urlopen(url, timeout=0.5).read()
+    deadline = time.time() + 10
+    while stocked.counters()["totals"]["in_flight"]:
+        assert time.time() < deadline
+
+
+def test_wrong_answers(stocked):
+    body = stocked.body()
+    stocked.faults({"action": "wrong-range"})
+    assert stocked.get(Range="bytes=10-19")["ContentRange"] == "bytes 11-20/1048576"
+    stocked.faults({"action": "short-range"})
+    answer = stocked.get(Range="bytes=10-19")
+    assert answer["ContentRange"] == "bytes 10-14/1048576" and answer["Body"].read() == body[10:15]
+    stocked.faults({"action": "wrong-bytes"})
+    got = stocked.get(Range="bytes=10-19")["Body"].read()
+    assert sum(a != b for a, b in zip(got, body[10:20])) == 1
+    stocked.faults({"action": "whole"})
+    assert stocked.get(Range="bytes=10-19")["Body"].read() == body
+    stocked.faults()
+    etag = stocked.get()["ETag"]
+    stocked.faults({"action": "etag"})
+    assert stocked.get(IfMatch=etag)["ETag"] != etag
+    stocked.faults({"action": "changed", "skip": 1})
+    assert stocked.get(IfMatch=etag)["ETag"] == etag
+    assert code_of(stocked.get, IfMatch=etag) == (412, "PreconditionFailed")
+
+
+def test_bandwidth_limits(stocked):
+    for limits in [{"bandwidth": 4 * MIB}, {"connection_bandwidth": 2 * MIB}]:
+        stocked.faults(**limits)
+        start_s = time.time()
+        threads = [threading.Thread(target=lambda i=i: stocked.get(i)["Body"].read())
+                   for i in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert 0.4 < time.time() - start_s < 3
+        stocked.faults()
+    assert stocked.get()["Body"].read() == stocked.body()
+
+
+def test_requests_beyond_the_rate_are_refused(stocked):
+    stocked.faults(requests_per_second=3)
+    codes = []
+    for _ in range(6):
+        try:
+            stocked.s3().head_object(Bucket="gen", Key=generated.key("k", 0))
+            codes.append(200)
+        except botocore.exceptions.ClientError as error:
+            codes.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    assert codes.count(503) >= 1 and codes[:3] == [200, 200, 200]
+
+
+def test_it_stops_while_requests_wait(start):
+    origin = start("--generate", "gen/k,count=1,size=1MiB", "--fault", "freeze,kind=GET")
+    url = origin.s3().generate_presigned_url(
+        "get_object", Params={"Bucket": "gen", "Key": generated.key("k", 0)})
+    thread = threading.Thread(target=lambda: pytest.raises(Exception, urllib.request.urlopen, url))
+    thread.start()
+    deadline = time.time() + 10
+    while not origin.counters()["totals"]["in_flight"]:
+        assert time.time() < deadline
+    assert origin.stop() == 0
+    thread.join()
+
+
+# ---- the command line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options,message", [
+    (["--listen", "0.0.0.0:0"], "not a loopback address"),
+    (["--listen", "nonsense"], "not ADDR:PORT"),
+    (["--generate", "b,size=no"], "not BUCKET/PREFIX"),
+    (["--fault", "no-such-action"], "bad or unknown member of a fault: action"),
+    (["--keys-file", "/nonexistent"], "no keys"),
+    (["--root", "/proc/nothing"], "cannot use the directory"),
+    (["--threads", "0"], "--threads"),
+    (["stray"], "no arguments"),
+])
+def test_bad_options(tmp_path, options, message):
+    keys = tmp_path / "keys"
+    keys.write_text(KEYS)
+    done = subprocess.run([binary(), "--keys-file", str(keys)] + options, capture_output=True,
+                          text=True, timeout=10)
+    assert done.returncode != 0 and message in done.stderr and done.stdout == ""
+
+
+def test_help_names_every_option():
+    done = subprocess.run([binary(), "--help"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0
+    for word in ["--listen", "--fault", "wrong-bytes", "POST /faults", "Examples"]:
+        assert word in done.stdout
