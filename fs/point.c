@@ -1,0 +1,148 @@
+#include "fs/point.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum mounted { MOUNTED_NOTHING, MOUNTED_ATOLL, MOUNTED_OTHER };
+
+static enum err refuse(struct text *why, const char *dir, const char *what)
+{
+    text_str(why, dir);
+    text_str(why, ": ");
+    text_str(why, what);
+    return ERR_INVALID;
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' &&
+            from[3] != '\0') {
+            *to++ = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+            from += 3;
+            continue;
+        }
+        *to++ = *from;
+    }
+    *to = '\0';
+}
+
+/* What the kernel says is mounted at `dir`: the last line about it counts. */
+static enum mounted mounted_at(const char *dir)
+{
+    enum mounted result = MOUNTED_NOTHING;
+    char *line = NULL;
+    size_t room = 0;
+    FILE *table = fopen("/proc/self/mountinfo", "re");
+    if (table == NULL) {
+        return MOUNTED_NOTHING;
+    }
+    while (getline(&line, &room, table) > 0) {
+        char at[4097], type[65];
+        const char *dash = strstr(line, " - ");
+        if (dash == NULL || sscanf(line, "%*s %*s %*s %*s %4096s", at) != 1 ||
+            sscanf(dash, " - %64s", type) != 1) {
+            continue;
+        }
+        unescape(at);
+        if (strcmp(at, dir) == 0) {
+            result = strcmp(type, "fuse.atoll") == 0 ? MOUNTED_ATOLL : MOUNTED_OTHER;
+        }
+    }
+    free(line);
+    fclose(table);
+    return result;
+}
+
+static bool detach(const char *dir)
+{
+    int status = -1;
+    pid_t child;
+    if (umount2(dir, MNT_DETACH) == 0) {
+        return true;
+    }
+    child = fork();
+    if (child == 0) {
+        execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", dir, (char *)NULL);
+        _exit(127);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static bool is_empty(const char *dir)
+{
+    struct dirent *entry;
+    int count = 0;
+    DIR *stream = opendir(dir);
+    while (stream != NULL && count < 3 && (entry = readdir(stream)) != NULL) {
+        count++;
+    }
+    if (stream != NULL) {
+        closedir(stream);
+    }
+    return count <= 2;
+}
+
+static enum err check_directory(const char *dir, bool nonempty, struct text *why)
+{
+    struct stat st;
+    if (stat(dir, &st) != 0) {
+        return refuse(why, dir, errno == ENOENT ? "no such directory; create it first" : strerror(errno));
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return refuse(why, dir, "not a directory; a mount point must be one");
+    }
+    if (mounted_at(dir) == MOUNTED_ATOLL) {
+        return refuse(why, dir, "Atoll is mounted here already; unmount with fusermount3 -u");
+    }
+    if (mounted_at(dir) == MOUNTED_OTHER) {
+        return refuse(why, dir, "something else is mounted here; choose another directory");
+    }
+    if (!nonempty && !is_empty(dir)) {
+        return refuse(why, dir, "not empty; its files would be hidden (-o nonempty allows it)");
+    }
+    return ERR_OK;
+}
+
+enum err point_check(const char *dir, bool nonempty, bool *recovered, struct text *why)
+{
+    struct stat st;
+    *recovered = false;
+    if (stat(dir, &st) != 0 && errno == ENOTCONN) {
+        if (mounted_at(dir) != MOUNTED_ATOLL) {
+            return refuse(why, dir, "a mount of something else is stale here; unmount it first");
+        }
+        if (!detach(dir)) {
+            return refuse(why, dir, "a stale mount cannot be removed; try fusermount3 -u -z");
+        }
+        *recovered = true;
+    }
+    return check_directory(dir, nonempty, why);
+}
+
+void point_read_ahead(const char *dir, unsigned kib)
+{
+    char path[96];
+    struct stat st;
+    FILE *file;
+    if (stat(dir, &st) != 0) {
+        return;
+    }
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+             minor(st.st_dev));
+    file = fopen(path, "we");
+    if (file != NULL) {
+        fprintf(file, "%u\n", kib);
+        fclose(file);
+    }
+}
