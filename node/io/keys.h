@@ -33,3 +33,5 @@ enum err keys_save_client(const char *path, const struct client_keys *keys, stru
     MUST_USE;
 /* New random keys. `name` fits cluster_keys. */
 void keys_make_cluster(const char *name, uint32_t slots_log2, struct cluster_keys *out);
+/* A CURVE pair. */
+void keys_make_pair(uint8_t public_key[32], uint8_t secret_key[32]);

@@ -23,5 +23,5 @@ enum err resolver_start(const char *names, resolver_done *done, void *self, stru
 void resolver_stop(struct resolver **resolver);
 /* Ask again; questions that come while one is worked on become one. */
 void resolver_ask(struct resolver *resolver);
-/* NULL when every entry is of the right form, else which one is not. Reads no DNS. */
+/* NULL when every entry is of the right form, else what is wrong. Reads no DNS. */
 const char *resolver_fault(const char *names);
