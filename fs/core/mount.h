@@ -267,7 +267,8 @@ struct mount_totals {
     uint64_t ops_open;
     uint64_t requests_open;
     uint64_t bytes_read;
-    uint64_t failovers;
+    uint64_t failovers; /* questions that went to a next rank */
+    uint64_t silences;  /* times a node was found silent */
     usec_t longest_stall_us;
     uint64_t ring_digest;
     uint64_t inodes;

@@ -1,0 +1,140 @@
+/* fs/core/blocks.h: bytes of files, and which of them are asked for: block.c, ahead.c. */
+#pragma once
+#include "base/list.h"
+#include "base/map.h"
+#include "fs/core/cell.h"
+#include "fs/core/limits.h"
+#include "fs/core/mount.h"
+#include "wire/message.h"
+
+struct mount;
+struct call;
+struct op;
+struct block;
+struct inode;
+struct folder;
+struct sheet;
+struct peer;
+struct listing;
+
+/* ---- block.c: objects, blocks, received pieces, and the budget ------------------------------ */
+
+/* One version of one file, as blocks need it; lives as long as it has blocks. */
+struct object {
+    struct map_node by_id;
+    struct object_id id;
+    struct dir_id dir;
+    uint64_t listed; /* generation that showed it */
+    struct source_id source;
+    struct cell_ref key;
+    struct cell_ref pin;
+    uint64_t size;
+    struct place place; /* of a small file */
+    uint32_t blocks;
+};
+
+struct piece {
+    struct list link; /* of its block by offset, then m->dead */
+    uint32_t offset;
+    uint32_t size;
+    const uint8_t *data;
+    uint64_t token;
+};
+
+struct block {
+    struct map_node by_id;
+    struct list lru;
+    struct list pieces;
+    struct list waiters; /* struct op_wait */
+    struct object *object;
+    uint32_t index;
+    uint32_t size;
+    uint32_t pins;  /* requests that read from it */
+    uint32_t calls; /* that fill it */
+    uint64_t given; /* bytes handed to the kernel */
+    bool unread;    /* asked for ahead, and nobody came yet */
+    usec_t used_us;
+    uint64_t have[BLOCK_WORDS];  /* chunks that are here */
+    uint64_t asked[BLOCK_WORDS]; /* chunks that a call brings */
+};
+
+/* Where a file's bytes are: what block_object makes an object of. */
+struct block_source {
+    struct object_id id;
+    struct dir_id dir;
+    uint64_t listed;
+    uint32_t row;
+    struct span key;
+    struct span pin;
+    uint64_t size;
+    struct place place;
+};
+
+/* A range of chunks of a block, [first, end). */
+struct chunks {
+    uint32_t first;
+    uint32_t end;
+};
+
+size_t block_memory(const struct mount_options *options);
+enum err block_init(struct mount *m, struct arena *mem) MUST_USE;
+struct object *block_object_find(const struct mount *m, struct object_id id);
+/* Found or made; NULL: no room. One that gets no block must be given to block_object_drop. */
+struct object *block_object(struct mount *m, const struct block_source *source);
+void block_object_drop(struct mount *m, struct object *object);
+struct block *block_find(const struct mount *m, const struct object *object, uint32_t index);
+/* Found or made; NULL: no room. */
+struct block *block_get(struct mount *m, struct object *object, uint32_t index);
+/* Frees it when nothing holds it. */
+void block_settle(struct mount *m, struct block *block);
+bool block_has(const struct block *block, struct chunks range);
+/* The first run within `range` that is neither here nor asked for; false: there is none. */
+bool block_missing(const struct block *block, struct chunks range, struct chunks *out);
+uint32_t block_chunk_bytes(const struct block *block, struct chunks range);
+/* Make room for `bytes` more, by eviction; `ahead` takes nothing that is still to be read and leaves
+ * an eighth of the budget alone. */
+bool block_room(struct mount *m, uint64_t bytes, bool ahead);
+/* Ask for chunks that block_missing named. false: no call, or no room. */
+bool block_ask(struct mount *m, struct block *block, struct chunks range, bool extent, bool ahead);
+bool block_on_data(struct mount *m, struct call *call, const struct message_data *answer,
+                   struct payload payload);
+void block_failed(struct mount *m, struct call *call, enum err err);
+void block_encode(struct mount *m, struct call *call, struct message_get *out);
+enum narrow { NARROW_ASK, NARROW_DONE, NARROW_FULL };
+/* Before a call is sent (again): only what is still missing, reserved. DONE: all of it is here, and
+ * the call is no more. FULL: there is no room for it now. */
+enum narrow block_narrow(struct mount *m, struct call *call);
+/* The call's reservation is its caller's from now on. */
+uint32_t block_unreserve(struct call *call);
+/* Up to `size` bytes from `offset` in one piece of memory; they are here. */
+struct span block_bytes(const struct block *block, uint32_t offset, uint32_t size);
+/* `size` bytes of it are with the kernel now. */
+void block_given(struct mount *m, struct block *block, uint32_t size);
+/* A received payload that is kept: counted until block_piece_free. NULL: no room in the table. */
+struct piece *block_piece(struct mount *m, struct payload payload);
+void block_piece_free(struct mount *m, struct piece *piece);
+void block_release_pump(struct mount *m);
+/* An eviction or an answer made room: whoever waits for it tries again. */
+void block_room_changed(struct mount *m);
+
+/* ---- ahead.c: what will be read next --------------------------------------------------------- */
+
+struct stream {
+    struct map_node by_id;
+    struct list lru;
+    struct object_id id;
+    uint64_t next;   /* end of the last read */
+    uint64_t ahead;  /* asked for up to here */
+    uint32_t window; /* 0: not sequential so far */
+    usec_t used_us;
+};
+
+size_t ahead_memory(const struct mount_options *options);
+enum err ahead_init(struct mount *m, struct arena *mem) MUST_USE;
+/* A file is read from `offset` to `end`. Returns up to where it is worth asking in one go. */
+uint64_t ahead_note(struct mount *m, const struct object *object, uint64_t offset, uint64_t end,
+                    struct stream **out);
+/* Ask for what lies ahead of the stream. */
+void ahead_stream(struct mount *m, struct object *object, struct stream *stream);
+/* A small file is read from its beginning: perhaps its neighbours are next. */
+void ahead_neighbours(struct mount *m, struct inode *inode);

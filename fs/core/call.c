@@ -1,0 +1,589 @@
+/* fs/core/call.c: one question, put to the ranks of a place one after the other until it is
+ * answered (DESIGN 7).
+ *
+ * The owner is asked first. A rank that is silent, unreachable or cannot answer is passed, and the
+ * next one is asked as ACTING, with the ids of those passed. When all are passed the round is over:
+ * after a pause the first is asked again, for as long as somebody waits. What a node is slow with,
+ * because its source is, it says by PENDING; then nobody is passed. */
+#include "fs/core/internal.h"
+
+#define SLOT_BITS 20u /* of a request's number: where its call is */
+#define COMING_US MSEC(50)
+#define DENIED_US SEC(1)
+#define SOURCE_AGAIN_US MSEC(500)
+#define BUSY_MIN_US MSEC(5)
+#define ROOM_AGAIN_US MSEC(20)
+#define GHOST_US SEC(1) /* so long after CANCEL no bytes come any more from a node that lives */
+
+uint32_t call_limit(const struct mount_options *options)
+{
+    return options->requests_max * 2 + 512;
+}
+
+size_t call_memory(const struct mount_options *options)
+{
+    size_t count = call_limit(options);
+    return count * (sizeof(struct call) + sizeof(struct ghost) + 32) + count * 32 + 4096;
+}
+
+enum err call_init(struct mount *m, struct arena *mem)
+{
+    uint32_t count = call_limit(&m->options);
+    CHECK(count < (1u << SLOT_BITS));
+    enum err err = pool_init(&m->calls, mem, sizeof(struct call), count);
+    if (err == ERR_OK) {
+        err = pool_init(&m->ghosts_pool, mem, sizeof(struct ghost), count);
+    }
+    if (err == ERR_OK) {
+        err = map_init(&m->ghost_by_number, mem, count);
+    }
+    list_init(&m->sends);
+    list_init(&m->stalled);
+    list_init(&m->cancels);
+    list_init(&m->ghosts);
+    m->ghost_timer.kind = TIMER_GHOST;
+    return err;
+}
+
+struct call *call_new(struct mount *m, enum call_kind kind, struct place place)
+{
+    struct call *call = pool_take(&m->calls);
+    if (call == NULL) {
+        MARK(m, "mount.call.full");
+        return NULL;
+    }
+    call->kind = kind;
+    call->place = place;
+    call->timer.kind = TIMER_CALL;
+    list_init(&call->link);
+    return call;
+}
+
+static void queue(struct mount *m, struct call *call)
+{
+    list_remove(&call->link);
+    timers_cancel(&m->timers, &call->timer);
+    call->state = CALL_QUEUED;
+    call->peer = NULL;
+    list_push_back(&m->sends, &call->link);
+}
+
+void call_start(struct mount *m, struct call *call)
+{
+    CHECK(call->state == CALL_NEW);
+    queue(m, call);
+}
+
+/* ---- what was given up -------------------------------------------------------------------- */
+
+static void ghost_free(struct mount *m, struct ghost *ghost)
+{
+    CHECK(m->reserved >= ghost->reserved);
+    m->reserved -= ghost->reserved;
+    map_remove(&m->ghost_by_number, &ghost->by_number);
+    list_remove(&ghost->link);
+    pool_give(&m->ghosts_pool, ghost);
+    block_room_changed(m);
+}
+
+static struct ghost *ghost_find(const struct mount *m, uint64_t number)
+{
+    struct map_node *node = map_first(&m->ghost_by_number, number);
+    return node == NULL ? NULL : CONTAINER_OF(node, struct ghost, by_number);
+}
+
+/* The call leaves its peer; if bytes may still come for it, its reservation goes to a ghost. */
+static void leave(struct mount *m, struct call *call, bool cancel)
+{
+    if (call->state != CALL_SENT) {
+        return;
+    }
+    list_remove(&call->link);
+    timers_cancel(&m->timers, &call->timer);
+    call->state = CALL_NEW;
+    struct peer *peer = call->peer;
+    call->peer = NULL;
+    if (!cancel) {
+        return;
+    }
+    struct ghost *ghost = pool_take(&m->ghosts_pool);
+    if (ghost == NULL) {
+        MARK(m, "mount.ghost.full");
+        return;
+    }
+    ghost->number = call->number;
+    ghost->over = call->over;
+    ghost->node = peer->id;
+    ghost->purpose = call->kind == CALL_BLOCK ? LINK_DATA : LINK_CONTROL;
+    ghost->reserved = call->kind == CALL_BLOCK ? block_unreserve(call) : 0;
+    ghost->since_us = m->now.mono_us;
+    map_insert(&m->ghost_by_number, &ghost->by_number, ghost->number);
+    list_push_back(&m->cancels, &ghost->link);
+}
+
+void call_done(struct mount *m, struct call *call)
+{
+    leave(m, call, false);
+    call_free(m, call);
+}
+
+void call_free(struct mount *m, struct call *call)
+{
+    leave(m, call, true);
+    list_remove(&call->link);
+    timers_cancel(&m->timers, &call->timer);
+    pool_give(&m->calls, call);
+}
+
+void call_link_gone(struct mount *m, struct link_id link)
+{
+    struct list *lists[2] = { &m->cancels, &m->ghosts };
+    for (uint32_t i = 0; i < 2; i++) {
+        struct list *next;
+        for (struct list *at = lists[i]->next; at != lists[i]; at = next) {
+            struct ghost *ghost = CONTAINER_OF(at, struct ghost, link);
+            next = at->next;
+            if (ghost->over.v == link.v) {
+                ghost_free(m, ghost);
+            }
+        }
+    }
+}
+
+/* Bytes that a node owes us and does not send are not waited for: the link goes, and they with it. */
+void call_ghost_timer(struct mount *m)
+{
+    struct list *first = list_first(&m->ghosts);
+    if (first == NULL) {
+        return;
+    }
+    struct ghost *ghost = CONTAINER_OF(first, struct ghost, link);
+    if (m->now.mono_us - ghost->since_us >= GHOST_US) {
+        struct peer *peer = peer_find(m, ghost->node);
+        bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
+        if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
+            MARK(m, "mount.ghost.closed");
+            link_again(m, peer, ghost->purpose); /* frees all of that link */
+        } else {
+            ghost_free(m, ghost);
+        }
+    }
+    first = list_first(&m->ghosts);
+    if (first != NULL) {
+        ghost = CONTAINER_OF(first, struct ghost, link);
+        timers_set(&m->timers, &m->ghost_timer, ghost->since_us + GHOST_US);
+    }
+}
+
+/* Room is short: what a silent node still owes us is given up now. */
+static void ghost_purge(struct mount *m)
+{
+    for (struct list *at = m->ghosts.next; at != &m->ghosts; at = at->next) {
+        struct ghost *ghost = CONTAINER_OF(at, struct ghost, link);
+        struct peer *peer = peer_find(m, ghost->node);
+        bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
+        if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
+            MARK(m, "mount.ghost.purged");
+            link_again(m, peer, ghost->purpose);
+            return;
+        }
+    }
+}
+
+static void cancel_pump(struct mount *m)
+{
+    while (!list_is_empty(&m->cancels) && effect_room(m) > 0) {
+        struct ghost *ghost = CONTAINER_OF(list_first(&m->cancels), struct ghost, link);
+        list_remove(&ghost->link);
+        list_push_back(&m->ghosts, &ghost->link);
+        struct message message = { .kind = MESSAGE_CANCEL };
+        message.cancel.request = ghost->number;
+        effect_send(m, ghost->over, &message);
+        if (!timer_is_set(&m->ghost_timer)) {
+            timers_set(&m->timers, &m->ghost_timer, ghost->since_us + GHOST_US);
+        }
+    }
+}
+
+static bool ghost_on_message(struct mount *m, const struct message *message)
+{
+    bool data = message->kind == MESSAGE_DATA;
+    uint64_t number = data ? message->data.request : message->fail.request;
+    struct ghost *ghost = ghost_find(m, number);
+    if (ghost == NULL) {
+        return false;
+    }
+    MARK(m, "mount.ghost.answered");
+    if (data && message->data.more == 1) {
+        uint32_t part = (uint32_t)message->data.length;
+        part = part < ghost->reserved ? part : ghost->reserved;
+        ghost->reserved -= part;
+        m->reserved -= part;
+        return true;
+    }
+    ghost_free(m, ghost);
+    return true;
+}
+
+/* ---- whom to ask ----------------------------------------------------------------------------- */
+
+static enum link_purpose purpose_of(const struct call *call)
+{
+    return call->kind == CALL_BLOCK ? LINK_DATA : LINK_CONTROL;
+}
+
+static bool is_passed(const struct call *call, struct node_id id)
+{
+    for (uint32_t i = 0; i < call->passed_count; i++) {
+        if (node_id_equal(call->passed[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void pass(struct call *call, struct node_id id, bool answered)
+{
+    if (!is_passed(call, id) && call->passed_count < RING_RANKS) {
+        call->passed[call->passed_count++] = id;
+        call->silences += !answered;
+    }
+}
+
+enum pick { PICK_PEER, PICK_LATER, PICK_NONE };
+
+static enum pick pick(struct mount *m, struct call *call, struct peer **out)
+{
+    struct node_id ids[RING_RANKS];
+    uint32_t count = m->ring == NULL ? 0 : ring_owners(m->ring, call->place, RING_RANKS, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_passed(call, ids[i])) {
+            continue;
+        }
+        struct peer *peer = peer_find(m, ids[i]);
+        if (peer != NULL && peer_is_ready(peer, purpose_of(call))) {
+            *out = peer;
+            return PICK_PEER;
+        }
+        if (peer != NULL && peer_is_coming(m, peer)) {
+            return PICK_LATER;
+        }
+        MARK(m, "mount.call.skipped");
+        pass(call, ids[i], false);
+    }
+    return PICK_NONE;
+}
+
+static void stall(struct mount *m, struct call *call, usec_t wait_us)
+{
+    list_remove(&call->link);
+    call->state = CALL_STALLED;
+    list_push_back(&m->stalled, &call->link);
+    timers_set(&m->timers, &call->timer, m->now.mono_us + wait_us);
+}
+
+static void delay(struct mount *m, struct call *call, usec_t wait_us)
+{
+    list_remove(&call->link);
+    call->state = CALL_DELAYED;
+    usec_t jitter = (usec_t)rng_below(&m->rng, (uint64_t)wait_us / 2 + 1);
+    timers_set(&m->timers, &call->timer, m->now.mono_us + wait_us + jitter);
+}
+
+void call_wake_stalled(struct mount *m)
+{
+    while (!list_is_empty(&m->stalled)) {
+        struct call *call = CONTAINER_OF(list_first(&m->stalled), struct call, link);
+        call->passed_count = 0;
+        call->silences = 0;
+        call->err = ERR_OK;
+        queue(m, call);
+    }
+}
+
+void call_timer(struct mount *m, struct call *call)
+{
+    if (call->state == CALL_SENT) {
+        MARK(m, "mount.call.again"); /* the node lives, but has forgotten us or given up */
+        leave(m, call, true);
+    }
+    queue(m, call);
+}
+
+/* ---- how it ends ------------------------------------------------------------------------------- */
+
+static void finish(struct mount *m, struct call *call, enum err err)
+{
+    leave(m, call, false);
+    switch (call->kind) {
+    case CALL_BLOCK:
+        block_failed(m, call, err);
+        return;
+    case CALL_DIR:
+        folder_failed(m, call, err);
+        return;
+    case CALL_NAME:
+        lookup_failed(m, call, err);
+        return;
+    case CALL_PAGE:
+        sheet_failed(m, call, err);
+        return;
+    }
+    BUG("no such kind of call");
+}
+
+static bool is_wanted(const struct call *call)
+{
+    switch (call->kind) {
+    case CALL_BLOCK:
+        return call->range.block->pins > 0;
+    case CALL_DIR:
+        return !list_is_empty(&call->folder->waiters);
+    case CALL_NAME:
+        return true;
+    case CALL_PAGE:
+        return !list_is_empty(&call->sheet->waiters);
+    }
+    BUG("no such kind of call");
+}
+
+static void round_over(struct mount *m, struct call *call)
+{
+    bool answered = call->err != ERR_OK && call->silences == 0;
+    bool lost = call->kind == CALL_PAGE && call->err == ERR_NOT_FOUND && call->rounds > 0;
+    if (answered || lost || !is_wanted(call)) {
+        MARK(m, "mount.call.failed");
+        finish(m, call, call->err == ERR_OK ? ERR_UNREACHABLE : call->err);
+        return;
+    }
+    MARK(m, "mount.call.round");
+    usec_t wait = ROUND_MIN_US << (call->rounds < 4 ? call->rounds : 4);
+    call->rounds++;
+    call->passed_count = 0;
+    call->silences = 0;
+    call->err = ERR_OK;
+    stall(m, call, usec_min(wait, ROUND_MAX_US));
+}
+
+void call_reject(struct mount *m, struct call *call, enum err err)
+{
+    CHECK(call->state == CALL_SENT);
+    pass(call, call->peer->id, true);
+    call->err = err;
+    m->totals.failovers++;
+    leave(m, call, call->kind == CALL_BLOCK); /* further parts may be on their way */
+    queue(m, call);
+}
+
+static void denied(struct mount *m, struct call *call)
+{
+    if (call->denials++ > 0) {
+        finish(m, call, ERR_DENIED);
+        return;
+    }
+    MARK(m, "mount.call.denied");
+    cluster_renew(m);
+    leave(m, call, false);
+    stall(m, call, DENIED_US);
+}
+
+/* Does the failure settle the question, whoever else might be asked? */
+static bool is_final(const struct call *call, enum err *err)
+{
+    bool gone = *err == ERR_SOURCE_NOT_FOUND || *err == ERR_NOT_FOUND;
+    if (call->kind == CALL_BLOCK) {
+        if (*err == ERR_SOURCE_NOT_FOUND) {
+            *err = ERR_CHANGED; /* deleted: that version is nowhere */
+        }
+        return *err == ERR_CHANGED;
+    }
+    return gone && call->kind != CALL_PAGE;
+}
+
+static void on_fail(struct mount *m, struct call *call, const struct message_fail *fail)
+{
+    enum err err = err_from_wire(fail->err);
+    struct peer *peer = call->peer;
+    enum link_purpose purpose = purpose_of(call);
+    cluster_compare(m, peer, fail->view);
+    if (is_final(call, &err)) {
+        finish(m, call, err);
+    } else if (err == ERR_BUSY) {
+        MARK(m, "mount.call.busy");
+        leave(m, call, false);
+        usec_t wait = fail->retry_us < (uint64_t)SEC(10) ? (usec_t)fail->retry_us : SEC(10);
+        delay(m, call, usec_max(wait, BUSY_MIN_US));
+    } else if (err == ERR_TIMEOUT || err == ERR_SOURCE_UNREACHABLE || err == ERR_SOURCE_THROTTLED) {
+        MARK(m, "mount.call.source"); /* another node would only ask the same source again */
+        leave(m, call, false);
+        delay(m, call, SOURCE_AGAIN_US);
+    } else if (err == ERR_DENIED) {
+        denied(m, call);
+    } else if (err == ERR_NO_SESSION) {
+        leave(m, call, false);
+        queue(m, call);
+        link_again(m, peer, purpose);
+    } else {
+        MARK(m, "mount.call.refused");
+        pass(call, peer->id, true);
+        call->err = err;
+        m->totals.failovers++;
+        leave(m, call, false);
+        queue(m, call);
+    }
+}
+
+/* ---- to and fro ---------------------------------------------------------------------------------- */
+
+static struct call *find(struct mount *m, uint64_t number)
+{
+    uint32_t slot = (uint32_t)(number & ((1u << SLOT_BITS) - 1));
+    if (slot >= m->calls.count) {
+        return NULL;
+    }
+    struct call *call = pool_at(&m->calls, slot);
+    return call->number == number && call->state == CALL_SENT ? call : NULL;
+}
+
+bool call_on_message(struct mount *m, struct peer *peer, const struct message *message,
+                     struct payload payload)
+{
+    uint64_t number = message->kind == MESSAGE_DATA       ? message->data.request
+                      : message->kind == MESSAGE_DIR_ROOT ? message->dir_root.request
+                      : message->kind == MESSAGE_SHARD    ? message->shard.request
+                                                          : message->fail.request;
+    struct call *call = find(m, number);
+    if (call == NULL || call->peer != peer) {
+        if (!ghost_on_message(m, message)) {
+            MARK(m, "mount.answer.late");
+        }
+        return false;
+    }
+    if (message->kind == MESSAGE_FAIL) {
+        on_fail(m, call, &message->fail);
+    } else if (message->kind == MESSAGE_DATA && call->kind == CALL_BLOCK) {
+        return block_on_data(m, call, &message->data, payload);
+    } else if (message->kind == MESSAGE_SHARD && call->kind == CALL_PAGE) {
+        return sheet_on_shard(m, call, &message->shard, payload);
+    } else if (message->kind == MESSAGE_DIR_ROOT && call->kind == CALL_DIR) {
+        folder_on_root(m, call, &message->dir_root);
+    } else if (message->kind == MESSAGE_DIR_ROOT && call->kind == CALL_NAME) {
+        lookup_on_answer(m, call, &message->dir_root);
+    } else {
+        MARK(m, "mount.answer.wrong");
+        call_reject(m, call, ERR_MALFORMED);
+    }
+    return false;
+}
+
+void call_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpose, bool silent)
+{
+    struct list *next;
+    for (struct list *at = peer->calls.next; at != &peer->calls; at = next) {
+        struct call *call = CONTAINER_OF(at, struct call, link);
+        next = at->next;
+        if (purpose_of(call) != purpose) {
+            continue;
+        }
+        pass(call, peer->id, false);
+        m->totals.failovers++;
+        leave(m, call, silent); /* with the link went whatever it owed us */
+        queue(m, call);
+    }
+}
+
+static void encode(struct mount *m, struct call *call, struct message *message, uint8_t *silent)
+{
+    uint64_t mode = call->passed_count > 0 ? GET_ACTING : GET_PLAIN;
+    for (uint32_t i = 0; i < call->passed_count; i++) {
+        memcpy(silent + (size_t)i * ID_SIZE, call->passed[i].b, ID_SIZE);
+    }
+    struct span passed = span_of(silent, (size_t)call->passed_count * ID_SIZE);
+    switch (call->kind) {
+    case CALL_BLOCK:
+        message->kind = MESSAGE_GET;
+        message->get.request = call->number;
+        message->get.mode = mode;
+        message->get.silent = passed;
+        message->get.remaining_us = ATTEMPT_US;
+        block_encode(m, call, &message->get);
+        return;
+    case CALL_DIR:
+    case CALL_NAME:
+        message->kind = MESSAGE_DIR_GET;
+        message->dir_get.request = call->number;
+        message->dir_get.mode = mode;
+        message->dir_get.silent = passed;
+        message->dir_get.remaining_us = ATTEMPT_US;
+        if (call->kind == CALL_DIR) {
+            folder_encode(m, call, &message->dir_get);
+        } else {
+            lookup_encode(m, call, &message->dir_get);
+        }
+        return;
+    case CALL_PAGE:
+        message->kind = MESSAGE_SHARD_GET;
+        message->shard_get.request = call->number;
+        message->shard_get.remaining_us = ATTEMPT_US;
+        sheet_encode(m, call, &message->shard_get);
+        return;
+    }
+    BUG("no such kind of call");
+}
+
+/* Of a range only what is still missing is asked for, and only when there is room for it. */
+static bool narrow(struct mount *m, struct call *call)
+{
+    switch (block_narrow(m, call)) {
+    case NARROW_ASK:
+        return true;
+    case NARROW_DONE:
+        return false;
+    case NARROW_FULL:
+        MARK(m, "mount.call.room");
+        stall(m, call, ROOM_AGAIN_US);
+        ghost_purge(m);
+        return false;
+    }
+    BUG("no such outcome");
+}
+
+static void send_one(struct mount *m, struct call *call)
+{
+    struct peer *peer = NULL;
+    if (call->kind == CALL_BLOCK && !narrow(m, call)) {
+        return;
+    }
+    switch (pick(m, call, &peer)) {
+    case PICK_LATER:
+        stall(m, call, COMING_US);
+        return;
+    case PICK_NONE:
+        round_over(m, call);
+        return;
+    case PICK_PEER:
+        break;
+    }
+    struct message message;
+    memset(&message, 0, sizeof message);
+    uint8_t silent[RING_RANKS * ID_SIZE];
+    call->number = (++m->next_number << SLOT_BITS) | pool_index(&m->calls, call);
+    encode(m, call, &message, silent);
+    peer_send(m, peer, purpose_of(call), &message);
+    call->over = peer->links[purpose_of(call)].id;
+    call->peer = peer;
+    call->sent_us = m->now.mono_us;
+    call->state = CALL_SENT;
+    peer_waits(m, peer);
+    list_remove(&call->link);
+    list_push_back(&peer->calls, &call->link);
+    timers_set(&m->timers, &call->timer, m->now.mono_us + ATTEMPT_US + SEC(1));
+}
+
+void call_pump(struct mount *m)
+{
+    cancel_pump(m);
+    while (!list_is_empty(&m->sends) && effect_room(m) > 0) {
+        send_one(m, CONTAINER_OF(list_first(&m->sends), struct call, link));
+    }
+}
