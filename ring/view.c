@@ -33,7 +33,7 @@ enum err view_new(struct arena *mem, uint32_t limit, struct view **out)
     return ERR_OK;
 }
 
-static bool is_living(const struct member *member)
+bool member_is_living(const struct member *member)
 {
     switch (member->state) {
     case MEMBER_WARMING:
@@ -59,7 +59,7 @@ static struct span encoded(const struct member *member, uint8_t buffer[MEMBER_RE
 static void account(struct view *view, const struct member *member, int sign)
 {
     uint8_t buffer[MEMBER_RECORD_MAX];
-    if (!is_living(member)) {
+    if (!member_is_living(member)) {
         return;
     }
     struct span bytes = encoded(member, buffer);
@@ -111,6 +111,20 @@ static bool is_same(const struct member *a, const struct member *b)
     return span_equal(encoded(a, bytes_a), encoded(b, bytes_b));
 }
 
+bool member_merge(struct member *into, const struct member *from)
+{
+    CHECK(node_id_equal(into->id, from->id));
+    if (from->incarnation < into->incarnation) {
+        return false;
+    }
+    struct member next = from->incarnation > into->incarnation ? *from : merged(into, from);
+    if (is_same(into, &next)) {
+        return false;
+    }
+    *into = next;
+    return true;
+}
+
 static bool insert(struct view *view, uint32_t at, const struct member *member, enum err *err)
 {
     if (view->count == view->limit) {
@@ -138,17 +152,13 @@ bool view_merge(struct view *view, const struct member *member, enum err *err)
     if (!found) {
         return insert(view, at, member, err);
     }
-    struct member *old = &view->members[at];
-    if (member->incarnation < old->incarnation) {
+    struct member next = view->members[at];
+    if (!member_merge(&next, member)) {
         return false;
     }
-    struct member next = member->incarnation > old->incarnation ? *member : merged(old, member);
-    if (is_same(old, &next)) {
-        return false;
-    }
-    account(view, old, -1);
+    account(view, &view->members[at], -1);
     account(view, &next, 1);
-    *old = next;
+    view->members[at] = next;
     return true;
 }
 
@@ -159,7 +169,7 @@ void view_forget(struct view *view, struct node_id id)
     if (!found) {
         return;
     }
-    CHECK(!is_living(&view->members[at]));
+    CHECK(!member_is_living(&view->members[at]));
     view->count--;
     memmove(&view->members[at], &view->members[at + 1],
             (view->count - at) * sizeof view->members[0]);

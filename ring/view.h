@@ -76,6 +76,11 @@ const struct member *view_members(const struct view *view, uint32_t *count);
 uint64_t view_digest(const struct view *view);
 /* Is a member OWNING? Where a pool has none, ring_build lets its WARMING members own. */
 bool view_has_owner(const struct view *view);
+/* Alive: WARMING, OWNING or LEAVING. */
+bool member_is_living(const struct member *member);
+/* The merge of two records of one id, as in view_merge; true: *into changed. */
+bool member_merge(struct member *into, const struct member *from);
+/* NULL when it has none. */
 const struct address *member_address(const struct member *member, enum endpoint_purpose purpose);
 
 /* Bounded codec of one record: at most MEMBER_RECORD_MAX bytes; unknown trailing fields skipped. */
