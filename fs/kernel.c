@@ -31,7 +31,7 @@ static void push_interrupt(struct kernel *kernel, uint64_t number)
     if (item == NULL) {
         return; /* the request then ends by its own deadline */
     }
-    item->kind = MOUNT_INTERRUPT;
+    item->kind = KERNEL_INTERRUPT;
     item->interrupted = number;
     queue_push(kernel->options.out, &item->queue);
 }
@@ -58,7 +58,7 @@ static void push(fuse_req_t request, const struct mount_op *op, const char *name
         free(item);
         return;
     }
-    item->kind = MOUNT_OP;
+    item->kind = KERNEL_OP;
     item->op = *op;
     item->op.id = number;
     if (size > 0) {
@@ -78,7 +78,7 @@ static void push_forget(struct kernel *kernel, uint64_t ino, uint64_t count)
     if (item == NULL) {
         return; /* the inode stays: it costs memory, nothing else */
     }
-    item->kind = MOUNT_OP;
+    item->kind = KERNEL_OP;
     item->op = (struct mount_op){ .kind = OP_FORGET, .ino = ino, .count = count };
     queue_push(kernel->options.out, &item->queue);
 }
@@ -87,8 +87,8 @@ static void on_init(void *self, struct fuse_conn_info *connection)
 {
     struct kernel *kernel = self;
     unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
-                    FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_NO_OPEN_SUPPORT;
+                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_EXPLICIT_INVAL_DATA |
+                    FUSE_CAP_NO_OPEN_SUPPORT;
     connection->want = connection->capable & want;
     connection->max_read = kernel->options.read_max;
     connection->max_readahead = 1u << 20;
@@ -156,10 +156,9 @@ static void on_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
 static void push_readdir(fuse_req_t request, enum mount_op_kind kind, size_t size, off_t offset,
                          const struct fuse_file_info *file)
 {
-    struct mount_op op = { .kind = kind,
-                           .handle = file->fh,
-                           .offset = (uint64_t)offset,
-                           .size = (uint32_t)size };
+    struct mount_op op = {
+        .kind = kind, .handle = file->fh, .offset = (uint64_t)offset, .size = (uint32_t)size
+    };
     push(request, &op, NULL);
 }
 
@@ -240,7 +239,7 @@ static void *run(void *self)
     return NULL;
 }
 
-static enum err start_threads(struct kernel *kernel)
+enum err kernel_run(struct kernel *kernel)
 {
     struct sigaction action = { .sa_handler = on_wake };
     sigaction(WAKE_SIGNAL, &action, NULL);
@@ -262,9 +261,9 @@ static enum err mount_session(struct kernel *kernel, struct text *why)
     char flag[] = "-o";
     char *argv[] = { program, flag, options, NULL };
     struct fuse_args arguments = FUSE_ARGS_INIT(3, argv);
-    snprintf(options, sizeof options, "ro,default_permissions,subtype=atoll,fsname=%s,max_read=%u%s",
-             kernel->options.name, kernel->options.read_max,
-             kernel->options.allow_other ? ",allow_other" : "");
+    snprintf(options, sizeof options,
+             "ro,default_permissions,subtype=atoll,fsname=%s,max_read=%u%s", kernel->options.name,
+             kernel->options.read_max, kernel->options.allow_other ? ",allow_other" : "");
     kernel->session = fuse_session_new(&arguments, &operations, sizeof operations, kernel);
     fuse_opt_free_args(&arguments);
     if (kernel->session == NULL || fuse_session_mount(kernel->session, kernel->options.dir) != 0) {
@@ -276,7 +275,7 @@ static enum err mount_session(struct kernel *kernel, struct text *why)
     return ERR_OK;
 }
 
-enum err kernel_start(const struct kernel_options *options, struct kernel **out, struct text *why)
+enum err kernel_mount(const struct kernel_options *options, struct kernel **out, struct text *why)
 {
     struct kernel *kernel = calloc(1, sizeof *kernel);
     enum err err = ERR_NOMEM;
@@ -289,11 +288,7 @@ enum err kernel_start(const struct kernel_options *options, struct kernel **out,
     if (err == ERR_OK) {
         err = mount_session(kernel, why);
     }
-    if (err == ERR_OK) {
-        err = start_threads(kernel);
-    }
     if (err != ERR_OK) {
-        kernel_quiesce(kernel);
         kernel_stop(&kernel);
         return err;
     }

@@ -14,10 +14,16 @@
 
 struct kernel;
 
-/* What a fuse thread pushes: an OP or INTERRUPT. The taker frees it by kernel_item_free. */
+enum kernel_item_kind {
+    KERNEL_OP,
+    KERNEL_INTERRUPT,
+    KERNEL_OTHER, /* not of a fuse thread: the owner of the queue put it there for itself */
+};
+
+/* What a fuse thread pushes. The taker frees it by kernel_item_free. */
 struct kernel_item {
     struct queue_item queue;
-    enum mount_event_kind kind;
+    enum kernel_item_kind kind;
     struct mount_op op; /* its name points behind the item */
     uint64_t interrupted;
 };
@@ -33,9 +39,11 @@ struct kernel_options {
     int ended_fd; /* an eventfd that is written when the session ended by itself (unmounted) */
 };
 
-/* Mounts and starts the threads. ERR_SYSTEM with a line in `why`. */
-enum err kernel_start(const struct kernel_options *options, struct kernel **out, struct text *why)
+/* Mounts. ERR_SYSTEM with a line in `why`. */
+enum err kernel_mount(const struct kernel_options *options, struct kernel **out, struct text *why)
     MUST_USE;
+/* Starts the threads; from now on requests are pushed. */
+enum err kernel_run(struct kernel *kernel) MUST_USE;
 /* Stops the threads; requests go on being open. Then nothing is pushed any more. */
 void kernel_quiesce(struct kernel *kernel);
 /* Unmounts (lazily), fails what is open, frees. After kernel_quiesce, on any thread. */

@@ -97,7 +97,8 @@ static enum err check_directory(const char *dir, bool nonempty, struct text *why
 {
     struct stat st;
     if (stat(dir, &st) != 0) {
-        return refuse(why, dir, errno == ENOENT ? "no such directory; create it first" : strerror(errno));
+        return refuse(why, dir,
+                      errno == ENOENT ? "no such directory; create it first" : strerror(errno));
     }
     if (!S_ISDIR(st.st_mode)) {
         return refuse(why, dir, "not a directory; a mount point must be one");

@@ -5,7 +5,7 @@
 #include <fuse_lowlevel.h>
 #include <stdlib.h>
 
-#define BLOCK 512u       /* what st_blocks counts */
+#define BLOCK 512u /* what st_blocks counts */
 #define STATFS_BLOCK 4096u
 
 uint64_t reply_number(const struct mount_effect *effect)
@@ -129,8 +129,7 @@ static size_t add_entry(const struct kernel_options *options, const struct mount
         return fuse_add_direntry_plus(to->request, to->at, to->room, name, &param,
                                       (off_t)entry->next);
     }
-    return fuse_add_direntry(to->request, to->at, to->room, name, &param.attr,
-                             (off_t)entry->next);
+    return fuse_add_direntry(to->request, to->at, to->room, name, &param.attr, (off_t)entry->next);
 }
 
 static bool send_dir(const struct kernel_options *options, fuse_req_t request,

@@ -120,8 +120,8 @@ static bool parse_number(const char *text, uint32_t *out)
 /* Options of mount(8) that say what is so anyway, or that systemd and fstab add. */
 static bool is_harmless(const char *word)
 {
-    static const char *const words[] = { "ro",      "nodev",  "nosuid",   "noatime", "relatime",
-                                         "_netdev", "noauto", "nofail",   "user",    "defaults",
+    static const char *const words[] = { "ro",      "nodev",  "nosuid",    "noatime", "relatime",
+                                         "_netdev", "noauto", "nofail",    "user",    "defaults",
                                          "exec",    "auto",   "nodiratime" };
     for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
         if (strcmp(word, words[i]) == 0) {
@@ -206,8 +206,7 @@ static enum err take_mount_options(const struct options *options, struct setting
     return err;
 }
 
-static enum err take_cluster(const struct options *options, struct settings *out,
-                             struct text *why)
+static enum err take_cluster(const struct options *options, struct settings *out, struct text *why)
 {
     const char *seeds = options_string(options, "seeds");
     const char *file = options_string(options, "client-file");
