@@ -48,6 +48,7 @@ struct node_options {
     uint32_t blocks_max;   /* blocks known: in memory, on disk, in flight */
     uint32_t directories_max;
     uint32_t datasets_max;
+    uint32_t members_max; /* of the view; 0: 1024 */
     struct {
         uint64_t quota;        /* bytes of segments; 0: no such tier */
         uint32_t segment_size; /* bytes of one segment file */
@@ -195,7 +196,8 @@ struct node_event {
 enum node_effect_kind {
     NODE_SEND,
     NODE_RELEASE,    /* a received payload is not needed any more */
-    NODE_CONNECT,    /* open control and data links to a node; LINK_UP comes for each */
+    NODE_CONNECT,    /* open control and data links to a node; LINK_UP comes for each, however long
+                        it takes; said again, an attempt under way goes on */
     NODE_CLOSE,      /* close one link (the other side sees LINK_DOWN; we get none) */
     NODE_RING_BUILD, /* off this thread; answered by NODE_RING */
     NODE_RING_DROP,
