@@ -24,7 +24,7 @@ struct bucket *api_bucket_of(struct request *request, enum MHD_Result *result)
 
 enum fail api_check_body(struct request *request, uint8_t md5[16])
 {
-    uint8_t sha256[32];
+    uint8_t sha256[32] = { 0 };
     char hex[65];
     body_digests(request->body, md5, sha256);
     text_hex(sha256, sizeof sha256, hex);

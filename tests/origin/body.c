@@ -11,19 +11,19 @@ struct body {
     uint64_t size;
     uint64_t crc;
     EVP_MD_CTX *md5;
-    EVP_MD_CTX *sha256;
+    EVP_MD_CTX *sha256; /* NULL: not wanted */
     struct text text;
 };
 
-struct body *body_new(int fd)
+struct body *body_new(int fd, bool sha256)
 {
     struct body *body = text_alloc(sizeof *body);
     body->fd = fd;
     body->md5 = EVP_MD_CTX_new();
-    body->sha256 = EVP_MD_CTX_new();
-    if (body->md5 == NULL || body->sha256 == NULL ||
-        EVP_DigestInit_ex(body->md5, EVP_md5(), NULL) != 1 ||
-        EVP_DigestInit_ex(body->sha256, EVP_sha256(), NULL) != 1) {
+    body->sha256 = sha256 ? EVP_MD_CTX_new() : NULL;
+    if (body->md5 == NULL || EVP_DigestInit_ex(body->md5, EVP_md5(), NULL) != 1 ||
+        (sha256 &&
+         (body->sha256 == NULL || EVP_DigestInit_ex(body->sha256, EVP_sha256(), NULL) != 1))) {
         abort();
     }
     return body;
@@ -64,7 +64,9 @@ static bool write_all(int fd, const char *bytes, size_t size)
 bool body_add(struct body *body, const void *bytes, size_t size)
 {
     EVP_DigestUpdate(body->md5, bytes, size);
-    EVP_DigestUpdate(body->sha256, bytes, size);
+    if (body->sha256 != NULL) {
+        EVP_DigestUpdate(body->sha256, bytes, size);
+    }
     body->crc = crc64_ecma_refl(body->crc, bytes, size);
     body->size += size;
     if (body->fd >= 0) {
@@ -96,5 +98,7 @@ void body_digests(struct body *body, uint8_t md5[16], uint8_t sha256[32])
 {
     unsigned size = 0;
     EVP_DigestFinal_ex(body->md5, md5, &size);
-    EVP_DigestFinal_ex(body->sha256, sha256, &size);
+    if (body->sha256 != NULL) {
+        EVP_DigestFinal_ex(body->sha256, sha256, &size);
+    }
 }

@@ -13,8 +13,9 @@
 
 struct body;
 
-/* `fd` >= 0: write it there, the descriptor moves in. Else keep it as text. */
-struct body *body_new(int fd);
+/* `fd` >= 0: write it there, the descriptor moves in. Else keep it as text. `sha256`: work that out
+ * too, which halves the speed. */
+struct body *body_new(int fd, bool sha256);
 void body_free(struct body **body);
 
 /* False when the disk refuses or a text becomes too long. */
@@ -24,7 +25,8 @@ bool body_add(struct body *body, const void *bytes, size_t size);
 uint64_t body_size(const struct body *body);
 uint64_t body_crc64(const struct body *body);
 const struct text *body_text(const struct body *body);
-/* Ends the hashing; call it once, when all has come. */
+/* Ends the hashing; call it once, when all has come. `sha256` is left alone where it was not asked
+ * for. */
 void body_digests(struct body *body, uint8_t md5[16], uint8_t sha256[32]);
 
 #endif

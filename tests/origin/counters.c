@@ -9,7 +9,7 @@
 
 #include "tests/origin/text.h"
 
-enum { SHARDS = 64, STATUS_MAX = 600 };
+enum { STATUS_MAX = 600 };
 
 struct count {
     uint64_t requests;
@@ -25,17 +25,12 @@ struct entry {
     char name[];
 };
 
-/* Keys by hash; each shard locked by itself, so that threads rarely meet. */
-struct shard {
-    pthread_mutex_t mutex;
-    struct entry **slots;
+struct counters {
+    pthread_mutex_t mutex; /* of what follows */
+    uint64_t era;
+    struct entry **slots; /* keys by hash */
     size_t room;
     size_t count;
-};
-
-struct counters {
-    struct shard shards[SHARDS];
-    pthread_mutex_t mutex; /* of what follows */
     struct count totals[KIND_COUNT];
     uint64_t statuses[STATUS_MAX];
     uint64_t in_flight;
@@ -64,32 +59,26 @@ struct counters *counters_new(void)
 {
     struct counters *counters = text_alloc(sizeof *counters);
     pthread_mutex_init(&counters->mutex, NULL);
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_init(&counters->shards[i].mutex, NULL);
-    }
     return counters;
 }
 
-static void clear_shard(struct shard *shard)
+static void clear_table(struct counters *counters)
 {
-    for (size_t i = 0; i < shard->room; i++) {
-        for (struct entry *entry = shard->slots[i], *next; entry != NULL; entry = next) {
+    for (size_t i = 0; i < counters->room; i++) {
+        for (struct entry *entry = counters->slots[i], *next; entry != NULL; entry = next) {
             next = entry->next;
             free(entry);
         }
     }
-    free(shard->slots);
-    shard->slots = NULL;
-    shard->room = 0;
-    shard->count = 0;
+    free(counters->slots);
+    counters->slots = NULL;
+    counters->room = 0;
+    counters->count = 0;
 }
 
 void counters_free(struct counters **counters)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        clear_shard(&(*counters)->shards[i]);
-        pthread_mutex_destroy(&(*counters)->shards[i].mutex);
-    }
+    clear_table(*counters);
     pthread_mutex_destroy(&(*counters)->mutex);
     free(*counters);
     *counters = NULL;
@@ -104,30 +93,31 @@ static uint64_t hash_name(const char *name)
     return hash;
 }
 
-static void grow(struct shard *shard)
+static void grow(struct counters *counters)
 {
-    size_t room = shard->room == 0 ? 64 : shard->room * 2;
+    size_t room = counters->room == 0 ? 1024 : counters->room * 2;
     struct entry **slots = text_alloc(room * sizeof *slots);
-    for (size_t i = 0; i < shard->room; i++) {
-        for (struct entry *entry = shard->slots[i], *next; entry != NULL; entry = next) {
+    for (size_t i = 0; i < counters->room; i++) {
+        for (struct entry *entry = counters->slots[i], *next; entry != NULL; entry = next) {
             next = entry->next;
-            struct entry **slot = &slots[(entry->hash / SHARDS) % room];
+            struct entry **slot = &slots[entry->hash % room];
             entry->next = *slot;
             *slot = entry;
         }
     }
-    free(shard->slots);
-    shard->slots = slots;
-    shard->room = room;
+    free(counters->slots);
+    counters->slots = slots;
+    counters->room = room;
 }
 
-/* The shard is locked. */
-static struct entry *find_or_add(struct shard *shard, const char *name, uint64_t hash)
+/* The mutex is held. */
+static struct entry *find_or_add(struct counters *counters, const char *name)
 {
-    if (shard->count >= shard->room) {
-        grow(shard);
+    if (counters->count >= counters->room) {
+        grow(counters);
     }
-    struct entry **slot = &shard->slots[(hash / SHARDS) % shard->room];
+    uint64_t hash = hash_name(name);
+    struct entry **slot = &counters->slots[hash % counters->room];
     for (struct entry *entry = *slot; entry != NULL; entry = entry->next) {
         if (entry->hash == hash && strcmp(entry->name, name) == 0) {
             return entry;
@@ -138,7 +128,7 @@ static struct entry *find_or_add(struct shard *shard, const char *name, uint64_t
     entry->hash = hash;
     entry->next = *slot;
     *slot = entry;
-    shard->count++;
+    counters->count++;
     return entry;
 }
 
@@ -150,50 +140,57 @@ static void add_count(struct count *to, const struct count *more)
     to->cut += more->cut;
 }
 
-static void add_to_key(struct counters *counters, const char *name, enum kind kind,
-                       const struct count *more)
+/* The mutex is held. Unsigned numbers wrap, so `more` may also take away. */
+static void add_to_both(struct counters *counters, const char *name, enum kind kind,
+                        const struct count *more)
 {
-    uint64_t hash = hash_name(name);
-    struct shard *shard = &counters->shards[hash % SHARDS];
-    pthread_mutex_lock(&shard->mutex);
-    add_count(&find_or_add(shard, name, hash)->counts[kind], more);
-    pthread_mutex_unlock(&shard->mutex);
+    add_count(&find_or_add(counters, name)->counts[kind], more);
+    add_count(&counters->totals[kind], more);
 }
 
-void counters_start(struct counters *counters, enum kind kind, const char *name)
+uint64_t counters_start(struct counters *counters, enum kind kind, const char *name)
 {
     const struct count more = { .requests = 1 };
-    add_to_key(counters, name, kind, &more);
     pthread_mutex_lock(&counters->mutex);
-    add_count(&counters->totals[kind], &more);
+    add_to_both(counters, name, kind, &more);
     counters->in_flight++;
     if (counters->in_flight > counters->in_flight_most) {
         counters->in_flight_most = counters->in_flight;
     }
+    uint64_t era = counters->era;
+    pthread_mutex_unlock(&counters->mutex);
+    return era;
+}
+
+void counters_answer(struct counters *counters, const struct counters_note *note)
+{
+    const struct count more = { .bytes = note->sent, .received = note->received };
+    pthread_mutex_lock(&counters->mutex);
+    if (note->era == counters->era) {
+        add_to_both(counters, note->name, note->kind, &more);
+        counters->statuses[note->status % STATUS_MAX]++;
+    }
     pthread_mutex_unlock(&counters->mutex);
 }
 
-void counters_finish(struct counters *counters, const struct counters_end *end)
+void counters_finish(struct counters *counters, const struct counters_note *note, uint64_t counted,
+                     bool cut)
 {
-    const struct count more = { .bytes = end->sent, .received = end->received, .cut = end->cut };
-    add_to_key(counters, end->name, end->kind, &more);
+    const struct count more = { .bytes = note->sent - counted, .cut = 1 };
     pthread_mutex_lock(&counters->mutex);
-    add_count(&counters->totals[end->kind], &more);
-    if (end->status >= 0 && end->status < STATUS_MAX) {
-        counters->statuses[end->status]++;
-    }
     counters->in_flight--;
+    if (cut && note->era == counters->era) {
+        add_to_both(counters, note->name, note->kind, &more);
+        counters->statuses[0] += note->status == 0;
+    }
     pthread_mutex_unlock(&counters->mutex);
 }
 
 void counters_reset(struct counters *counters)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_lock(&counters->shards[i].mutex);
-        clear_shard(&counters->shards[i]);
-        pthread_mutex_unlock(&counters->shards[i].mutex);
-    }
     pthread_mutex_lock(&counters->mutex);
+    counters->era++;
+    clear_table(counters);
     memset(counters->totals, 0, sizeof counters->totals);
     memset(counters->statuses, 0, sizeof counters->statuses);
     counters->in_flight_most = counters->in_flight;
@@ -225,12 +222,12 @@ static json_t *report_kinds(const struct count counts[KIND_COUNT])
     return report;
 }
 
-static json_t *report_totals(struct counters *counters)
+/* The mutex is held. */
+static json_t *report_totals(const struct counters *counters)
 {
     json_t *report = json_object();
     json_t *statuses = json_object();
     struct count sum = { 0 };
-    pthread_mutex_lock(&counters->mutex);
     for (enum kind kind = KIND_GET; kind < KIND_COUNT; kind++) {
         add_count(&sum, &counters->totals[kind]);
     }
@@ -248,7 +245,6 @@ static json_t *report_totals(struct counters *counters)
     json_object_set_new(report, "in_flight", json_integer((json_int_t)counters->in_flight));
     json_object_set_new(report, "in_flight_most",
                         json_integer((json_int_t)counters->in_flight_most));
-    pthread_mutex_unlock(&counters->mutex);
     return report;
 }
 
@@ -267,31 +263,28 @@ static void report_entry(json_t *report, const struct entry *entry)
     }
 }
 
-static void report_shard(json_t *report, struct shard *shard, const char *prefix)
+/* The mutex is held. */
+static json_t *report_keys(const struct counters *counters, const char *prefix)
 {
-    pthread_mutex_lock(&shard->mutex);
-    for (size_t slot = 0; slot < shard->room; slot++) {
-        struct entry *entry = shard->slots[slot];
-        for (; entry != NULL; entry = entry->next) {
+    json_t *report = json_object();
+    for (size_t slot = 0; slot < counters->room; slot++) {
+        for (struct entry *entry = counters->slots[slot]; entry != NULL; entry = entry->next) {
             if (text_starts(entry->name, prefix)) {
                 report_entry(report, entry);
             }
         }
     }
-    pthread_mutex_unlock(&shard->mutex);
+    return report;
 }
 
 json_t *counters_report(struct counters *counters, bool keys, const char *prefix)
 {
     json_t *report = json_object();
+    pthread_mutex_lock(&counters->mutex);
     json_object_set_new(report, "totals", report_totals(counters));
-    if (!keys) {
-        return report;
+    if (keys) {
+        json_object_set_new(report, "keys", report_keys(counters, prefix));
     }
-    json_t *per_key = json_object();
-    for (size_t i = 0; i < SHARDS; i++) {
-        report_shard(per_key, &counters->shards[i], prefix);
-    }
-    json_object_set_new(report, "keys", per_key);
+    pthread_mutex_unlock(&counters->mutex);
     return report;
 }

@@ -28,7 +28,8 @@ struct pacer {
     pthread_t thread;
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t changed;
-    struct waiter *heap; /* the earliest first */
+    pthread_cond_t drained; /* released, and nobody waits any more */
+    struct waiter *heap;    /* the earliest first */
     size_t count;
     size_t room;
     bool released;
@@ -101,6 +102,9 @@ static void serve_first(struct pacer *pacer, int64_t now_ns)
         return;
     }
     MHD_resume_connection(waiter.connection);
+    if (pacer->released && pacer->count == 0) {
+        pthread_cond_signal(&pacer->drained);
+    }
 }
 
 static void *run(void *context)
@@ -132,6 +136,7 @@ struct pacer *pacer_start(void)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&pacer->changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&pacer->drained, NULL);
     pthread_mutex_init(&pacer->mutex, NULL);
     if (pthread_create(&pacer->thread, NULL, run, pacer) != 0) {
         free(pacer);
@@ -146,6 +151,9 @@ void pacer_release(struct pacer *pacer)
     pthread_mutex_lock(&pacer->mutex);
     pacer->released = true;
     pthread_cond_signal(&pacer->changed);
+    while (pacer->count > 0) {
+        pthread_cond_wait(&pacer->drained, &pacer->mutex);
+    }
     pthread_mutex_unlock(&pacer->mutex);
 }
 
@@ -158,6 +166,7 @@ void pacer_stop(struct pacer **pacer)
     pthread_mutex_unlock(&old->mutex);
     pthread_join(old->thread, NULL);
     pthread_cond_destroy(&old->changed);
+    pthread_cond_destroy(&old->drained);
     pthread_mutex_destroy(&old->mutex);
     free(old->heap);
     free(old);
@@ -167,9 +176,11 @@ void pacer_stop(struct pacer **pacer)
 static void hand_over(struct pacer *pacer, struct waiter waiter)
 {
     pthread_mutex_lock(&pacer->mutex);
-    MHD_suspend_connection(waiter.connection);
-    push(pacer, waiter);
-    pthread_cond_signal(&pacer->changed);
+    if (!pacer->released) {
+        MHD_suspend_connection(waiter.connection);
+        push(pacer, waiter);
+        pthread_cond_signal(&pacer->changed);
+    }
     pthread_mutex_unlock(&pacer->mutex);
 }
 

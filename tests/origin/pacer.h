@@ -14,7 +14,8 @@ struct pacer;
 int64_t pacer_now_ns(void);
 
 struct pacer *pacer_start(void);
-/* Resume all that wait and every connection handed over from now on. */
+/* Resume all that wait, and return when that is done. Connections handed over from now on are not
+ * suspended: the server stops, and libmicrohttpd must have none that is. */
 void pacer_release(struct pacer *pacer);
 /* After pacer_release, and when no connection is left. */
 void pacer_stop(struct pacer **pacer);

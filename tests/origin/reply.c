@@ -62,8 +62,7 @@ void reply_common(struct request *request, struct MHD_Response *response)
 enum MHD_Result reply_queue(struct request *request, int status, struct MHD_Response *response,
                             uint64_t size)
 {
-    request->status = status;
-    request->reply_size = size;
+    request_answer(request, status, size);
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return result;

@@ -202,7 +202,7 @@ void request_begin(struct request *request, const char *method)
                 address_init(&request->address, request_field(request, "host"), request->uri,
                              &server->domains);
     classify(request);
-    counters_start(server->counters, request->kind, request->name);
+    request->era = counters_start(server->counters, request->kind, request->name);
     if (!good) {
         request->fail = FAIL_URI;
         return;
@@ -224,20 +224,39 @@ static uint64_t sent_of_cut(const struct request *request)
     return sent < request->reply_size ? sent : request->reply_size;
 }
 
-static void log_request(const struct request *request, const struct counters_end *end)
+static void log_request(const struct request *request, const struct counters_note *note,
+                        bool complete)
 {
     const char *range = request_field(request, "range");
     double took_ms = (double)(pacer_now_ns() - request->started_ns) / 1e6;
     struct text name = { 0 };
-    text_uri(&name, request->name, strlen(request->name), URI_PATH);
+    text_uri(&name, note->name, strlen(note->name), URI_PATH);
     fprintf(request->server->log,
             "kind=%s name=%s range=%s status=%d sent=%" PRIu64 " received=%" PRIu64
             " cut=%d ms=%.3f dialect=%s\n",
-            counters_kind_name(end->kind), name.bytes, range == NULL ? "-" : range, end->status,
-            end->sent, end->received, end->cut, took_ms,
+            counters_kind_name(note->kind), name.bytes, range == NULL ? "-" : range, note->status,
+            note->sent, note->received, !complete, took_ms,
             request->dialect == DIALECT_OSS ? "oss" : "s3");
     fflush(request->server->log);
     text_fini(&name);
+}
+
+static struct counters_note note_of(const struct request *request)
+{
+    return (struct counters_note){ .era = request->era,
+                                   .kind = request->kind,
+                                   .name = request->name,
+                                   .status = request->status,
+                                   .sent = request->reply_size,
+                                   .received = request->received };
+}
+
+void request_answer(struct request *request, int status, uint64_t size)
+{
+    request->status = status;
+    request->reply_size = strcmp(request->method, "HEAD") == 0 ? 0 : size;
+    const struct counters_note note = note_of(request);
+    counters_answer(request->server->counters, &note);
 }
 
 void request_end(struct request *request, bool complete)
@@ -245,18 +264,12 @@ void request_end(struct request *request, bool complete)
     if (!request->begun) {
         return;
     }
-    struct counters_end end = { .kind = request->kind,
-                                .name = request->name,
-                                .status = request->status,
-                                .received = request->received,
-                                .cut = !complete };
-    if (strcmp(request->method, "HEAD") != 0) {
-        end.sent = complete               ? request->reply_size
-                   : request->is_streamed ? request->streamed
-                                          : sent_of_cut(request);
+    struct counters_note note = note_of(request);
+    if (!complete) {
+        note.sent = request->is_streamed ? request->streamed : sent_of_cut(request);
     }
-    counters_finish(request->server->counters, &end);
+    counters_finish(request->server->counters, &note, request->reply_size, !complete);
     if (request->server->log != NULL) {
-        log_request(request, &end);
+        log_request(request, &note, complete);
     }
 }

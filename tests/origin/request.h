@@ -41,7 +41,8 @@ struct request {
 
     int64_t started_ns;
     uint64_t wire_start; /* bytes the connection had sent before */
-    int status;
+    uint64_t era;        /* of the counters */
+    int status;          /* 0 until it is answered */
     uint64_t reply_size;
     uint64_t streamed;
     bool is_streamed;
@@ -53,7 +54,9 @@ void request_free(struct request **request);
 
 /* Headers are there: find out what is asked, by whom, and whether it is allowed. */
 void request_begin(struct request *request, const char *method);
-/* Count and log it. `complete`: all of the answer was handed to the kernel. */
+/* It is about to be answered with `size` bytes of body. */
+void request_answer(struct request *request, int status, uint64_t size);
+/* It is over: count and log it. `complete`: all of the answer was handed to the kernel. */
 void request_end(struct request *request, bool complete);
 
 const char *request_field(const struct request *request, const char *name);

@@ -131,8 +131,10 @@ static void prepare_body(struct request *request)
     if (request->fail != FAIL_NONE) {
         return;
     }
+    /* 64 hex digits: the body's hash, else it says UNSIGNED-PAYLOAD or nothing. */
+    bool hashed = request->payload != NULL && strlen(request->payload) == 64;
     if (is(request, "POST")) {
-        request->body = body_new(-1);
+        request->body = body_new(-1, hashed);
     }
     struct bucket *bucket = request->kind == KIND_PUT && request->address.bucket != NULL
                                 ? store_bucket(request->server->store, request->address.bucket)
@@ -143,7 +145,7 @@ static void prepare_body(struct request *request)
             request->fail = FAIL_INTERNAL;
             return;
         }
-        request->body = body_new(fd);
+        request->body = body_new(fd, hashed);
     }
 }
 

@@ -108,7 +108,12 @@ static struct bucket *bucket_load(struct store *store, const char *name)
     struct bucket *bucket = text_alloc(sizeof *bucket);
     bucket->name = text_dup(name, strlen(name));
     bucket->created_s = time(NULL);
-    pthread_rwlock_init(&bucket->lock, NULL);
+    /* Else readers that never pause would keep a PUT waiting. */
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&bucket->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
     load_plain(store, bucket, "");
     index_sort(&bucket->index);
     char *path = path_of(store, true, name, "journal");
@@ -294,25 +299,38 @@ void store_buckets(struct store *store, void (*visit)(const struct bucket *, voi
     pthread_rwlock_unlock(&store->lock);
 }
 
+static struct object *generated_object(const struct generate_spec *spec, uint64_t i)
+{
+    char *key = generate_key(spec, i);
+    struct object *object = object_new(key, strlen(key), OBJECT_GENERATED);
+    object->id = spec->seed;
+    object->size = generate_size(spec, i);
+    object->mtime_ns = (int64_t)spec->time_s * 1000000000;
+    plain_digest(object);
+    free(key);
+    return object;
+}
+
 bool store_generate(struct store *store, const struct generate_spec *spec)
 {
     struct bucket *bucket = store_bucket_create(store, spec->bucket);
     if (bucket == NULL) {
         return false;
     }
-    pthread_rwlock_wrlock(&bucket->lock);
+    /* Loaded last, so what is in the bucket already stays: an overwrite outlives a restart. */
+    struct index index = { 0 };
     for (uint64_t i = 0; i < spec->count; i++) {
-        char *key = generate_key(spec, i);
-        struct object *object = object_new(key, strlen(key), OBJECT_GENERATED);
-        object->id = spec->seed;
-        object->size = generate_size(spec, i);
-        object->mtime_ns = (int64_t)spec->time_s * 1000000000;
-        plain_digest(object);
-        index_load(&bucket->index, object);
-        free(key);
+        index_load(&index, generated_object(spec, i));
     }
-    index_sort(&bucket->index);
+    pthread_rwlock_wrlock(&bucket->lock);
+    for (size_t i = 0; i < bucket->index.count; i++) {
+        index_load(&index, object_ref(bucket->index.objects[i]));
+    }
+    index_sort(&index);
+    struct index old = bucket->index;
+    bucket->index = index;
     pthread_rwlock_unlock(&bucket->lock);
+    index_fini(&old);
     return true;
 }
 

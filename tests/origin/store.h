@@ -38,7 +38,7 @@ bool store_bucket_delete(struct store *store, struct bucket *bucket);
 void store_buckets(struct store *store, void (*visit)(const struct bucket *, void *),
                    void *context);
 
-/* Add the generated objects of a set. False when the bucket cannot be made. */
+/* Add the generated objects of a set; a key that is there already keeps its object. False when the bucket cannot be made. */
 bool store_generate(struct store *store, const struct generate_spec *spec);
 
 /* One more reference, or NULL. A plain file that changed on disk is taken as it is now. */

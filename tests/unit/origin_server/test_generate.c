@@ -98,7 +98,7 @@ static void crc_is_that_of_oss(void **state)
 {
     (void)state;
     static const char emergency[] = "This is a test of the emergency broadcast system.";
-    struct body *body = body_new(-1);
+    struct body *body = body_new(-1, true);
     assert_true(body_add(body, "123456789", 9));
     assert_true(body_crc64(body) == 11051210869376104954ull);
     assert_true(body_add(body, emergency, strlen(emergency)));
@@ -112,7 +112,7 @@ static void crc_of_an_object_is_that_of_its_bytes(void **state)
     struct object *object = object_new("key", 3, OBJECT_GENERATED);
     object->id = 3;
     object->size = 700001;
-    struct body *body = body_new(-1);
+    struct body *body = body_new(-1, true);
     uint8_t *whole = malloc(object->size);
     assert_int_equal(object_read(object, -1, 0, whole, object->size), object->size);
     assert_true(body_add(body, whole, object->size));
