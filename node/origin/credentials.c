@@ -374,7 +374,7 @@ enum err credentials_open(const char *directory, bool environment, struct creden
             text_str(why, "the directory of credentials ");
             text_str(why, directory);
             text_str(why, " cannot be read: ");
-            text_str(why, strerror(errno));
+            text_str(why, strerrordesc_np(errno));
             err = ERR_INVALID;
             goto out;
         }

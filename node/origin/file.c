@@ -22,7 +22,7 @@ static enum err fail(struct text *why, enum err err, const char *root, struct sp
     text_char(why, '/');
     text_span(why, key);
     text_str(why, ": ");
-    text_str(why, strerror(errno));
+    text_str(why, strerrordesc_np(errno));
     return err;
 }
 
@@ -43,17 +43,22 @@ static enum err of_errno(int error)
     }
 }
 
-/* Open `path` below the directory; -1 with errno. */
-static int open_beneath(const char *root, const char *path, int flags)
+int file_open_beneath(int directory, const char *path, int flags)
 {
     struct open_how how = { .flags = (__u64)(unsigned int)(flags | O_CLOEXEC),
                             .resolve = RESOLVE_BENEATH };
-    int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return (int)syscall(SYS_openat2, directory, path[0] == '\0' ? "." : path, &how, sizeof how);
+}
+
+static int open_below_root(const char *root, const char *path)
+{
     int fd, error;
+    int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
         return -1;
     }
-    fd = (int)syscall(SYS_openat2, directory, path[0] == '\0' ? "." : path, &how, sizeof how);
+    /* NONBLOCK: opening a pipe must not wait for its writer. */
+    fd = file_open_beneath(directory, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     error = errno;
     close(directory);
     errno = error;
@@ -67,9 +72,11 @@ static void write_pin(const struct stat *st, char *pin)
              (uint64_t)st->st_ino);
 }
 
-static usec_t mtime_of(const struct stat *st)
+void file_describe(const struct stat *st, struct file_version *out)
 {
-    return SEC(st->st_mtim.tv_sec) + st->st_mtim.tv_nsec / 1000;
+    write_pin(st, out->pin);
+    out->size = (uint64_t)st->st_size;
+    out->mtime_us = SEC(st->st_mtim.tv_sec) + st->st_mtim.tv_nsec / 1000;
 }
 
 enum err file_open(const char *root, struct span key, struct span pin, struct file_version *out,
@@ -84,7 +91,7 @@ enum err file_open(const char *root, struct span key, struct span pin, struct fi
     text_span(&text, key);
     errno = ENAMETOOLONG;
     if (!text.overflow && memchr(key.data, 0, key.size) == NULL) {
-        file.fd = open_beneath(root, path, O_RDONLY | O_NONBLOCK);
+        file.fd = open_below_root(root, path);
     }
     if (file.fd < 0) {
         err = of_errno(errno);
@@ -96,14 +103,12 @@ enum err file_open(const char *root, struct span key, struct span pin, struct fi
         (void)fail(why, err, root, key);
         goto out;
     }
-    write_pin(&st, file.pin);
+    file_describe(&st, &file);
     if (pin.size > 0 && !span_equal(pin, span_text(file.pin))) {
         text_str(why, "the file is another one now");
         err = ERR_CHANGED;
         goto out;
     }
-    file.size = (uint64_t)st.st_size;
-    file.mtime_us = mtime_of(&st);
     *out = file;
     return ERR_OK;
 out:

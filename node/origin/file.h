@@ -2,7 +2,9 @@
  * ever opened (RESOLVE_BENEATH), symbolic links that stay inside it are followed, other kinds of
  * files are not shown. The pin is size, mtime and inode: a file changed in place has another one. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -30,23 +32,30 @@ enum err file_read(const struct file_version *file, uint64_t offset, uint8_t *da
     MUST_USE;
 void file_close(struct file_version *file);
 
-/* The directory listed last, kept between its pages. All zero is empty. One thread. */
+/* For file_list.c: open `path` below a directory; -1 with errno. Size, mtime and pin. */
+int file_open_beneath(int directory, const char *path, int flags);
+void file_describe(const struct stat *st, struct file_version *out);
+
+/* The directories read last, one for each depth, kept for the next page. All zero is empty. */
+struct file_names;
 struct file_lister {
-    char *directory; /* root + prefix */
-    char **names;    /* sorted as keys: a directory's with "/" at its end */
+    struct file_names **levels;
     size_t count;
 };
 void file_lister_fini(struct file_lister *lister);
 
 struct file_page {
     const char *root;
-    struct span prefix; /* "" or ends in "/" */
-    struct span after;  /* key: entries behind it; empty: from the start */
+    struct span prefix;       /* as in S3: keys that begin with it */
+    struct span after;        /* keys behind it, as start-after; empty: from the start */
+    struct span continuation; /* `next` of the page before; then `after` does not count */
     uint32_t limit;
+    bool delimited; /* directories instead of what is in them */
 };
 
-/* One page as ListObjectsV2 with delimiter "/" would give it: entries in key order; `next` is the
- * last key when more follow. A prefix that is no directory gives an empty page, a root that is none
- * ERR_SOURCE_NOT_FOUND. Give *out to listing_fini. */
+/* One page as ListObjectsV2 would give it: entries in key order; `next` is the last key when more
+ * follow. An empty directory is shown as an empty object "directory/", as stores do it. Keys over
+ * 1,024 bytes are left out. A prefix that is no directory gives an empty page, a root that is none
+ * ERR_SOURCE_NOT_FOUND. Give *out to listing_fini. One thread for each lister. */
 enum err file_list(struct file_lister *lister, const struct file_page *page, struct listing *out,
                    struct text *why) MUST_USE;
