@@ -1,0 +1,26 @@
+/* node/io/meta_actor.h: what a node keeps beside blocks, in LMDB: datasets, roots, pages.
+ *
+ * Takes NODE_META_PUT, NODE_META_GET and NODE_META_DELETE; gives NODE_META_RECORD for each stored
+ * dataset at start and then NODE_META_READY, and one NODE_META for each effect. A PUT is answered
+ * when it is durable; those that come together are committed together. */
+#pragma once
+#include "base/check.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "node/core/node.h"
+#include "node/io/queue.h"
+
+struct meta_actor;
+
+struct meta_actor_options {
+    struct queue *out; /* of the peer thread */
+    const char *dir;   /* exists; NULL: files without a name, gone with the process */
+};
+
+/* ERR_VERSION: written by a newer Atoll; nothing was touched. Others with a line in `why`. */
+enum err meta_actor_start(const struct meta_actor_options *options, struct meta_actor **out,
+                          struct text *why) MUST_USE;
+/* Answers what was taken, joins. */
+void meta_actor_stop(struct meta_actor **meta);
+/* Copies key and value. ERR_NOMEM: not taken, no answer will come. */
+enum err meta_actor_do(struct meta_actor *meta, const struct node_effect *effect) MUST_USE;

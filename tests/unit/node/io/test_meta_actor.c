@@ -1,0 +1,266 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <lmdb.h>
+
+#include "node/io/item.h"
+#include "node/io/meta_actor.h"
+
+struct store {
+    char dir[64];
+    char why_room[512];
+    struct queue *out;
+    struct meta_actor *meta;
+};
+
+static int set_up(void **state)
+{
+    struct store *store = calloc(1, sizeof *store);
+    strcpy(store->dir, "/tmp/atoll-test-meta-XXXXXX");
+    assert_non_null(mkdtemp(store->dir));
+    assert_int_equal(queue_new(&store->out), ERR_OK);
+    *state = store;
+    return 0;
+}
+
+static enum err start(struct store *store, const char *dir)
+{
+    const struct meta_actor_options options = { .out = store->out, .dir = dir };
+    struct text why;
+    text_init(&why, store->why_room, sizeof store->why_room);
+    return meta_actor_start(&options, &store->meta, &why);
+}
+
+static void stop(struct store *store)
+{
+    meta_actor_stop(&store->meta);
+    struct queue_item *next = queue_take(store->out);
+    while (next != NULL) {
+        struct item *item = item_of(next);
+        next = next->next;
+        item->free(item);
+    }
+}
+
+static int tear_down(void **state)
+{
+    struct store *store = *state;
+    char command[128];
+    stop(store);
+    queue_free(&store->out);
+    snprintf(command, sizeof command, "rm -rf %s", store->dir);
+    assert_int_equal(system(command), 0);
+    free(store);
+    return 0;
+}
+
+static struct item *next_item(struct store *store)
+{
+    struct queue_item *item = queue_pop(store->out, SEC(20));
+    assert_non_null(item);
+    return item_of(item);
+}
+
+static uint32_t wait_ready(struct store *store)
+{
+    uint32_t count = 0;
+    struct item *item = next_item(store);
+    while (item->event.kind == NODE_META_RECORD) {
+        count++;
+        item->free(item);
+        item = next_item(store);
+    }
+    assert_int_equal(item->event.kind, NODE_META_READY);
+    item->free(item);
+    return count;
+}
+
+static void ask(struct store *store, enum node_effect_kind kind, uint64_t id, enum meta_space space,
+                struct span key, struct span value)
+{
+    const struct node_effect effect = {
+        .kind = kind, .meta = { .id = id, .space = space, .key = key, .value = value }
+    };
+    assert_int_equal(meta_actor_do(store->meta, &effect), ERR_OK);
+}
+
+/* The answer to `id`, which comes next. */
+static struct item *answer_of(struct store *store, uint64_t id, enum err err)
+{
+    struct item *item = next_item(store);
+    assert_int_equal(item->event.kind, NODE_META);
+    assert_int_equal(item->event.meta.id, id);
+    assert_int_equal(item->event.meta.err, err);
+    return item;
+}
+
+static void done(struct store *store, uint64_t id, enum err err)
+{
+    struct item *item = answer_of(store, id, err);
+    item->free(item);
+}
+
+static void check_value(struct store *store, enum meta_space space, struct span key,
+                        struct span value)
+{
+    ask(store, NODE_META_GET, 1, space, key, span_text(""));
+    struct item *item = answer_of(store, 1, ERR_OK);
+    assert_true(span_equal(item->event.meta.value, value));
+    item->free(item);
+}
+
+static void what_was_put_is_there_after_a_restart(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    assert_int_equal(wait_ready(store), 0);
+    ask(store, NODE_META_PUT, 1, META_DATASET, span_text("a"), span_text("record a"));
+    done(store, 1, ERR_OK);
+    ask(store, NODE_META_PUT, 2, META_DATASET, span_text("b"), span_text("record b"));
+    done(store, 2, ERR_OK);
+    ask(store, NODE_META_PUT, 3, META_ROOT, span_text("a"), span_text("root"));
+    done(store, 3, ERR_OK);
+    stop(store);
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    assert_int_equal(wait_ready(store), 2); /* datasets, and nothing else */
+    check_value(store, META_ROOT, span_text("a"), span_text("root"));
+    check_value(store, META_DATASET, span_text("a"), span_text("record a"));
+}
+
+static void what_is_deleted_or_never_was_is_not_found(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    ask(store, NODE_META_PUT, 1, META_PAGE, span_text("p"), span_text("page"));
+    done(store, 1, ERR_OK);
+    ask(store, NODE_META_DELETE, 2, META_PAGE, span_text("p"), span_text(""));
+    done(store, 2, ERR_OK);
+    ask(store, NODE_META_GET, 3, META_PAGE, span_text("p"), span_text(""));
+    done(store, 3, ERR_NOT_FOUND);
+    ask(store, NODE_META_DELETE, 4, META_PAGE, span_text("p"), span_text(""));
+    done(store, 4, ERR_OK); /* gone is gone */
+}
+
+static void keys_of_any_size_are_kept_apart(void **state)
+{
+    struct store *store = *state;
+    char a[1100];
+    char b[1100];
+    memset(a, 'x', sizeof a);
+    memset(b, 'x', sizeof b);
+    b[sizeof b - 1] = 'y';
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    for (size_t size = 505; size <= sizeof a; size += 5) {
+        ask(store, NODE_META_PUT, 1, META_PAGE, span_of(a, size), span_of(a, size));
+        done(store, 1, ERR_OK);
+    }
+    ask(store, NODE_META_PUT, 1, META_PAGE, span_of(b, sizeof b), span_text("b"));
+    done(store, 1, ERR_OK);
+    for (size_t size = 505; size <= sizeof a; size += 5) {
+        check_value(store, META_PAGE, span_of(a, size), span_of(a, size));
+    }
+    check_value(store, META_PAGE, span_of(b, sizeof b), span_text("b"));
+}
+
+static void large_values_come_back_whole(void **state)
+{
+    struct store *store = *state;
+    const size_t size = 3u << 20;
+    uint8_t *value = malloc(size);
+    memset(value, 0x5a, size);
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    ask(store, NODE_META_PUT, 1, META_PAGE, span_text("big"), span_of(value, size));
+    done(store, 1, ERR_OK);
+    check_value(store, META_PAGE, span_text("big"), span_of(value, size));
+    free(value);
+}
+
+static void every_one_of_many_is_answered_once(void **state)
+{
+    struct store *store = *state;
+    bool seen[1000] = { false };
+    uint8_t key[4];
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    for (uint32_t i = 0; i < 1000; i++) {
+        put_u32(key, i);
+        ask(store, NODE_META_PUT, i, META_PAGE, span_of(key, 4), span_of(key, 4));
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct item *item = next_item(store);
+        assert_int_equal(item->event.meta.err, ERR_OK);
+        assert_false(seen[item->event.meta.id]);
+        seen[item->event.meta.id] = true;
+        item->free(item);
+    }
+    put_u32(key, 999);
+    check_value(store, META_PAGE, span_of(key, 4), span_of(key, 4));
+}
+
+static void without_a_directory_nothing_is_left_behind(void **state)
+{
+    struct store *store = *state;
+    setenv("TMPDIR", store->dir, 1);
+    assert_int_equal(start(store, NULL), ERR_OK);
+    unsetenv("TMPDIR");
+    wait_ready(store);
+    ask(store, NODE_META_PUT, 1, META_ROOT, span_text("a"), span_text("root"));
+    done(store, 1, ERR_OK);
+    check_value(store, META_ROOT, span_text("a"), span_text("root"));
+    assert_int_equal(rmdir(store->dir), 0); /* it is empty while the store is open */
+}
+
+static void a_newer_format_is_refused_and_left_alone(void **state)
+{
+    struct store *store = *state;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    uint8_t version[4] = { 2 };
+    MDB_val key = { .mv_size = 1, .mv_data = "v" };
+    MDB_val value = { .mv_size = 4, .mv_data = version };
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, store->dir, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+    assert_int_equal(mdb_put(txn, dbi, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    assert_int_equal(start(store, store->dir), ERR_VERSION);
+    assert_non_null(strstr(store->why_room, "newer version"));
+    assert_null(store->meta);
+}
+
+static void a_directory_that_is_not_there_is_told(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(start(store, "/nonexistent/dir"), ERR_SYSTEM);
+    assert_non_null(strstr(store->why_room, "/nonexistent/dir"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_put_is_there_after_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_deleted_or_never_was_is_not_found, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(keys_of_any_size_are_kept_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_values_come_back_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_one_of_many_is_answered_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_a_directory_nothing_is_left_behind, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_is_told, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
