@@ -51,7 +51,7 @@ enum err asks_init(struct asks *asks, struct arena *mem, const struct node_optio
 /* ERR_INVALID: no time remains, or that number is open on this session already; then nothing
  * happened: the caller says ask_refuse and drops the request. */
 enum err ask_open(struct node *node, struct ask *ask, struct link *link, uint64_t request,
-                  usec_t remaining_us) MUST_USE;
+                  uint64_t remaining_us) MUST_USE;
 bool ask_is_open(const struct ask *ask);
 /* Time left, for passing the request on. */
 usec_t ask_remaining(const struct node *node, const struct ask *ask);
@@ -67,5 +67,6 @@ usec_t ask_busy_us(struct node *node);
 
 void asks_on_cancel(struct node *node, struct session *session, uint64_t request);
 void asks_on_deadline(struct node *node, struct ask *ask);
+void asks_on_pending_timer(struct node *node, struct session *session);
 /* Close all asks whose answers would go to that link. */
 void asks_on_link_down(struct node *node, struct session *session, struct link_id link);

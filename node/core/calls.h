@@ -23,7 +23,7 @@
 
 /* Who handles the answer: the switches in calls.c. */
 enum call_kind {
-    CALL_PEEK,    /* fetch: fetch_on_answer, fetch_on_failure */
+    CALL_PEEK,    /* peek_on_answer, peek_on_failure */
     CALL_FORWARD, /* a block request passed on: reads_on_answer, reads_on_failure */
     /* The metadata half: meta_on_answer, meta_on_failure. */
     CALL_DIR_FORWARD,
@@ -56,7 +56,6 @@ struct call {
     uint64_t request;
     usec_t sign_us; /* sent, or the last sign of this very request (active time) */
     struct call_options options;
-    bool unsent; /* waits for the link */
 };
 
 struct calls {
@@ -69,6 +68,8 @@ size_t calls_memory(const struct node_options *options);
 enum err calls_init(struct calls *calls, struct arena *mem, const struct node_options *options)
     MUST_USE;
 
+/* Timers that may be set at once. */
+uint32_t calls_timers(const struct node_options *options);
 /* Numbers the message's `request` field and sends it; the call's number, 0 when too many calls are
  * open or the peer has no open link of that purpose (then nothing follows: treat it as
  * UNREACHABLE). Spans of the message are not needed afterwards. */
@@ -83,7 +84,7 @@ void calls_on_answer(struct node *node, struct node_id peer, const struct messag
                      struct payload payload);
 void calls_on_pending(struct node *node, struct node_id peer, struct span requests);
 void calls_on_timer(struct node *node, struct call *call);
-/* The link of that purpose to the peer is down: the calls over it fail. */
-void calls_on_link_down(struct node *node, struct list *of_peer, enum link_purpose purpose);
+/* The links to the peer are down: its calls fail. */
+void calls_on_link_down(struct node *node, struct list *of_peer);
 /* The `request` of a message that has one (its first field), 0 for the others. */
 uint64_t message_request(const struct message *message);

@@ -3,7 +3,10 @@
  * Effects leave in the order in which they are pushed. What does not fit the caller's array waits
  * here and goes out first on the next step. A frame lives in a ring of scratch bytes until the step
  * after the one that hands it out. A fan-out asks effects_roomy before each piece and goes on from
- * a timer set to now. */
+ * a timer set to now.
+ *
+ * An effect may wait, so its pointers lead to scratch bytes or to what outlives the wait: never to
+ * what a later event changes. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +43,7 @@ void effects_begin(struct effects *effects, struct node_effects *out);
 bool effects_waiting(const struct effects *effects);
 
 /* Never fails; a step that pushes more than that without asking effects_roomy is a bug. */
-#define EFFECTS_STEP_MAX 4096
+#define EFFECTS_STEP_MAX 1024
 void effects_push(struct node *node, const struct node_effect *effect);
 /* Is there room for about eight more effects and `bytes` of frames in this step? */
 bool effects_roomy(const struct node *node, size_t bytes);

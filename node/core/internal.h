@@ -16,15 +16,21 @@
 #include "base/text.h"
 #include "base/timers.h"
 #include "node/core/asks.h"
+#include "node/core/blocks.h"
 #include "node/core/calls.h"
 #include "node/core/effects.h"
+#include "node/core/fetch.h"
+#include "node/core/flights.h"
 #include "node/core/memory.h"
 #include "node/core/metrics.h"
 #include "node/core/node.h"
+#include "node/core/objects.h"
 #include "node/core/peers.h"
+#include "node/core/reads.h"
 #include "node/core/rings.h"
 #include "node/core/sends.h"
 #include "node/core/session.h"
+#include "node/core/store.h"
 #include "wire/dataset.h"
 
 /* struct timer.kind: what a deadline belongs to. */
@@ -33,19 +39,17 @@ enum timer_kind {
     TIMER_ASK,
     TIMER_PENDING, /* of a session */
     TIMER_PEER,
+    TIMER_PEEK,
     TIMER_FETCH,
     TIMER_RINGS,
     TIMER_TELL,
-    TIMER_READS,
+    TIMER_TIERS,
+    TIMER_HEART,
     TIMER_LEAVE,
-    TIMER_META, /* 32 and above: the metadata half's own kinds */
 };
+/* 32 and above: the metadata half's own kinds. */
 #define TIMER_META_FIRST 32u
 
-struct reads;
-struct fetches;
-struct blocks;
-struct store;
 struct meta;
 
 struct node {
@@ -67,17 +71,19 @@ struct node {
     struct asks asks;
     struct sends sends;
     struct rings rings;
-    struct reads *reads;
-    struct fetches *fetches;
-    struct blocks *blocks;
-    struct store *store;
+    struct objects objects;
+    struct blocks blocks;
+    struct flights flights;
+    struct fetches fetches;
+    struct store store;
+    struct reads reads;
     struct meta *meta; /* the metadata half's state */
     bool started;
-    bool disks_ready;
     bool owning; /* NODE_OWNING was said */
     bool leaving;
     bool drained;
     struct timer leave_timer;
+    struct timer heart; /* beats while there are peers: a late beat tells of a pause */
 };
 
 /* The monotonic clock without the time this process was paused: for silence only. */
@@ -88,6 +94,12 @@ static inline usec_t node_active(const struct node *node)
 
 /* A full-jitter delay: 0 .. min(first << attempt, most). */
 usec_t node_backoff(struct node *node, usec_t first, uint32_t attempt, usec_t most);
+
+/* Digest of the ring that a dataset's blocks are placed by; 0: none (yet). */
+uint64_t node_ring_digest(struct node *node, struct dataset_id dataset);
+
+/* Members the view may hold. */
+uint32_t node_members_max(const struct node_options *options);
 
 /* Both halves call it when what OWNING waits for may have become true. */
 void node_check_owning(struct node *node);

@@ -50,10 +50,10 @@ struct memory {
     struct pool buffers;
     uint64_t *checksums; /* one for each page of the region */
     uint8_t *region;
-    struct list clock;
+    struct list blocks_clock; /* evicted first */
+    struct list pages_clock;
     uint64_t used[MEMORY_USES]; /* bytes in whole pages */
-    uint64_t evictions;
-    uint64_t cached; /* bytes that only a cache holds */
+    uint64_t cached;            /* bytes that only a cache holds */
 };
 
 size_t memory_bytes(const struct node_options *options);
@@ -63,12 +63,14 @@ enum err memory_init(struct memory *memory, struct arena *mem, const struct node
 /* One reference, the caller's; evicts cached buffers until it fits. NULL: no room (answer BUSY).
  * 0 < size <= BLOCK_SIZE_MAX. */
 struct buffer *memory_take(struct node *node, size_t size, enum memory_use use);
-void buffer_ref(struct buffer *buffer);
+void buffer_ref(struct node *node, struct buffer *buffer);
 /* The last one gives the bytes back. */
 void buffer_unref(struct node *node, struct buffer *buffer);
 /* From now on one of the references is a cache's: when it is the only one, the buffer may be
  * evicted: `owner` is told with `index`, must forget it, and must not unref it. */
 void buffer_cache(struct node *node, struct buffer *buffer, enum cache_owner owner, uint32_t index);
+/* Evict one cached buffer to make room in a table; false: there is none. */
+bool memory_evict(struct node *node);
 /* The cache gives it up by itself: ends the cache's reference. */
 void buffer_uncache(struct node *node, struct buffer *buffer);
 /* It was useful: it survives one more round. */

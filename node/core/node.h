@@ -104,7 +104,7 @@ enum admin_kind {
     ADMIN_STATUS,
     ADMIN_NODES,
     ADMIN_RING,
-    ADMIN_WHERE, /* argument: "DATASET/path" */
+    ADMIN_WHERE,          /* argument: "DATASET/path" */
     ADMIN_DATASET_CREATE, /* argument: a record of wire/dataset.h, without version and writer */
     ADMIN_DATASET_LIST,
     ADMIN_DATASET_SHOW,
@@ -150,8 +150,8 @@ struct node_event {
             uint64_t id;
             uint64_t bytes; /* of the range are in their buffers, in order, checksums too */
             bool ended;
-            enum err err;       /* when ended: OK only when all bytes are there */
-            usec_t retry_us;    /* the source asked to wait that long; 0: it did not */
+            enum err err;    /* when ended: OK only when all bytes are there */
+            usec_t retry_us; /* the source asked to wait that long; 0: it did not */
         } fetched;
         struct {
             uint64_t id;
@@ -201,10 +201,10 @@ enum node_effect_kind {
     NODE_CLOSE,      /* close one link (the other side sees LINK_DOWN; we get none) */
     NODE_RING_BUILD, /* off this thread; answered by NODE_RING */
     NODE_RING_DROP,
-    NODE_SOURCE,     /* describes a source before its first use, and when it changes */
-    NODE_FETCH,      /* one ranged GET, one attempt; answered by FETCHED, at least one with ended */
+    NODE_SOURCE, /* describes a source before its first use, and when it changes */
+    NODE_FETCH,  /* one ranged GET, one attempt; answered by FETCHED, at least one with ended */
     NODE_FETCH_CANCEL, /* its FETCHED with ended still comes */
-    NODE_LIST,       /* one page */
+    NODE_LIST,         /* one page */
     NODE_HEAD,
     NODE_DISK_WRITE, /* a whole record: header and payload */
     NODE_DISK_READ,  /* part of a payload; the disk actor checks chunks against the header */
@@ -213,17 +213,17 @@ enum node_effect_kind {
     NODE_META_GET,
     NODE_META_DELETE,
     NODE_ADMIN_REPLY,
-    NODE_EVIDENCE,   /* to gossip: this member answered just now */
-    NODE_CATALOG,    /* to gossip: digest of our catalog */
-    NODE_OWNING,     /* to gossip: the node is ready to own */
+    NODE_EVIDENCE, /* to gossip: this member answered just now */
+    NODE_CATALOG,  /* to gossip: digest of our catalog */
+    NODE_OWNING,   /* to gossip: the node is ready to own */
     NODE_LOG,
-    NODE_DRAINED,    /* LEAVE: nothing is in hand any more */
+    NODE_DRAINED, /* LEAVE: nothing is in hand any more */
 };
 
 /* Where one block's share of a ranged GET goes. */
 struct fetch_part {
-    uint8_t *data;       /* `size` bytes */
-    uint8_t *checksums;  /* u64 little endian for each chunk, filled before the chunk is reported */
+    uint8_t *data;      /* `size` bytes */
+    uint8_t *checksums; /* u64 little endian for each chunk, filled before the chunk is reported */
     uint32_t size;
 };
 
@@ -347,7 +347,8 @@ struct node_effects {
 /* Bytes of arena for these options (the region apart). */
 size_t node_memory(const struct node_options *options);
 /* The node lives in `mem`. Starts by itself: the first step may be any event. */
-enum err node_new(struct arena *mem, const struct node_options *options, struct node **out) MUST_USE;
+enum err node_new(struct arena *mem, const struct node_options *options, struct node **out)
+    MUST_USE;
 /* One event. `effects` is emptied first. */
 void node_step(struct node *node, struct now now, const struct node_event *event,
                struct node_effects *effects);

@@ -29,7 +29,7 @@ struct peer {
     struct link *data;
     bool control_open; /* WELCOME came */
     bool data_open;
-    bool refused; /* the last HELLO was */
+    bool silent; /* not heard since a call to it failed */
     uint32_t attempts;
     usec_t heard_us;      /* active time of the last message (node_active) */
     usec_t heard_mono_us; /* the same on the monotonic clock, for people; 0: never */
@@ -52,6 +52,8 @@ enum err peers_init(struct peers *peers, struct arena *mem, const struct node_op
 struct peer *peer_find(const struct node *node, struct node_id id);
 /* Can a request go there at this moment? */
 bool peer_is_open(const struct node *node, struct node_id id, enum link_purpose purpose);
+/* A call to it got no answer: it is probed by PING and, until it is heard again, said to be down. */
+void peer_is_silent(struct node *node, struct node_id id);
 /* Next peer after `peer` (NULL: the first) whose control link is open; NULL at the end. */
 struct peer *peers_next_open(struct node *node, struct peer *peer);
 /* A message without an answer of its own (CANCEL, VIEW_GET); false: no open link. */

@@ -17,10 +17,19 @@
 #define RINGS_MAX 16
 #define RINGS_KEPT 8             /* earlier tables of a selector */
 #define RING_HANDOVER_US SEC(60) /* an earlier owner is asked before the source that long */
+#define RING_BORROW_US SEC(30)
+#define RINGS_BORROWED_MAX 64
 #define SELECTOR_MAX 128
 
 struct link;
 struct session;
+
+/* A record of a peer that is newer than what gossip told: believed for a while, until gossip says
+ * the same. */
+struct rings_borrowed {
+    struct node_id node;
+    usec_t until_us;
+};
 
 struct rings_old {
     const struct ring *ring;
@@ -34,8 +43,7 @@ struct rings_use {
     const struct ring *ring;          /* NULL: not yet built */
     struct rings_old old[RINGS_KEPT]; /* newest first */
     uint32_t old_count;
-    uint64_t building;   /* id of the RING_BUILD under way, 0 */
-    uint64_t built_view; /* view digest of `building`, then of `ring` */
+    uint64_t built_view; /* digest of the view that `ring`, or the build under way, is of */
     usec_t used_us;
 };
 
@@ -46,6 +54,12 @@ struct rings {
     size_t encoded_room;
     size_t encoded_size;
     struct rings_use use[RINGS_MAX];
+    uint64_t building; /* id of the RING_BUILD under way, 0; one at a time */
+    struct rings_use *building_for;
+    struct member *gossip; /* what gossip said last */
+    uint32_t gossip_count;
+    struct rings_borrowed borrowed[RINGS_BORROWED_MAX]; /* records that gossip has not confirmed */
+    uint32_t borrowed_count;
     struct timer timer;     /* earlier tables expire */
     struct timer tell;      /* views go out to subscribers */
     struct list subscribed; /* sessions that have the newest view */
@@ -68,6 +82,10 @@ uint32_t rings_owners(struct node *node, struct span selector, struct place plac
 uint32_t rings_previous(struct node *node, struct span selector, struct place place,
                         struct node_id *out);
 bool rings_is_owner(struct node *node, struct span selector, struct place place);
+static inline bool member_lives(const struct member *member)
+{
+    return member->state != MEMBER_DEAD && member->state != MEMBER_LEFT;
+}
 /* Members that are alive (warming, owning, leaving), this node included. */
 uint32_t rings_living(const struct node *node);
 

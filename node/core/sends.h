@@ -14,6 +14,7 @@ struct session;
 struct sends {
     struct pool pool;
     uint64_t bytes; /* out and not yet SENT */
+    uint32_t generation;
 };
 
 size_t sends_memory(const struct node_options *options);

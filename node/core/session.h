@@ -13,8 +13,8 @@
 #include "node/core/node.h"
 #include "wire/message.h"
 
-#define SESSION_GRANTS_MAX 8
-#define SESSION_QUEUE_MAX 256 /* reads that wait for their share of the budget */
+#define SESSION_GRANTS_MAX 4096 /* bytes, as in HELLO */
+#define SESSION_QUEUE_MAX 256   /* reads that wait for their share of the budget */
 
 struct peer;
 
@@ -24,22 +24,23 @@ struct session {
     struct list asks;     /* open, in order of arrival */
     struct list queue;    /* reads not yet admitted (budget.c) */
     struct list ready;    /* reads with bytes to send */
-    struct list turn;     /* in node->reads turn order, while `ready` is not empty */
+    struct list turn;     /* on the list of reads.h, while `ready` is not empty */
     struct list sends;    /* payloads out */
-    struct list watch;    /* in views' lists, when subscribed */
+    struct list watch;    /* on a list of rings.h, when subscribed */
     struct timer pending; /* next PENDING of any ask */
     uint8_t id[ID_SIZE];
     enum wire_role role;
     struct node_id node; /* of a node */
     uint64_t incarnation;
     uint8_t client_key[32];
-    struct grant *grants; /* that hold */
-    uint32_t grant_count;
+    uint8_t *grants; /* as HELLO showed them: checked again, with the time, for each dataset */
+    uint32_t grants_size;
     uint32_t queued;
     uint64_t outstanding; /* payload bytes promised or sent, until SENT */
     uint64_t view_digest; /* last sent to a subscriber */
     bool subscribed;
-    bool has_control;
+    bool closing;   /* its last link is going down */
+    bool admitting; /* reads_admit is at work */
     char name[65];
 };
 
@@ -62,7 +63,7 @@ struct sessions {
     struct map by_id;
     struct pool link_pool;
     struct pool pool;
-    struct pool grants; /* arrays of SESSION_GRANTS_MAX */
+    struct pool grants; /* of SESSION_GRANTS_MAX; empty when insecure */
 };
 
 size_t sessions_memory(const struct node_options *options);
@@ -76,7 +77,6 @@ void sessions_on_link_down(struct node *node, struct link_id id);
 void sessions_on_hello(struct node *node, struct link *link, const struct message_hello *hello);
 void sessions_on_dataset_get(struct node *node, struct link *link,
                              const struct message_dataset_get *get);
-void sessions_on_pending_timer(struct node *node, struct session *session);
 /* PENDING of this ask is due at ask->pending_us: see to the session's timer. */
 void session_watch_ask(struct node *node, struct session *session, usec_t due_us);
 /* Where PENDING and views go: its control link, else a data link; 0 when it has none. */

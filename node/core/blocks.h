@@ -1,0 +1,54 @@
+/* node/core/blocks.h: every block this node knows of, and where its bytes are.
+ *
+ * A block is in memory (all of it, or the part that has arrived), on disk, being fetched, or several
+ * of these at once; one that is none of them is forgotten. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/pool.h"
+#include "node/core/memory.h"
+#include "node/core/node.h"
+
+struct flight;
+struct segment;
+
+struct block {
+    struct map_node by_id;
+    struct block_id id;
+    uint32_t size;
+    uint32_t arrived;        /* bytes of `buffer`, from the start */
+    struct buffer *buffer;   /* cached (memory.h); NULL: not in memory */
+    struct flight *flight;   /* NULL: nothing under way */
+    struct segment *segment; /* NULL: not on disk */
+    struct list of_segment;
+    uint32_t offset;  /* of the record in its segment */
+    uint32_t writing; /* writes and reads of the disk that name it */
+};
+
+struct blocks {
+    struct map by_id;
+    struct pool pool;
+};
+
+size_t blocks_memory(const struct node_options *options);
+enum err blocks_init(struct blocks *blocks, struct arena *mem, const struct node_options *options)
+    MUST_USE;
+struct block *blocks_find(const struct node *node, struct block_id id);
+/* The block, known from now on; make it hold something or block_settle it. NULL: the table is full
+ * and nothing can be evicted. The size is that of a block found. */
+struct block *blocks_take(struct node *node, struct block_id id, uint32_t size);
+/* Forget it when there is nothing left to know. */
+void block_settle(struct node *node, struct block *block);
+/* Bytes from the start that can be read: whole chunks, or all. */
+static inline uint32_t block_available(const struct block *block)
+{
+    return block->arrived == block->size ? block->size : block->arrived & ~(CHUNK_SIZE - 1);
+}
+/* Give it memory. false: no room. */
+bool block_give_buffer(struct node *node, struct block *block, enum memory_use use);
+/* Let go of its memory. */
+void block_drop_buffer(struct node *node, struct block *block);
+void blocks_on_evict(struct node *node, uint32_t index);

@@ -1,0 +1,418 @@
+/* node/core/fetch.c: ranged GETs and their repetition. */
+#include "node/core/fetch.h"
+
+#include "base/hash.h"
+#include "node/core/internal.h"
+#include "node/core/reads.h"
+
+static uint32_t fetches_max(const struct node_options *options)
+{
+    return options->requests_max < 1024 ? options->requests_max + 64 : 1024;
+}
+
+size_t fetches_memory(const struct node_options *options)
+{
+    size_t count = fetches_max(options);
+    return count * (sizeof(struct fetch) + 8 + 2 * sizeof(void *)) + 64;
+}
+
+uint32_t fetches_timers(const struct node_options *options)
+{
+    return fetches_max(options);
+}
+
+enum err fetches_init(struct fetches *fetches, struct arena *mem,
+                      const struct node_options *options)
+{
+    *fetches = (struct fetches){ 0 };
+    enum err err = map_init(&fetches->by_id, mem, fetches_max(options));
+    if (err != ERR_OK) {
+        return err;
+    }
+    return pool_init(&fetches->pool, mem, sizeof(struct fetch), fetches_max(options));
+}
+
+static struct fetch *fetch_find(const struct node *node, uint64_t id)
+{
+    struct map_node *at = map_first(&node->fetches.by_id, hash64_mix(id, 4));
+    for (; at != NULL; at = map_next(at)) {
+        struct fetch *fetch = CONTAINER_OF(at, struct fetch, by_id);
+        if (fetch->id == id) {
+            return fetch;
+        }
+    }
+    return NULL;
+}
+
+static struct fetch *fetch_new(struct node *node, struct object *object)
+{
+    struct fetch *fetch = pool_take(&node->fetches.pool);
+    if (fetch == NULL) {
+        MARK(node, "fetch.full");
+        return NULL;
+    }
+    fetch->timer.kind = TIMER_FETCH;
+    fetch->object = object;
+    object_ref(object);
+    return fetch;
+}
+
+static void fetch_free(struct node *node, struct fetch *fetch)
+{
+    CHECK(fetch->id == 0 && fetch->at == fetch->count);
+    timers_cancel(&node->timers, &fetch->timer);
+    object_unref(node, fetch->object);
+    pool_give(&node->fetches.pool, fetch);
+}
+
+static void fetch_add(struct node *node, struct fetch *fetch, struct flight *flight)
+{
+    CHECK(fetch->count < FETCH_FLIGHTS_MAX);
+    flight->phase = FLIGHT_SOURCE;
+    flight->fetch = fetch;
+    fetch->flights[fetch->count] = flight;
+    fetch->count++;
+    node->metrics.source_wanted_bytes += flight->block->size - flight->block->arrived;
+}
+
+/* ---- one attempt ------------------------------------------------------------------------- */
+
+/* Where the rest of the first block goes; a chunk left in its middle is a part of its own, so that
+ * the others begin with a chunk. */
+static uint32_t first_parts(struct fetch *fetch, struct fetch_part *parts)
+{
+    const struct flight *flight = fetch->flights[fetch->at];
+    const struct block *block = flight->block;
+    uint32_t arrived = block->arrived;
+    uint32_t count = 0;
+    fetch->chunk_end = 0;
+    if (arrived % CHUNK_SIZE != 0) {
+        uint32_t begin = arrived - arrived % CHUNK_SIZE;
+        uint32_t end = block->size - begin < CHUNK_SIZE ? block->size : begin + CHUNK_SIZE;
+        fetch->chunk_end = end;
+        fetch->chunk_left = end - arrived;
+        fetch->chunk_before = crc64(0, flight->buffer->data + begin, arrived - begin);
+        parts[0] = (struct fetch_part){ .data = flight->buffer->data + arrived,
+                                        .checksums = (uint8_t *)&fetch->chunk_checksum,
+                                        .size = fetch->chunk_left };
+        count = 1;
+        arrived = end;
+    }
+    if (arrived < block->size) {
+        uint64_t *checksums = flight->buffer->checksums + arrived / CHUNK_SIZE;
+        parts[count] = (struct fetch_part){ .data = flight->buffer->data + arrived,
+                                            .checksums = (uint8_t *)checksums,
+                                            .size = block->size - arrived };
+        count++;
+    }
+    return count;
+}
+
+static void attempt_start(struct node *node, struct fetch *fetch)
+{
+    const struct object *object = fetch->object;
+    const struct block *first = fetch->flights[fetch->at]->block;
+    struct fetch_part *parts =
+        (struct fetch_part *)(void *)scratch_take(node, FETCH_PARTS_MAX * sizeof *parts);
+    uint32_t count = first_parts(fetch, parts);
+    uint64_t size = first->size - first->arrived;
+    for (uint32_t i = fetch->at + 1; i < fetch->count; i++) {
+        const struct flight *flight = fetch->flights[i];
+        CHECK(flight->block->arrived == 0 && count < FETCH_PARTS_MAX);
+        parts[count] = (struct fetch_part){ .data = flight->buffer->data,
+                                            .checksums = (uint8_t *)flight->buffer->checksums,
+                                            .size = flight->block->size };
+        size += flight->block->size;
+        count++;
+    }
+    fetch->id = node_next_id(node);
+    fetch->bytes = 0;
+    map_insert(&node->fetches.by_id, &fetch->by_id, hash64_mix(fetch->id, 4));
+    node->metrics.source_gets++;
+    effects_push(node, &(struct node_effect){
+                           .kind = NODE_FETCH,
+                           .fetch = { .id = fetch->id,
+                                      .source = object->source,
+                                      .key = object_key(object),
+                                      .pin = object_pin(object),
+                                      .object_size = object->size,
+                                      .offset = (uint64_t)first->id.index * object->block_size +
+                                                first->arrived,
+                                      .size = size,
+                                      .parts = parts,
+                                      .part_count = count,
+                                      .background = fetch->background } });
+}
+
+/* ---- what one GET reads ------------------------------------------------------------------ */
+
+/* A flight for a block that nobody has asked for; NULL: it is known already, or there is no room. */
+static struct flight *neighbour(struct node *node, struct object *object, uint32_t index)
+{
+    struct block_id id = { .object = object->id, .index = index };
+    uint32_t size = object_block_bytes(object->size, object->block_size, index);
+    if (blocks_find(node, id) != NULL) {
+        return NULL;
+    }
+    struct block *block = blocks_take(node, id, size);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (!block_give_buffer(node, block, MEMORY_BACKGROUND)) {
+        MARK(node, "fetch.neighbour.nomem");
+        block_settle(node, block);
+        return NULL;
+    }
+    struct flight *flight = flight_new(node, block, object, FLIGHT_SOURCE);
+    if (flight == NULL) {
+        block_drop_buffer(node, block);
+        block_settle(node, block);
+    }
+    return flight;
+}
+
+/* Blocks after the asked one, in the same GET. */
+static void add_following(struct node *node, struct fetch *fetch, uint32_t index, uint64_t end)
+{
+    for (uint64_t k = (uint64_t)index + 1; k < end && fetch->count < FETCH_FLIGHTS_MAX; k++) {
+        struct flight *flight = neighbour(node, fetch->object, (uint32_t)k);
+        if (flight == NULL) {
+            return;
+        }
+        fetch_add(node, fetch, flight);
+    }
+}
+
+/* Blocks before it, back to the first that is known, by a GET of their own. */
+static void fetch_preceding(struct node *node, struct object *object, uint32_t index,
+                            uint32_t begin)
+{
+    uint32_t first = index;
+    while (first > begin && index - first < FETCH_FLIGHTS_MAX &&
+           blocks_find(node, (struct block_id){ .object = object->id, .index = first - 1 }) ==
+               NULL) {
+        first--;
+    }
+    if (first == index) {
+        return;
+    }
+    struct fetch *fetch = fetch_new(node, object);
+    if (fetch == NULL) {
+        return;
+    }
+    fetch->background = true;
+    for (uint32_t k = first; k < index; k++) {
+        struct flight *flight = neighbour(node, object, k);
+        if (flight == NULL) {
+            break;
+        }
+        fetch_add(node, fetch, flight);
+    }
+    if (fetch->count == 0) {
+        fetch_free(node, fetch);
+        return;
+    }
+    MARK(node, "fetch.preceding");
+    attempt_start(node, fetch);
+}
+
+/* May this node read that source for that dataset? */
+static enum err source_use(struct node *node, const struct object *object)
+{
+    const struct dataset *dataset = catalog_find(node, object->dataset);
+    if (dataset == NULL) {
+        MARK(node, "fetch.dataset.gone");
+        return ERR_NOT_FOUND;
+    }
+    return catalog_source_use(node, dataset, object->source);
+}
+
+void fetch_source(struct node *node, struct flight *flight)
+{
+    struct object *object = flight->object;
+    uint32_t index = flight->block->id.index;
+    enum err err = source_use(node, object);
+    if (err != ERR_OK) {
+        MARK(node, "fetch.source.refused");
+        flight_fail(node, flight, err, 0);
+        return;
+    }
+    struct fetch *fetch = fetch_new(node, object);
+    if (fetch == NULL) {
+        flight_fail(node, flight, ERR_BUSY, ask_busy_us(node));
+        return;
+    }
+    node->metrics.fetch_acting += flight->acting ? 1 : 0;
+    node->metrics.fetch_differing += flight->differing && !flight->acting ? 1 : 0;
+    bool extent = flight->extent;
+    fetch_add(node, fetch, flight);
+    if (!extent) {
+        attempt_start(node, fetch);
+        return;
+    }
+    uint32_t width = extent_blocks(object->block_size);
+    uint32_t begin = index - index % width;
+    uint64_t end = object_block_count(object->size, object->block_size);
+    end = end < (uint64_t)begin + width ? end : (uint64_t)begin + width;
+    object_ref(object);
+    add_following(node, fetch, index, end);
+    attempt_start(node, fetch);
+    fetch_preceding(node, object, index, begin);
+    object_unref(node, object);
+}
+
+/* ---- what comes -------------------------------------------------------------------------- */
+
+/* `bytes` more are in the buffers. */
+static void take_bytes(struct node *node, struct fetch *fetch, uint64_t bytes)
+{
+    node->metrics.source_bytes += bytes;
+    while (bytes > 0) {
+        CHECK(fetch->at < fetch->count);
+        struct flight *flight = fetch->flights[fetch->at];
+        struct block *block = flight->block;
+        uint32_t room = block->size - block->arrived;
+        uint32_t here = bytes < room ? (uint32_t)bytes : room;
+        block->arrived += here;
+        bytes -= here;
+        if (fetch->chunk_end != 0 && block->arrived >= fetch->chunk_end) {
+            MARK(node, "fetch.chunk.joined");
+            flight->buffer->checksums[(fetch->chunk_end - 1) / CHUNK_SIZE] =
+                crc64_combine(fetch->chunk_before, fetch->chunk_checksum, fetch->chunk_left);
+            fetch->chunk_end = 0;
+        }
+        if (block->arrived == block->size) {
+            fetch->flights[fetch->at] = NULL;
+            fetch->at++;
+            flight->fetch = NULL;
+            flight_done(node, flight);
+        } else {
+            flight_wake(node, flight);
+        }
+    }
+}
+
+static void count_error(struct node *node, enum err err)
+{
+    struct metrics *metrics = &node->metrics;
+    if (err == ERR_SOURCE_THROTTLED) {
+        metrics->source_throttled++;
+    } else if (err == ERR_SOURCE_UNREACHABLE || err == ERR_TIMEOUT) {
+        metrics->source_unreachable++;
+    } else if (err == ERR_SOURCE_DENIED || err == ERR_NO_CREDENTIAL) {
+        metrics->source_denied++;
+    } else if (err == ERR_SOURCE_NOT_FOUND || err == ERR_NOT_FOUND) {
+        metrics->source_missing++;
+    } else if (err == ERR_CHANGED) {
+        metrics->source_changed++;
+    } else {
+        metrics->source_other++;
+    }
+}
+
+/* Would the next attempt end the same way? */
+static bool is_final(enum err err)
+{
+    return err == ERR_CHANGED || err == ERR_SOURCE_DENIED || err == ERR_SOURCE_NOT_FOUND ||
+           err == ERR_NOT_FOUND || err == ERR_NO_CREDENTIAL || err == ERR_SOURCE_NOT_ALLOWED ||
+           err == ERR_INVALID || err == ERR_UNSUPPORTED || err == ERR_CLOSED;
+}
+
+static void log_failure(struct node *node, const struct fetch *fetch, enum err err)
+{
+    char line[512];
+    struct text text;
+    struct span key = object_key(fetch->object);
+    text_init(&text, line, sizeof line);
+    text_str(&text, "fetch.failed err=");
+    text_str(&text, err_name(err));
+    text_str(&text, " block=");
+    text_u64(&text, fetch->flights[fetch->at]->block->id.index);
+    text_str(&text, " key=");
+    text_json(&text, span_of(key.data, key.size < 200 ? key.size : 200));
+    node_log(node, LOG_WARN, &text);
+}
+
+static void give_up(struct node *node, struct fetch *fetch, enum err err)
+{
+    while (fetch->at < fetch->count) {
+        struct flight *flight = fetch->flights[fetch->at];
+        fetch->flights[fetch->at] = NULL;
+        fetch->at++;
+        flight->fetch = NULL;
+        flight_fail(node, flight, err, 0);
+    }
+    fetch_free(node, fetch);
+}
+
+/* Blocks from the end that nobody waits for are let go: they can be asked for later. */
+static bool is_wanted(struct node *node, struct fetch *fetch)
+{
+    while (fetch->count > fetch->at && !fetch->background) {
+        struct flight *last = fetch->flights[fetch->count - 1];
+        if (!list_is_empty(&last->waiters)) {
+            return true;
+        }
+        MARK(node, "fetch.let_go");
+        fetch->count--;
+        last->fetch = NULL;
+        flight_fail(node, last, ERR_CANCELLED, 0);
+    }
+    for (uint32_t i = fetch->at; i < fetch->count; i++) {
+        if (!list_is_empty(&fetch->flights[i]->waiters)) {
+            return true;
+        }
+    }
+    return fetch->background && fetch->attempt < FETCH_BACKGROUND_TRIES;
+}
+
+static void attempt_failed(struct node *node, struct fetch *fetch, enum err err, usec_t retry_us)
+{
+    count_error(node, err);
+    if (is_final(err)) {
+        MARK(node, "fetch.failed");
+        log_failure(node, fetch, err);
+        give_up(node, fetch, err);
+        return;
+    }
+    fetch->attempt = fetch->bytes > 0 ? 1 : fetch->attempt + 1;
+    if (!is_wanted(node, fetch)) {
+        MARK(node, "fetch.unwanted");
+        give_up(node, fetch, err);
+        return;
+    }
+    usec_t delay =
+        node_backoff(node, FETCH_RETRY_FIRST_US, fetch->attempt - 1, FETCH_RETRY_MOST_US);
+    timers_set(&node->timers, &fetch->timer, node->now.mono_us + usec_max(delay, retry_us));
+}
+
+void fetch_on_fetched(struct node *node, const struct node_event *event)
+{
+    struct fetch *fetch = fetch_find(node, event->fetched.id);
+    CHECK(fetch != NULL && event->fetched.bytes >= fetch->bytes);
+    uint64_t more = event->fetched.bytes - fetch->bytes;
+    fetch->bytes = event->fetched.bytes;
+    take_bytes(node, fetch, more);
+    if (!event->fetched.ended) {
+        return;
+    }
+    map_remove(&node->fetches.by_id, &fetch->by_id);
+    fetch->id = 0;
+    if (fetch->at == fetch->count) {
+        fetch_free(node, fetch);
+        return;
+    }
+    CHECK(event->fetched.err != ERR_OK);
+    attempt_failed(node, fetch, event->fetched.err, event->fetched.retry_us);
+}
+
+void fetch_on_timer(struct node *node, struct fetch *fetch)
+{
+    if (!is_wanted(node, fetch)) {
+        MARK(node, "fetch.unwanted.later");
+        give_up(node, fetch, ERR_CANCELLED);
+        return;
+    }
+    node->metrics.source_retries++;
+    attempt_start(node, fetch);
+}

@@ -1,0 +1,81 @@
+/* node/core/flights.h: blocks under way: one flight for a block, however many wait for it.
+ *
+ * A flight waits for the disks to tell what they hold, or reads the block from disk, or asks other
+ * nodes for it (peek.c), or reads it from the source (fetch.c). Waiters get chunks as they arrive. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "base/timers.h"
+#include "node/core/blocks.h"
+#include "node/core/node.h"
+#include "node/core/objects.h"
+#include "wire/message.h"
+
+#define PEEKS_MAX 12 /* earlier owners of eight tables, and three ranks */
+
+struct fetch;
+struct read;
+
+enum flight_phase {
+    FLIGHT_TIERS, /* the disks have not yet told what they hold */
+    FLIGHT_DISK,
+    FLIGHT_PEEK,
+    FLIGHT_SOURCE,
+};
+
+struct flight {
+    struct list of_tiers; /* on flights.tiers in FLIGHT_TIERS */
+    struct list waiters;
+    struct block *block;
+    struct buffer *buffer; /* held; NULL in FLIGHT_TIERS */
+    struct object *object; /* NULL in FLIGHT_TIERS and FLIGHT_DISK: the waiters have it */
+    enum flight_phase phase;
+    bool extent;    /* the neighbours will be wanted too */
+    bool acting;    /* in place of a silent owner */
+    bool differing; /* asked for by a node whose view is another one */
+    /* FLIGHT_PEEK */
+    struct timer timer; /* the next one is asked beside those that have not answered */
+    usec_t since_us;
+    struct node_id candidates[PEEKS_MAX];
+    uint64_t calls[PEEKS_MAX]; /* 0: over */
+    uint32_t candidate_count;
+    uint32_t next_candidate;
+    /* FLIGHT_SOURCE */
+    struct fetch *fetch;
+};
+
+struct flights {
+    struct pool pool;
+    struct list tiers;
+    struct timer timer; /* goes on with `tiers` */
+};
+
+size_t flights_memory(const struct node_options *options);
+uint32_t flights_timers(const struct node_options *options);
+enum err flights_init(struct flights *flights, struct arena *mem,
+                      const struct node_options *options) MUST_USE;
+
+/* A flight for a block that has none; `object` is referenced (NULL: see above); the block's buffer,
+ * if it has one, is held. NULL: too many. */
+struct flight *flight_new(struct node *node, struct block *block, struct object *object,
+                          enum flight_phase phase);
+/* Hold the block's buffer from now on. */
+void flight_hold(struct node *node, struct flight *flight);
+void flight_wait(struct flight *flight, struct read *read);
+/* More of the block has arrived. */
+void flight_wake(struct node *node, struct flight *flight);
+/* The whole block is in memory: the flight ends. */
+void flight_done(struct node *node, struct flight *flight);
+/* It will not come: waiters are told, what has arrived stays. */
+void flight_fail(struct node *node, struct flight *flight, enum err err, usec_t retry_us);
+/* Waiters begin anew, as if they had just asked. */
+void flight_reroute(struct node *node, struct flight *flight);
+enum data_tier flight_tier(const struct flight *flight);
+
+void flights_on_disk(struct node *node, struct flight *flight, enum err err);
+void flights_on_record(struct node *node, struct block *block);
+void flights_on_tiers_ready(struct node *node);
+void flights_on_tiers_timer(struct node *node);

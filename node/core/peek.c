@@ -1,0 +1,226 @@
+/* node/core/peek.c: a block from another node. */
+#include "node/core/peek.h"
+
+#include <string.h>
+
+#include "node/core/fetch.h"
+#include "node/core/internal.h"
+#include "node/core/reads.h"
+
+#define PEEK_RANKS 3
+#define PEEK_DEADLINE_US SEC(60)
+
+static bool is_named(struct span ids, struct node_id id)
+{
+    for (size_t at = 0; at + ID_SIZE <= ids.size; at += ID_SIZE) {
+        if (memcmp(ids.data + at, id.b, ID_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add(struct node *node, struct flight *flight, struct node_id id, struct span silent)
+{
+    if (node_id_equal(id, node->options.id) || is_named(silent, id) ||
+        flight->candidate_count == PEEKS_MAX || !peer_is_open(node, id, LINK_DATA)) {
+        return;
+    }
+    for (uint32_t i = 0; i < flight->candidate_count; i++) {
+        if (node_id_equal(flight->candidates[i], id)) {
+            return;
+        }
+    }
+    flight->candidates[flight->candidate_count] = id;
+    flight->candidate_count++;
+}
+
+bool peek_plan(struct node *node, struct flight *flight, const struct read *read)
+{
+    struct node_id ids[RINGS_KEPT];
+    struct read_want want = reads_want(node, read);
+    uint32_t count = rings_previous(node, want.selector, want.place, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        MARK(node, "peek.previous_owner");
+        add(node, flight, ids[i], want.silent);
+    }
+    bool was_away = node->now.mono_us < node->returned_us;
+    if (want.acting || !want.owner || was_away) {
+        count = rings_owners(node, want.selector, want.place, PEEK_RANKS, ids);
+        for (uint32_t i = 0; i < count; i++) {
+            add(node, flight, ids[i], want.silent);
+        }
+    }
+    flight->since_us = node->now.mono_us;
+    return flight->candidate_count > 0;
+}
+
+void peek_stop(struct node *node, struct flight *flight)
+{
+    for (uint32_t i = 0; i < flight->candidate_count; i++) {
+        call_cancel(node, flight->calls[i], true);
+        flight->calls[i] = 0;
+    }
+    timers_cancel(&node->timers, &flight->timer);
+}
+
+static bool is_asking(const struct flight *flight)
+{
+    for (uint32_t i = 0; i < flight->candidate_count; i++) {
+        if (flight->calls[i] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool ask(struct node *node, struct flight *flight, uint32_t index)
+{
+    const struct object *object = flight->object;
+    const struct block *block = flight->block;
+    uint32_t offset = block_available(block);
+    usec_t left = PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
+    struct message message = { .kind = MESSAGE_GET,
+                               .get = { .mode = GET_PEEK,
+                                        .key = object_key(object),
+                                        .pin = object_pin(object),
+                                        .size = object->size,
+                                        .block_size = object->block_size,
+                                        .index = block->id.index,
+                                        .offset = offset,
+                                        .length = block->size - offset,
+                                        .ring = node_ring_digest(node, object->dataset),
+                                        .remaining_us = (uint64_t)PEEK_DEADLINE_US,
+                                        .hops = 1 } };
+    memcpy(message.get.source, object->source.b, ID_SIZE);
+    memcpy(message.get.dataset, object->dataset.b, ID_SIZE);
+    flight->calls[index] =
+        call_start(node, flight->candidates[index], &message,
+                   &(struct call_options){ .kind = CALL_PEEK,
+                                           .purpose = LINK_DATA,
+                                           .silence_us = usec_max(left, PEEK_BESIDE_US),
+                                           .deadline_us = node->now.mono_us + PEEK_DEADLINE_US,
+                                           .own_signs = true,
+                                           .owner = flight,
+                                           .tag = index });
+    return flight->calls[index] != 0;
+}
+
+void peek_next(struct node *node, struct flight *flight)
+{
+    bool in_time = node->now.mono_us - flight->since_us < PEEK_IN_ALL_US;
+    CHECK(flight->phase == FLIGHT_PEEK);
+    while (in_time && flight->next_candidate < flight->candidate_count) {
+        uint32_t index = flight->next_candidate;
+        flight->next_candidate++;
+        if (ask(node, flight, index)) {
+            timers_set(&node->timers, &flight->timer, node->now.mono_us + PEEK_BESIDE_US);
+            return;
+        }
+    }
+    if (!is_asking(flight)) {
+        timers_cancel(&node->timers, &flight->timer);
+        fetch_source(node, flight);
+    }
+}
+
+/* This one has nothing (more) for us. */
+static void candidate_over(struct node *node, struct flight *flight, uint64_t index)
+{
+    flight->calls[index] = 0;
+    if (!is_asking(flight)) {
+        peek_next(node, flight);
+    }
+}
+
+/* One that has it is enough. */
+static void only_from(struct node *node, struct flight *flight, uint64_t index)
+{
+    timers_cancel(&node->timers, &flight->timer);
+    for (uint32_t i = 0; i < flight->candidate_count; i++) {
+        if (i != index && flight->calls[i] != 0) {
+            MARK(node, "peek.two_have_it");
+            call_cancel(node, flight->calls[i], true);
+            flight->calls[i] = 0;
+        }
+    }
+}
+
+/* Is this the next piece of the block, and whole? */
+static bool data_is_good(struct node *node, const struct flight *flight,
+                         const struct message_data *data, struct payload payload)
+{
+    const struct block *block = flight->block;
+    uint32_t offset = block_available(block);
+    uint32_t chunks = chunk_count(payload.size);
+    if (data->offset != offset || payload.size == 0 || data->length != payload.size ||
+        payload.size > block->size - offset || data->checksums.size != (size_t)chunks * 8 ||
+        (payload.size % CHUNK_SIZE != 0 && offset + payload.size != block->size)) {
+        MARK(node, "peek.data.odd");
+        return false;
+    }
+    for (uint32_t i = 0; i < chunks; i++) {
+        uint32_t begin = i * CHUNK_SIZE;
+        uint32_t size = payload.size - begin < CHUNK_SIZE ? payload.size - begin : CHUNK_SIZE;
+        if (crc64(0, payload.data + begin, size) != get_u64(data->checksums.data + (size_t)i * 8)) {
+            MARK(node, "peek.data.corrupt");
+            node->metrics.peer_corrupt++;
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum call_more take_data(struct node *node, struct flight *flight, uint64_t index,
+                                const struct message_data *data, struct payload payload)
+{
+    struct block *block = flight->block;
+    if (!data_is_good(node, flight, data, payload)) {
+        call_cancel(node, flight->calls[index], true);
+        candidate_over(node, flight, index);
+        return CALL_DONE;
+    }
+    only_from(node, flight, index);
+    memcpy(flight->buffer->data + data->offset, payload.data, payload.size);
+    memcpy((uint8_t *)(flight->buffer->checksums + data->offset / CHUNK_SIZE), data->checksums.data,
+           data->checksums.size);
+    block->arrived = (uint32_t)data->offset + payload.size;
+    node->metrics.peer_bytes += payload.size;
+    if (block->arrived == block->size) {
+        flight->calls[index] = 0;
+        flight_done(node, flight);
+        return CALL_DONE;
+    }
+    flight_wake(node, flight);
+    if (data->more == 0) {
+        MARK(node, "peek.data.short");
+        candidate_over(node, flight, index);
+        return CALL_DONE;
+    }
+    return CALL_MORE;
+}
+
+enum call_more peek_on_answer(struct node *node, const struct call *call,
+                              const struct message *message, struct payload payload)
+{
+    struct flight *flight = call->options.owner;
+    uint64_t index = call->options.tag;
+    enum call_more more = CALL_DONE;
+    CHECK(flight->phase == FLIGHT_PEEK && flight->calls[index] == call->request);
+    if (message->kind == MESSAGE_DATA && payload.data != NULL) {
+        more = take_data(node, flight, index, &message->data, payload);
+    } else {
+        candidate_over(node, flight, index);
+    }
+    node_release(node, payload);
+    return more;
+}
+
+void peek_on_failure(struct node *node, const struct call *call, enum err err)
+{
+    struct flight *flight = call->options.owner;
+    (void)err;
+    MARK(node, "peek.unanswered");
+    CHECK(flight->phase == FLIGHT_PEEK && flight->calls[call->options.tag] == call->request);
+    candidate_over(node, flight, call->options.tag);
+}

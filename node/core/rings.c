@@ -1,0 +1,506 @@
+/* node/core/rings.c: the node's own view, the rings made of it, and who is told. */
+#include "node/core/rings.h"
+
+#include <string.h>
+
+#include "node/core/internal.h"
+
+#define TELL_US MSEC(20)   /* changes that come together go out together */
+#define UNUSED_US SEC(600) /* a selector nobody asked for that long makes room for another */
+#define BUILD_AGAIN_US SEC(1)
+
+size_t rings_memory(const struct node_options *options)
+{
+    size_t members = node_members_max(options);
+    return members * (MEMBER_RECORD_MAX + sizeof(struct member)) + view_memory((uint32_t)members) +
+           64;
+}
+
+enum err rings_init(struct rings *rings, struct arena *mem, const struct node_options *options)
+{
+    uint32_t members = node_members_max(options);
+    *rings = (struct rings){ .encoded_room = (size_t)members * MEMBER_RECORD_MAX };
+    rings->timer.kind = TIMER_RINGS;
+    rings->tell.kind = TIMER_TELL;
+    list_init(&rings->subscribed);
+    list_init(&rings->stale);
+    rings->encoded = arena_take(mem, rings->encoded_room);
+    if (rings->encoded == NULL) {
+        return ERR_NOMEM;
+    }
+    rings->gossip = arena_array(mem, members, sizeof *rings->gossip);
+    if (rings->gossip == NULL) {
+        return ERR_NOMEM;
+    }
+    rings->use[0].in_use = true; /* the pool of everybody */
+    return view_new(mem, members, &rings->view);
+}
+
+/* ---- rings ------------------------------------------------------------------------------- */
+
+static void build(struct node *node, struct rings_use *use)
+{
+    struct rings *rings = &node->rings;
+    uint32_t count = 0;
+    const struct member *members = view_members(rings->view, &count);
+    if (rings->building != 0 || count == 0) {
+        return; /* the end of the one under way looks again */
+    }
+    rings->building = node_next_id(node);
+    rings->building_for = use;
+    use->built_view = rings->digest;
+    struct span copy = scratch_copy(node, span_of(members, count * sizeof *members));
+    struct span selector = scratch_copy(node, span_of(use->selector, use->selector_size));
+    effects_push(node,
+                 &(struct node_effect){
+                     .kind = NODE_RING_BUILD,
+                     .ring_build = { .id = rings->building,
+                                     .selector = selector,
+                                     .members = (const struct member *)(const void *)copy.data,
+                                     .count = count } });
+}
+
+/* Begin the next build that is due, if any. */
+static void build_next(struct node *node)
+{
+    for (uint32_t i = 0; i < RINGS_MAX && node->rings.building == 0; i++) {
+        struct rings_use *use = &node->rings.use[i];
+        if (use->in_use && use->built_view != node->rings.digest) {
+            build(node, use);
+        }
+    }
+}
+
+static void drop(struct node *node, const struct ring *ring)
+{
+    effects_push(node,
+                 &(struct node_effect){ .kind = NODE_RING_DROP, .ring_drop = { .ring = ring } });
+}
+
+static void drop_oldest(struct node *node, struct rings_use *use)
+{
+    CHECK(use->old_count > 0);
+    use->old_count--;
+    drop(node, use->old[use->old_count].ring);
+}
+
+static void arm(struct node *node, usec_t at_us)
+{
+    struct timer *timer = &node->rings.timer;
+    if (!timer_is_set(timer) || timer->at_us > at_us) {
+        timers_set(&node->timers, timer, at_us);
+    }
+}
+
+/* `ring` takes the place of the present one, which is kept for the hand-over. */
+static void swap(struct node *node, struct rings_use *use, const struct ring *ring)
+{
+    if (use->ring != NULL && ring_digest(use->ring) == ring_digest(ring)) {
+        drop(node, ring); /* the change did not touch placement */
+        return;
+    }
+    if (use->ring != NULL) {
+        if (use->old_count == RINGS_KEPT) {
+            MARK(node, "rings.old.many");
+            drop_oldest(node, use);
+        }
+        memmove(use->old + 1, use->old, use->old_count * sizeof use->old[0]);
+        use->old[0] = (struct rings_old){ .ring = use->ring,
+                                          .until_us = node->now.mono_us + RING_HANDOVER_US };
+        use->old_count++;
+        arm(node, use->old[use->old_count - 1].until_us);
+    }
+    use->ring = ring;
+}
+
+void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring)
+{
+    struct rings *rings = &node->rings;
+    CHECK(id == rings->building);
+    struct rings_use *use = rings->building_for;
+    rings->building = 0;
+    rings->building_for = NULL;
+    if (use == NULL) {
+        MARK(node, "rings.unwanted"); /* its selector made room for another */
+        if (ring != NULL) {
+            drop(node, ring);
+        }
+    } else if (ring == NULL) {
+        MARK(node, "rings.build.failed");
+        use->built_view = 0;
+        arm(node, node->now.mono_us + BUILD_AGAIN_US);
+        return;
+    } else {
+        node->metrics.ring_builds++;
+        swap(node, use, ring);
+    }
+    build_next(node);
+}
+
+/* A free entry, or that of a selector nobody has asked for lately. */
+static struct rings_use *use_free(struct node *node)
+{
+    for (uint32_t i = 1; i < RINGS_MAX; i++) {
+        struct rings_use *use = &node->rings.use[i];
+        if (use->in_use && node->now.mono_us - use->used_us < UNUSED_US) {
+            continue;
+        }
+        while (use->old_count > 0) {
+            drop_oldest(node, use);
+        }
+        if (use->ring != NULL) {
+            MARK(node, "rings.use.replaced");
+            drop(node, use->ring);
+        }
+        if (node->rings.building_for == use) {
+            node->rings.building_for = NULL;
+        }
+        *use = (struct rings_use){ .in_use = true };
+        return use;
+    }
+    return NULL;
+}
+
+struct rings_use *rings_use(struct node *node, struct span selector)
+{
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        struct rings_use *use = &node->rings.use[i];
+        if (use->in_use && span_equal(selector, span_of(use->selector, use->selector_size))) {
+            use->used_us = node->now.mono_us;
+            return use;
+        }
+    }
+    struct rings_use *use = selector.size > SELECTOR_MAX ? NULL : use_free(node);
+    if (use == NULL) {
+        MARK(node, "rings.use.full");
+        return NULL;
+    }
+    memcpy(use->selector, selector.data, selector.size);
+    use->selector_size = (uint32_t)selector.size;
+    use->used_us = node->now.mono_us;
+    build(node, use);
+    return use;
+}
+
+const struct ring *rings_current(struct node *node, struct span selector)
+{
+    const struct rings_use *use = rings_use(node, selector);
+    return use == NULL ? NULL : use->ring;
+}
+
+uint32_t rings_owners(struct node *node, struct span selector, struct place place, uint32_t want,
+                      struct node_id *out)
+{
+    const struct ring *ring = rings_current(node, selector);
+    return ring == NULL ? 0 : ring_owners(ring, place, want, out);
+}
+
+bool rings_is_owner(struct node *node, struct span selector, struct place place)
+{
+    const struct ring *ring = rings_current(node, selector);
+    return ring != NULL && ring_is_owner(ring, place, node->options.id);
+}
+
+static bool is_among(struct node_id id, const struct node_id *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (node_id_equal(id, ids[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t rings_previous(struct node *node, struct span selector, struct place place,
+                        struct node_id *out)
+{
+    const struct rings_use *use = rings_use(node, selector);
+    struct node_id present = { 0 };
+    uint32_t count = 0;
+    if (use == NULL || use->old_count == 0) {
+        return 0;
+    }
+    (void)ring_owners(use->ring, place, 1, &present);
+    for (uint32_t i = 0; i < use->old_count; i++) {
+        struct node_id owner;
+        if (ring_owners(use->old[i].ring, place, 1, &owner) == 1 &&
+            !node_id_equal(owner, present) && !node_id_equal(owner, node->options.id) &&
+            !is_among(owner, out, count)) {
+            out[count] = owner;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* ---- the view ---------------------------------------------------------------------------- */
+
+uint32_t rings_living(const struct node *node)
+{
+    uint32_t count = 0;
+    uint32_t living = 0;
+    const struct member *members = view_members(node->rings.view, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (member_lives(&members[i])) {
+            living++;
+        }
+    }
+    return living;
+}
+
+static void encode_all(struct node *node)
+{
+    struct rings *rings = &node->rings;
+    uint32_t count = 0;
+    const struct member *members = view_members(rings->view, &count);
+    rings->encoded_size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t used = 0;
+        enum err err = member_encode(&members[i], rings->encoded + rings->encoded_size,
+                                     rings->encoded_room - rings->encoded_size, &used);
+        CHECK(err == ERR_OK);
+        rings->encoded_size += used;
+    }
+}
+
+static void list_move_all(struct list *from, struct list *to)
+{
+    struct list *item;
+    while ((item = list_first(from)) != NULL) {
+        list_remove(item);
+        list_push_back(to, item);
+    }
+}
+
+static void view_changed(struct node *node)
+{
+    struct rings *rings = &node->rings;
+    rings->digest = view_digest(rings->view);
+    encode_all(node);
+    build_next(node);
+    peers_on_view(node);
+    meta_on_view(node);
+    list_move_all(&rings->subscribed, &rings->stale);
+    if (!list_is_empty(&rings->stale) && !timer_is_set(&rings->tell)) {
+        timers_set(&node->timers, &rings->tell, node->now.mono_us + TELL_US);
+    }
+}
+
+static bool merge(struct node *node, const struct member *member)
+{
+    enum err err = ERR_OK;
+    bool changed = view_merge(node->rings.view, member, &err);
+    if (err == ERR_FULL) {
+        MARK(node, "rings.view.full");
+    }
+    return changed;
+}
+
+/* Tombstones that gossip has forgotten are forgotten here too. */
+static bool forget_missing(struct node *node)
+{
+    const struct rings *rings = &node->rings;
+    uint32_t known = 0;
+    uint32_t at = rings->gossip_count;
+    bool changed = false;
+    const struct member *mine = view_members(rings->view, &known);
+    for (uint32_t i = known; i > 0; i--) {
+        const struct member *member = &mine[i - 1];
+        while (at > 0 && node_id_compare(rings->gossip[at - 1].id, member->id) > 0) {
+            at--;
+        }
+        bool there = at > 0 && node_id_equal(rings->gossip[at - 1].id, member->id);
+        if (!there && !member_lives(member)) {
+            MARK(node, "rings.view.forgotten");
+            view_forget(rings->view, member->id); /* those before it stay where they are */
+            mine = view_members(rings->view, &known);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+void rings_on_view(struct node *node, const struct member *members, uint32_t count)
+{
+    struct rings *rings = &node->rings;
+    bool changed = false;
+    rings->gossip_count =
+        count < node_members_max(&node->options) ? count : node_members_max(&node->options);
+    memcpy(rings->gossip, members, rings->gossip_count * sizeof *members);
+    for (uint32_t i = 0; i < rings->gossip_count; i++) {
+        changed |= merge(node, &members[i]);
+    }
+    changed |= forget_missing(node);
+    if (changed) {
+        view_changed(node);
+    }
+}
+
+static const struct member *gossip_find(const struct rings *rings, struct node_id id)
+{
+    for (uint32_t i = 0; i < rings->gossip_count; i++) {
+        if (node_id_equal(rings->gossip[i].id, id)) {
+            return &rings->gossip[i];
+        }
+    }
+    return NULL;
+}
+
+/* Gossip has not said the same in time: its own word counts again. */
+static bool give_back(struct node *node, struct node_id id)
+{
+    const struct member *said = gossip_find(&node->rings, id);
+    const struct member *mine = view_find(node->rings.view, id);
+    if (mine == NULL || (said != NULL && said->incarnation == mine->incarnation &&
+                         said->version == mine->version && said->state == mine->state)) {
+        return false;
+    }
+    MARK(node, "rings.borrowed.given_back");
+    view_forget(node->rings.view, id);
+    if (said != NULL) {
+        (void)merge(node, said);
+    }
+    return true;
+}
+
+/* The time of the next one. */
+static usec_t give_back_borrowed(struct node *node)
+{
+    struct rings *rings = &node->rings;
+    usec_t next = USEC_NEVER;
+    bool changed = false;
+    for (uint32_t i = rings->borrowed_count; i > 0; i--) {
+        struct rings_borrowed *borrowed = &rings->borrowed[i - 1];
+        if (borrowed->until_us > node->now.mono_us) {
+            next = usec_min(next, borrowed->until_us);
+            continue;
+        }
+        struct node_id id = borrowed->node;
+        rings->borrowed_count--;
+        *borrowed = rings->borrowed[rings->borrowed_count];
+        changed |= give_back(node, id);
+    }
+    if (changed) {
+        view_changed(node);
+    }
+    return next;
+}
+
+/* A record of a peer, newer than ours. Tombstones are gossip's business: a stale one could hide
+ * who has come back. */
+static bool borrow(struct node *node, const struct member *member)
+{
+    struct rings *rings = &node->rings;
+    if (!member_lives(member) || node_id_equal(member->id, node->options.id) ||
+        rings->borrowed_count == RINGS_BORROWED_MAX || !merge(node, member)) {
+        return false;
+    }
+    MARK(node, "rings.view.merged");
+    node->metrics.views_merged++;
+    rings->borrowed[rings->borrowed_count] =
+        (struct rings_borrowed){ .node = member->id,
+                                 .until_us = node->now.mono_us + RING_BORROW_US };
+    rings->borrowed_count++;
+    arm(node, node->now.mono_us + RING_BORROW_US);
+    return true;
+}
+
+void rings_on_peer_view(struct node *node, const struct message_view *message)
+{
+    struct span left = message->members;
+    struct member member;
+    bool changed = false;
+    if (message->slots_log2 != node->options.keys.slots_log2) {
+        MARK(node, "rings.view.foreign");
+        return;
+    }
+    while (left.size > 0 && member_decode(&left, &member) == ERR_OK) {
+        changed |= borrow(node, &member);
+    }
+    if (changed) {
+        view_changed(node);
+    }
+}
+
+void rings_on_timer(struct node *node)
+{
+    usec_t now = node->now.mono_us;
+    usec_t next = USEC_NEVER;
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        struct rings_use *use = &node->rings.use[i];
+        while (use->old_count > 0 && use->old[use->old_count - 1].until_us <= now) {
+            MARK(node, "rings.old.expired");
+            drop_oldest(node, use);
+        }
+        if (use->old_count > 0) {
+            next = usec_min(next, use->old[use->old_count - 1].until_us);
+        }
+    }
+    next = usec_min(next, give_back_borrowed(node));
+    build_next(node);
+    if (next != USEC_NEVER) {
+        arm(node, next);
+    }
+}
+
+/* ---- telling it -------------------------------------------------------------------------- */
+
+static void send_view(struct node *node, struct link_id link, uint64_t known)
+{
+    const struct rings *rings = &node->rings;
+    struct message message = { .kind = MESSAGE_VIEW,
+                               .view = { .digest = rings->digest,
+                                         .slots_log2 = node->options.keys.slots_log2 } };
+    if (known != rings->digest) {
+        message.view.members = span_of(rings->encoded, rings->encoded_size);
+    }
+    node_send(node, link, &message, (struct payload){ 0 });
+}
+
+void rings_on_view_get(struct node *node, struct link *link, const struct message_view_get *get)
+{
+    struct session *session = link->session;
+    list_remove(&session->watch);
+    session->subscribed = session->subscribed || get->subscribe != 0;
+    if (!effects_roomy(node, node->rings.encoded_size)) {
+        MARK(node, "rings.tell.later"); /* many ask at once: in turn */
+        session->view_digest = 0;
+        list_push_back(&node->rings.stale, &session->watch);
+        timers_set(&node->timers, &node->rings.tell, node->now.mono_us);
+        return;
+    }
+    send_view(node, link->id, get->digest);
+    session->view_digest = node->rings.digest;
+    if (session->subscribed) {
+        list_push_back(&node->rings.subscribed, &session->watch);
+    }
+}
+
+void rings_on_tell_timer(struct node *node)
+{
+    struct rings *rings = &node->rings;
+    struct list *item;
+    while ((item = list_first(&rings->stale)) != NULL) {
+        if (!effects_roomy(node, rings->encoded_size)) {
+            MARK(node, "rings.tell.goes_on");
+            timers_set(&node->timers, &rings->tell, node->now.mono_us);
+            return;
+        }
+        struct session *session = CONTAINER_OF(item, struct session, watch);
+        struct link_id link = session_control(session);
+        list_remove(item);
+        if (session->subscribed) {
+            list_push_back(&rings->subscribed, item);
+        }
+        if (link.v != 0 && session->view_digest != rings->digest) {
+            session->view_digest = rings->digest;
+            send_view(node, link, 0);
+        }
+    }
+}
+
+void rings_forget_session(struct node *node, struct session *session)
+{
+    (void)node;
+    list_remove(&session->watch);
+}
