@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -23,6 +24,7 @@ from botocore.config import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEYS = "ak:sk\nsts:secret:token\n"
+SESSION_LOCK = threading.Lock()  # boto3's default session is not safe among threads
 
 
 def binary():
@@ -74,6 +76,10 @@ class Origin:
         self.admin("POST", "/faults", dict(limits, faults=list(faults)))
 
     def s3(self, key="ak", secret="sk", token=None, style="path", host=None, attempts=1):
+        with SESSION_LOCK:
+            return self._s3(key, secret, token, style, host, attempts)
+
+    def _s3(self, key, secret, token, style, host, attempts):
         address = "%s:%s" % (host, self.address.split(":")[1]) if host else self.address
         return boto3.client(
             "s3", endpoint_url="http://" + address, region_name="us-east-1",

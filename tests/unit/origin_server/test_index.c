@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "tests/origin/index.h"
+#include "tests/origin/text.h"
 
-enum { NAME_MAX_SIZE = 64, NAMES_MAX = 4096 };
+enum { NAME_MAX_SIZE = 64 };
 
 static struct index_span span(const char *text)
 {
@@ -24,20 +25,13 @@ static void put(struct index *index, const char *key)
     object_unref(index_put(index, object_new(key, strlen(key), OBJECT_STORED)));
 }
 
-/* The page's names with "," between, a prefix with "+" behind; the caller's. */
-static char *page_text(const struct index_page *page)
+/* Add the page's names, "," behind each, a prefix with "+" before that. */
+static void add_page(const struct index_page *page, struct text *out)
 {
-    size_t room = 1;
     for (size_t i = 0; i < page->count; i++) {
-        room += page->entries[i].name.size + 2;
+        text_add(out, page->entries[i].name.bytes, page->entries[i].name.size);
+        text_puts(out, page->entries[i].object == NULL ? "+," : ",");
     }
-    char *text = calloc(1, room);
-    for (size_t i = 0; i < page->count; i++) {
-        strcat(text, i > 0 ? "," : "");
-        strncat(text, page->entries[i].name.bytes, page->entries[i].name.size);
-        strcat(text, page->entries[i].object == NULL ? "+" : "");
-    }
-    return text;
 }
 
 static void assert_listed(const struct index *index, const struct index_query *query,
@@ -45,10 +39,12 @@ static void assert_listed(const struct index *index, const struct index_query *q
 {
     struct index_page page;
     index_list(index, query, &page);
-    char *text = page_text(&page);
-    assert_string_equal(text, expected);
+    struct text text = { 0 };
+    text_clear(&text);
+    add_page(&page, &text);
+    assert_string_equal(text.bytes, expected);
     assert_int_equal(page.truncated, truncated);
-    free(text);
+    text_fini(&text);
     index_page_fini(&page);
 }
 
@@ -68,7 +64,7 @@ static void keys_come_in_the_order_of_their_bytes(void **state)
     (void)state;
     struct index index = sample();
     struct index_query query = { .most = 100 };
-    assert_listed(&index, &query, ".,a,a-b,a/,a//c,a/b,b/,b/1/x,b/1/y,b/2,c,\xc3\xbc", false);
+    assert_listed(&index, &query, ".,a,a-b,a/,a//c,a/b,b/,b/1/x,b/1/y,b/2,c,\xc3\xbc,", false);
     index_fini(&index);
 }
 
@@ -77,11 +73,11 @@ static void a_delimiter_rolls_up_what_is_behind_the_prefix(void **state)
     (void)state;
     struct index index = sample();
     struct index_query query = { .delimiter = span("/"), .most = 100 };
-    assert_listed(&index, &query, ".,a,a-b,a/+,b/+,c,\xc3\xbc", false);
+    assert_listed(&index, &query, ".,a,a-b,a/+,b/+,c,\xc3\xbc,", false);
     query.prefix = span("b/");
-    assert_listed(&index, &query, "b/,b/1/+,b/2", false);
+    assert_listed(&index, &query, "b/,b/1/+,b/2,", false);
     query.delimiter = span("1/");
-    assert_listed(&index, &query, "b/,b/1/+,b/2", false);
+    assert_listed(&index, &query, "b/,b/1/+,b/2,", false);
     query.prefix = span("zzz");
     assert_listed(&index, &query, "", false);
     index_fini(&index);
@@ -92,14 +88,14 @@ static void a_page_goes_on_behind_its_last_name(void **state)
     (void)state;
     struct index index = sample();
     struct index_query query = { .delimiter = span("/"), .most = 4 };
-    assert_listed(&index, &query, ".,a,a-b,a/+", true);
+    assert_listed(&index, &query, ".,a,a-b,a/+,", true);
     query.after = span("a/");
-    assert_listed(&index, &query, "b/+,c,\xc3\xbc", false);
+    assert_listed(&index, &query, "b/+,c,\xc3\xbc,", false);
     query.after = span("a/b"); /* nothing of a/ is left */
     query.most = 1;
-    assert_listed(&index, &query, "b/+", true);
+    assert_listed(&index, &query, "b/+,", true);
     query.after = span("a/a"); /* a/b is, so a/ is listed */
-    assert_listed(&index, &query, "a/+", true);
+    assert_listed(&index, &query, "a/+,", true);
     query.most = 0;
     assert_listed(&index, &query, "", false);
     index_fini(&index);
@@ -139,10 +135,11 @@ static void of_keys_loaded_twice_the_last_stays(void **state)
 }
 
 /* What the index must give, found by looking at every key. */
-static void list_slowly(const struct index *index, const struct index_query *query, char *out)
+static void list_slowly(const struct index *index, const struct index_query *query,
+                        struct text *out)
 {
     struct index_span last = { 0 };
-    out[0] = '\0';
+    text_clear(out);
     for (size_t i = 0; i < index->count; i++) {
         const char *key = index->objects[i]->key;
         if (strncmp(key, query->prefix.bytes, query->prefix.size) != 0) {
@@ -154,8 +151,8 @@ static void list_slowly(const struct index *index, const struct index_query *que
             continue;
         }
         last = (struct index_span){ .bytes = key, .size = slash == NULL ? 0 : size };
-        strncat(out, key, size);
-        strcat(out, slash == NULL ? "," : "+,");
+        text_add(out, key, size);
+        text_puts(out, slash == NULL ? "," : "+,");
     }
 }
 
@@ -172,8 +169,8 @@ static void pages_of_any_size_join_to_the_whole(void **state)
         }
         put(&index, key);
     }
-    char *expected = malloc(NAMES_MAX * NAME_MAX_SIZE);
-    char *joined = malloc(NAMES_MAX * NAME_MAX_SIZE);
+    struct text expected = { 0 };
+    struct text joined = { 0 };
     static const char *const prefixes[] = { "", "a", "a/", "b//", "-" };
     for (size_t i = 0; i < 25; i++) {
         char after[NAME_MAX_SIZE] = "";
@@ -181,24 +178,22 @@ static void pages_of_any_size_join_to_the_whole(void **state)
                                      .delimiter = span("/"),
                                      .most = 1 + i };
         bool more = true;
-        list_slowly(&index, &query, expected);
-        joined[0] = '\0';
+        list_slowly(&index, &query, &expected);
+        text_clear(&joined);
         while (more) {
             struct index_page page;
             query.after = span(after);
             index_list(&index, &query, &page);
             more = page.truncated;
-            char *text = page_text(&page);
-            strcat(strcat(joined, text), page.count > 0 ? "," : "");
-            free(text);
+            add_page(&page, &joined);
             struct index_span last = page.count > 0 ? page.entries[page.count - 1].name : span("");
             snprintf(after, sizeof after, "%.*s", (int)last.size, last.bytes);
             index_page_fini(&page);
         }
-        assert_string_equal(joined, expected);
+        assert_string_equal(joined.bytes, expected.bytes);
     }
-    free(expected);
-    free(joined);
+    text_fini(&expected);
+    text_fini(&joined);
     index_fini(&index);
 }
 
