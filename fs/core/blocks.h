@@ -1,5 +1,6 @@
 /* fs/core/blocks.h: bytes of files, and which of them are asked for: block.c, ahead.c. */
 #pragma once
+#include "base/crc.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "fs/core/cell.h"
@@ -30,7 +31,7 @@ struct object {
     struct cell_ref pin;
     uint64_t size;
     struct place place; /* of a small file */
-    uint32_t blocks;
+    uint32_t holders;   /* its blocks, and whoever uses it just now */
 };
 
 struct piece {
@@ -54,6 +55,7 @@ struct block {
     uint64_t given; /* bytes handed to the kernel */
     bool unread;    /* asked for ahead, and nobody came yet */
     usec_t used_us;
+    bool consumed;               /* the kernel has had all of it */
     uint64_t have[BLOCK_WORDS];  /* chunks that are here */
     uint64_t asked[BLOCK_WORDS]; /* chunks that a call brings */
 };
@@ -76,14 +78,16 @@ struct chunks {
     uint32_t end;
 };
 
+/* Cells that keys and pins take. */
+uint32_t block_cells(const struct mount_options *options);
 size_t block_memory(const struct mount_options *options);
 enum err block_init(struct mount *m, struct arena *mem) MUST_USE;
 struct object *block_object_find(const struct mount *m, struct object_id id);
-/* Found or made; NULL: no room. One that gets no block must be given to block_object_drop. */
+/* Found or made, and held until block_object_drop; NULL: no room. */
 struct object *block_object(struct mount *m, const struct block_source *source);
 void block_object_drop(struct mount *m, struct object *object);
 struct block *block_find(const struct mount *m, const struct object *object, uint32_t index);
-/* Found or made; NULL: no room. */
+/* Found or made, the object held by the caller; NULL: no room. */
 struct block *block_get(struct mount *m, struct object *object, uint32_t index);
 /* Frees it when nothing holds it. */
 void block_settle(struct mount *m, struct block *block);
@@ -94,7 +98,8 @@ uint32_t block_chunk_bytes(const struct block *block, struct chunks range);
 /* Make room for `bytes` more, by eviction; `ahead` takes nothing that is still to be read and leaves
  * an eighth of the budget alone. */
 bool block_room(struct mount *m, uint64_t bytes, bool ahead);
-/* Ask for chunks that block_missing named. false: no call, or no room. */
+/* Ask for chunks that block_missing named. false: no call, or no room. The caller has pinned the
+ * block, or settles it afterwards. */
 bool block_ask(struct mount *m, struct block *block, struct chunks range, bool extent, bool ahead);
 bool block_on_data(struct mount *m, struct call *call, const struct message_data *answer,
                    struct payload payload);
@@ -105,7 +110,7 @@ enum narrow { NARROW_ASK, NARROW_DONE, NARROW_FULL };
  * the call is no more. FULL: there is no room for it now. */
 enum narrow block_narrow(struct mount *m, struct call *call);
 /* The call's reservation is its caller's from now on. */
-uint32_t block_unreserve(struct call *call);
+uint32_t block_unreserve(struct mount *m, struct call *call);
 /* Up to `size` bytes from `offset` in one piece of memory; they are here. */
 struct span block_bytes(const struct block *block, uint32_t offset, uint32_t size);
 /* `size` bytes of it are with the kernel now. */
@@ -129,12 +134,19 @@ struct stream {
     usec_t used_us;
 };
 
+/* What a read tells about the reads to come. */
+struct hint {
+    uint64_t target; /* worth asking for up to here */
+    bool extent;     /* the neighbours in the extent will be wanted */
+    struct stream *stream;
+};
+
 size_t ahead_memory(const struct mount_options *options);
 enum err ahead_init(struct mount *m, struct arena *mem) MUST_USE;
-/* A file is read from `offset` to `end`. Returns up to where it is worth asking in one go. */
-uint64_t ahead_note(struct mount *m, const struct object *object, uint64_t offset, uint64_t end,
-                    struct stream **out);
+/* A large file is read from `offset` to `end`. */
+void ahead_note(struct mount *m, const struct object *object, struct hint *out, uint64_t offset,
+                uint64_t end);
 /* Ask for what lies ahead of the stream. */
-void ahead_stream(struct mount *m, struct object *object, struct stream *stream);
-/* A small file is read from its beginning: perhaps its neighbours are next. */
-void ahead_neighbours(struct mount *m, struct inode *inode);
+void ahead_stream(struct mount *m, struct object *object, const struct hint *hint);
+/* A small file is read: perhaps those behind it in its directory are next. true: they are. */
+bool ahead_neighbours(struct mount *m, struct inode *inode);

@@ -115,7 +115,7 @@ static void leave(struct mount *m, struct call *call, bool cancel)
     ghost->over = call->over;
     ghost->node = peer->id;
     ghost->purpose = call->kind == CALL_BLOCK ? LINK_DATA : LINK_CONTROL;
-    ghost->reserved = call->kind == CALL_BLOCK ? block_unreserve(call) : 0;
+    ghost->reserved = call->kind == CALL_BLOCK ? block_unreserve(m, call) : 0;
     ghost->since_us = m->now.mono_us;
     map_insert(&m->ghost_by_number, &ghost->by_number, ghost->number);
     list_push_back(&m->cancels, &ghost->link);
@@ -133,6 +133,7 @@ void call_free(struct mount *m, struct call *call)
     list_remove(&call->link);
     timers_cancel(&m->timers, &call->timer);
     pool_give(&m->calls, call);
+    block_room_changed(m);
 }
 
 void call_link_gone(struct mount *m, struct link_id link)

@@ -296,7 +296,7 @@ void folder_on_root(struct mount *m, struct call *call, const struct message_dir
     folder->call = NULL;
     call_done(m, call);
     if (err != ERR_OK) {
-        op_fail_all(m, &folder->waiters, err_errno(err));
+        op_fail_all(m, &folder->waiters, err);
     }
 }
 
@@ -311,7 +311,7 @@ void folder_failed(struct mount *m, struct call *call, enum err err)
             inode_drop(m, inode, false);
         }
     }
-    op_fail_all(m, &folder->waiters, err_errno(err));
+    op_fail_all(m, &folder->waiters, err);
 }
 
 /* ---- doubt ------------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 
 static uint32_t cell_count(const struct mount_options *options)
 {
-    return options->inodes_max * CELLS_PER_INODE + options->pages_max * 64;
+    return options->inodes_max * CELLS_PER_INODE + options->pages_max * 8 + block_cells(options);
 }
 
 size_t inode_memory(const struct mount_options *options)

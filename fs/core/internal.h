@@ -33,13 +33,15 @@ struct op {
     usec_t started_us;
     struct call *call;       /* NAME */
     struct folder *folder;   /* that it uses */
-    int err;                 /* errno it ends with */
+    enum err err;            /* it ends with; OK: it goes on */
     struct listing *listing; /* kept while a page is on its way */
     struct block *blocks[OP_BLOCKS];
     struct op_wait waits[OP_BLOCKS];
     uint32_t block_count;
     bool noted; /* read-ahead knows of it */
     bool interrupted;
+    bool ready;  /* on m->runnable */
+    bool queued; /* has waited for room: it stays in front */
 };
 
 struct handle {
@@ -59,16 +61,20 @@ void op_on_interrupt(struct mount *m, uint64_t id);
 void op_timer(struct mount *m, struct op *op);
 void op_pump(struct mount *m);
 void op_wake(struct mount *m, struct op *op);
+/* Bytes of this block have come. */
+void op_wake_block(struct mount *m, struct block *block);
 void op_wake_all(struct mount *m, struct list *waiters);
-/* It ends with this errno as soon as there is room for the reply. */
-void op_fail(struct mount *m, struct op *op, int err);
-void op_fail_all(struct mount *m, struct list *waiters, int err);
 void op_wait(struct op *op, struct list *waiters);
-/* Each ends the request with one effect. */
-void op_reply_err(struct mount *m, struct op *op, int err);
-void op_reply_entry(struct mount *m, struct op *op, const struct mount_entry *entry);
-void op_reply_open(struct mount *m, struct op *op, uint64_t handle, bool keep);
+/* For budget, or an entry of a table: first come, first served. */
+void op_wait_room(struct mount *m, struct op *op);
+/* It ends with this failure as soon as there is room for the reply. */
+void op_fail(struct mount *m, struct op *op, enum err err);
+void op_fail_all(struct mount *m, struct list *waiters, enum err err);
+/* Push the answer; op_end must follow when it is filled in. */
 struct mount_effect *op_reply(struct mount *m, struct op *op, enum mount_effect_kind kind);
+void op_end(struct mount *m, struct op *op);
+/* Both at once. */
+void op_reply_err(struct mount *m, struct op *op, enum err err);
 void op_start_done(struct mount *m);
 
 /* ---- lookup.c, readdir.c, read.c: how each goes on -------------------------------------------- */
@@ -81,6 +87,8 @@ void lookup_encode(struct mount *m, struct call *call, struct message_dir_get *o
 
 size_t readdir_memory(const struct mount_options *options);
 enum err readdir_init(struct mount *m, struct arena *mem) MUST_USE;
+/* Entries of one more reply. */
+bool readdir_has_room(const struct mount *m);
 void readdir_open(struct mount *m, struct op *op);
 void readdir_run(struct mount *m, struct op *op);
 void readdir_release(struct mount *m, uint64_t handle);
@@ -202,7 +210,8 @@ struct mount {
     struct list dead;                  /* pieces to give back */
     struct list room_waiters;          /* requests that wait for budget */
     uint64_t held, reserved;
-    uint64_t ahead_open; /* of reserved: asked for ahead */
+    uint64_t sheet_bytes; /* of held: pages */
+    uint64_t ahead_open;  /* of reserved: asked for ahead */
 
     /* ahead.c */
     struct pool streams;

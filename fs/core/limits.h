@@ -17,8 +17,8 @@
 #define PATH_MAX_SIZE 1312u        /* a row's path, a slash, and the rest of a key */
 #define KEY_MAX 1024u              /* of S3 and OSS */
 #define ROW_NONE UINT32_MAX
-#define BLOCK_WORDS 4u        /* 16 MiB / CHUNK_SIZE / 64 */
-#define OP_BLOCKS 18u         /* of 64 KiB under one READ of 1 MiB */
-#define PAYLOAD_OVERHEAD 128u /* what a message costs beside its bytes */
+#define BLOCK_WORDS 4u /* 16 MiB / CHUNK_SIZE / 64 */
+#define OP_BLOCKS 18u  /* of 64 KiB under one READ of 1 MiB */
 #define HAILS_MAX 2u
 #define NAME_ROOM 256u
+#define EXTENT_BYTES (16u << 20) /* DESIGN 2: blocks of a large object that live together */

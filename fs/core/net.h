@@ -158,7 +158,8 @@ struct call {
     union {
         struct {
             struct block *block;
-            uint32_t offset; /* what is asked for now */
+            uint32_t first, end; /* chunks it is to bring */
+            uint32_t offset;     /* what is asked for now, in bytes */
             uint32_t size;
             uint32_t got;      /* bytes of it that came */
             uint32_t reserved; /* bytes of the budget that wait for it */

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 
 #define SHEETS_MIN 16u
+#define SHEETS_PART 4u /* of the budget, one in so many bytes may be pages */
 
 static uint32_t sheet_limit(const struct mount_options *options)
 {
@@ -51,6 +52,7 @@ struct sheet *sheet_find(struct mount *m, const struct listing *listing, uint32_
 static void sheet_free(struct mount *m, struct sheet *sheet)
 {
     if (sheet->piece != NULL) {
+        m->sheet_bytes -= sheet->piece->size;
         block_piece_free(m, sheet->piece);
     }
     if (sheet->listing != NULL) {
@@ -61,6 +63,7 @@ static void sheet_free(struct mount *m, struct sheet *sheet)
     map_remove(&m->sheet_by_id, &sheet->by_id);
     list_remove(&sheet->lru);
     pool_give(&m->sheets, sheet);
+    block_room_changed(m);
 }
 
 bool sheet_evict(struct mount *m)
@@ -83,7 +86,10 @@ struct sheet *sheet_get(struct mount *m, struct listing *listing, uint32_t index
     }
     struct root_shard shard;
     root_shard(&listing->root, index, &shard);
-    uint32_t need = shard.page_bytes + PAYLOAD_OVERHEAD;
+    uint32_t need = shard.page_bytes;
+    while (m->sheet_bytes + need > m->options.memory / SHEETS_PART && sheet_evict(m)) {
+        MARK(m, "mount.sheet.evicted");
+    }
     if (shard.page_bytes > PAGE_SIZE_LIMIT || !block_room(m, need, false) ||
         (m->sheets.used == m->sheets.count && !sheet_evict(m))) {
         MARK(m, "mount.sheet.full");
@@ -100,6 +106,7 @@ struct sheet *sheet_get(struct mount *m, struct listing *listing, uint32_t index
     sheet->generation = listing->root.head.generation;
     sheet->index = index;
     sheet->crc = shard.page_crc;
+    sheet->entries = shard.entries;
     sheet->fence_size = (uint8_t)shard.lower.size;
     if (shard.lower.size > 0) {
         memcpy(sheet->fence, shard.lower.data, shard.lower.size);
@@ -137,8 +144,8 @@ bool sheet_on_shard(struct mount *m, struct call *call, const struct message_sha
     struct page page;
     enum err err = page_open(span_of(payload.data, payload.size), &page);
     bool right = err == ERR_OK && dir_id_equal(page.dir, sheet->dir) && page.crc == sheet->crc &&
-                 answer->checksum == sheet->crc &&
-                 payload.size + PAYLOAD_OVERHEAD <= sheet->reserved;
+                 page.count == sheet->entries && answer->checksum == sheet->crc &&
+                 payload.size <= sheet->reserved;
     struct piece *piece = right ? block_piece(m, payload) : NULL;
     if (piece == NULL) {
         MARK(m, "mount.sheet.wrong");
@@ -149,6 +156,7 @@ bool sheet_on_shard(struct mount *m, struct call *call, const struct message_sha
     m->reserved -= sheet->reserved;
     sheet->reserved = 0;
     sheet->piece = piece;
+    m->sheet_bytes += piece->size;
     sheet->page = page;
     sheet->call = NULL;
     folder_unref(m, sheet->listing);
@@ -169,7 +177,7 @@ void sheet_failed(struct mount *m, struct call *call, enum err err)
         folder_changed(m, sheet->dir, sheet->generation);
         op_wake_all(m, &sheet->waiters);
     } else {
-        op_fail_all(m, &sheet->waiters, err_errno(err));
+        op_fail_all(m, &sheet->waiters, err);
     }
     sheet_free(m, sheet);
 }

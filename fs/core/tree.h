@@ -116,6 +116,7 @@ struct folder {
     struct list waiters;
     uint32_t listings;   /* that point here */
     uint32_t users;      /* requests that look a name up in it */
+    uint64_t opened;     /* generation that opendir gave last: what the kernel may have cached */
     uint64_t newer_than; /* this generation is stale; 0: none is */
     /* Small files read in the order of the directory (ahead.c). */
     struct {
@@ -136,6 +137,7 @@ struct sheet {
     uint32_t index;
     uint32_t reserved;
     uint64_t crc;
+    uint32_t entries;
     uint8_t fence[ENTRY_NAME_MAX];
     uint8_t fence_size;
     struct call *call;   /* until it is here */
