@@ -79,19 +79,15 @@ bool address_parse(const char *host, uint16_t port, struct address *out)
 
 static bool from_info(const struct addrinfo *info, uint16_t port, struct address *out)
 {
-    *out = (struct address){ .port = port };
-    if (info->ai_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)info->ai_addr;
-        memcpy(out->ip, mapped, sizeof mapped);
-        memcpy(out->ip + sizeof mapped, &in->sin_addr, 4);
-        return true;
+    struct sockaddr_storage at = { 0 };
+    if ((info->ai_family != AF_INET && info->ai_family != AF_INET6) ||
+        info->ai_addrlen > sizeof at) {
+        return false;
     }
-    if (info->ai_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const void *)info->ai_addr;
-        memcpy(out->ip, &in->sin6_addr, 16);
-        return true;
-    }
-    return false;
+    memcpy(&at, info->ai_addr, info->ai_addrlen);
+    address_from_socket(&at, out);
+    out->port = port;
+    return true;
 }
 
 uint32_t address_resolve(const char *host, uint16_t port, struct address *out, uint32_t room)
@@ -121,16 +117,38 @@ void address_text(const struct address *address, char *out)
     snprintf(out, ADDRESS_TEXT_SIZE, "[%s]:%u", ip, address->port);
 }
 
-void address_to_socket(const struct address *address, struct sockaddr_in6 *out)
+int address_to_socket(const struct address *address, struct sockaddr_storage *out, socklen_t *size)
 {
-    *out = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(address->port) };
-    memcpy(&out->sin6_addr, address->ip, 16);
+    memset(out, 0, sizeof *out);
+    if (is_v4(address)) {
+        struct sockaddr_in *four = (void *)out;
+        four->sin_family = AF_INET;
+        four->sin_port = htons(address->port);
+        memcpy(&four->sin_addr, address->ip + sizeof mapped, 4);
+        *size = sizeof *four;
+        return AF_INET;
+    }
+    struct sockaddr_in6 *six = (void *)out;
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons(address->port);
+    memcpy(&six->sin6_addr, address->ip, 16);
+    *size = sizeof *six;
+    return AF_INET6;
 }
 
-void address_from_socket(const struct sockaddr_in6 *from, struct address *out)
+void address_from_socket(const struct sockaddr_storage *from, struct address *out)
 {
-    *out = (struct address){ .port = ntohs(from->sin6_port) };
-    memcpy(out->ip, &from->sin6_addr, 16);
+    memset(out, 0, sizeof *out);
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *four = (const void *)from;
+        out->port = ntohs(four->sin_port);
+        memcpy(out->ip, mapped, sizeof mapped);
+        memcpy(out->ip + sizeof mapped, &four->sin_addr, 4);
+        return;
+    }
+    const struct sockaddr_in6 *six = (const void *)from;
+    out->port = ntohs(six->sin6_port);
+    memcpy(out->ip, &six->sin6_addr, 16);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

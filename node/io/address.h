@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -20,9 +21,10 @@ bool address_parse(const char *host, uint16_t port, struct address *out);
 uint32_t address_resolve(const char *host, uint16_t port, struct address *out, uint32_t room);
 /* "127.0.0.1:7700" or "[::1]:7700"; `out` holds ADDRESS_TEXT_SIZE. */
 void address_text(const struct address *address, char *out);
-/* For sendto and bind: always an AF_INET6 (an IPv4 one is mapped). */
-void address_to_socket(const struct address *address, struct sockaddr_in6 *out);
-void address_from_socket(const struct sockaddr_in6 *from, struct address *out);
+/* For sockets of the address' own family, so that nothing needs IPv6 where there is none. Returns
+ * AF_INET or AF_INET6. */
+int address_to_socket(const struct address *address, struct sockaddr_storage *out, socklen_t *size);
+void address_from_socket(const struct sockaddr_storage *from, struct address *out);
 bool address_equal(const struct address *a, const struct address *b);
 bool address_is_any(const struct address *address);      /* :: or 0.0.0.0 */
 bool address_is_loopback(const struct address *address); /* ::1 or 127.0.0.0/8 */

@@ -83,6 +83,7 @@ void bench_get(struct bench *bench, const struct bench_get *get)
     effect.fetch.size = data;
     effect.fetch.parts = bench->parts;
     effect.fetch.part_count = count;
+    effect.fetch.background = get->background;
     CHECK(fetch_do(bench->fetch, &effect) == ERR_OK);
 }
 

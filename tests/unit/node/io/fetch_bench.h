@@ -36,6 +36,7 @@ struct bench_get {
     const char *pin;
     uint64_t object_size, offset;
     uint32_t sizes[BENCH_PARTS]; /* of parts, up to the first 0 */
+    bool background;
 };
 void bench_get(struct bench *bench, const struct bench_get *get);
 void bench_head(struct bench *bench, uint64_t id, const char *key);

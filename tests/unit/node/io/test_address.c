@@ -58,10 +58,15 @@ static void a_socket_address_and_back_is_the_same(void **state)
 {
     struct address address;
     struct address back;
-    struct sockaddr_in6 socket_address;
+    struct sockaddr_storage socket_address;
+    socklen_t size;
     (void)state;
     assert_true(address_parse("10.1.2.3", 77, &address));
-    address_to_socket(&address, &socket_address);
+    assert_int_equal(address_to_socket(&address, &socket_address, &size), AF_INET);
+    address_from_socket(&socket_address, &back);
+    assert_true(address_equal(&address, &back));
+    assert_true(address_parse("2001:db8::9", 78, &address));
+    assert_int_equal(address_to_socket(&address, &socket_address, &size), AF_INET6);
     address_from_socket(&socket_address, &back);
     assert_true(address_equal(&address, &back));
 }

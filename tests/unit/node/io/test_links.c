@@ -49,30 +49,38 @@ static void record(void *self, const struct links_event *event)
     end->count++;
 }
 
+static int bound_socket(const struct address *address)
+{
+    struct sockaddr_storage at;
+    socklen_t size;
+    int fd = socket(address_to_socket(address, &at, &size), SOCK_STREAM, 0);
+    if (bind(fd, (struct sockaddr *)&at, size) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 /* A port that is free now, with the one after it, on loopback. */
 static struct address free_address(void)
 {
     struct address address;
-    struct sockaddr_in6 at;
-    assert_true(address_parse("127.0.0.1", 1, &address));
+    struct address next;
+    struct sockaddr_storage at;
+    assert_true(address_parse("127.0.0.1", 0, &address));
     for (uint32_t i = 0; i < 100; i++) {
         socklen_t size = sizeof at;
-        int first = socket(AF_INET6, SOCK_STREAM, 0);
-        int second = socket(AF_INET6, SOCK_STREAM, 0);
-        int off = 0;
-        setsockopt(first, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        setsockopt(second, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        address.port = 0;
-        address_to_socket(&address, &at);
-        assert_int_equal(bind(first, (struct sockaddr *)&at, sizeof at), 0);
+        int first = bound_socket(&address);
+        assert_true(first >= 0);
         assert_int_equal(getsockname(first, (struct sockaddr *)&at, &size), 0);
-        address.port = ntohs(at.sin6_port);
-        at.sin6_port = htons((uint16_t)(address.port + 1));
-        int failed = address.port == 65535 || bind(second, (struct sockaddr *)&at, sizeof at) != 0;
+        address_from_socket(&at, &next);
+        next.port++;
+        int second = next.port == 0 ? -1 : bound_socket(&next);
         close(first);
-        close(second);
-        if (!failed) {
-            return address;
+        if (second >= 0) {
+            close(second);
+            next.port--;
+            return next;
         }
     }
     fail_msg("no two free ports in a row");
@@ -437,10 +445,10 @@ static void more_than_two_frames_end_the_link(void **state)
 
 static int connect_raw(const struct address *address)
 {
-    struct sockaddr_in6 at;
-    int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    address_to_socket(address, &at);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    struct sockaddr_storage at;
+    socklen_t size;
+    int fd = socket(address_to_socket(address, &at, &size), SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, size), 0);
     return fd;
 }
 

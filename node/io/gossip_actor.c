@@ -1,0 +1,399 @@
+/* node/io/gossip_actor.c: runs gossip/ on a UDP socket.
+ * Thread: "gossip", one. Owns: the machine, the socket, the resolver.
+ * Takes:  struct told *, moved in.   Gives: items for the peer thread, news for main.
+ * Shares: a copy of the counters, under a mutex. */
+#include "node/io/gossip_actor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "node/io/address.h"
+#include "node/io/clock.h"
+#include "node/io/item.h"
+#include "node/io/log.h"
+#include "node/io/resolver.h"
+#include "node/io/threads.h"
+
+#define BATCH 64 /* datagrams taken before the clock is looked at again */
+#define SOCKET_BUFFER (1 << 20)
+
+struct told {
+    struct queue_item queue;
+    struct gossip_event event;
+    struct address addresses[]; /* of SEEDS */
+};
+
+struct gossip_actor {
+    pthread_t thread;
+    struct queue *told;
+    struct resolver *resolver; /* NULL: no seeds */
+    struct queue *peer;
+    gossip_tell *tell;
+    void *self;
+    struct gossip *gossip;
+    void *memory;
+    int fd;
+    int family;
+    bool over; /* LEFT or IDENTITY_IN_USE: the machine does nothing any more */
+    atomic_bool stopping;
+    pthread_mutex_t mutex; /* of stats */
+    struct gossip_stats stats;
+    struct gossip_effects effects;
+};
+
+/* ---- effects --------------------------------------------------------------------------------- */
+
+static void send_packet(struct gossip_actor *actor, const struct address *to, struct span bytes)
+{
+    struct sockaddr_storage at;
+    socklen_t size;
+    if (address_to_socket(to, &at, &size) == actor->family) {
+        /* A datagram that cannot be sent is a lost one: the machine is made for that. */
+        (void)sendto(actor->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL, (void *)&at,
+                     size);
+    }
+}
+
+static void give_view(struct gossip_actor *actor)
+{
+    uint32_t count = 0;
+    const struct member *members = view_members(gossip_view(actor->gossip), &count);
+    struct item *item = item_must(NODE_VIEW, count * sizeof *members);
+    memcpy(item_room(item), members, count * sizeof *members);
+    item->event.view.members = item_room(item);
+    item->event.view.count = count;
+    queue_push(actor->peer, &item->queue);
+}
+
+static void give_catalog(struct gossip_actor *actor, struct node_id node)
+{
+    struct item *item = item_must(NODE_PEER_CATALOG, 0);
+    item->event.peer_catalog.node = node;
+    queue_push(actor->peer, &item->queue);
+}
+
+static void log_member(struct gossip_actor *actor, enum log_level level, const char *msg,
+                       struct node_id id)
+{
+    char text[ID_TEXT_SIZE];
+    const struct member *member = view_find(gossip_view(actor->gossip), id);
+    id_text(id.b, text);
+    LOG(level, msg, LOG_TEXT("node", text), LOG_TEXT("name", member != NULL ? member->name : "?"));
+}
+
+static void resolve(struct gossip_actor *actor);
+
+static void carry_out(struct gossip_actor *actor, const struct gossip_effect *effect)
+{
+    switch (effect->kind) {
+    case GOSSIP_SEND:
+        send_packet(actor, &effect->send.to, effect->send.bytes);
+        return;
+    case GOSSIP_VIEW:
+        give_view(actor);
+        return;
+    case GOSSIP_RESOLVE:
+        resolve(actor);
+        return;
+    case GOSSIP_PERSIST:
+        actor->tell(actor->self, GOSSIP_NEWS_PERSIST, effect->incarnation);
+        return;
+    case GOSSIP_LEFT:
+        actor->over = true;
+        actor->tell(actor->self, GOSSIP_NEWS_LEFT, 0);
+        return;
+    case GOSSIP_PEER_CATALOG:
+        give_catalog(actor, effect->node);
+        return;
+    case GOSSIP_IDENTITY_IN_USE:
+        actor->over = true;
+        actor->tell(actor->self, GOSSIP_NEWS_IDENTITY_IN_USE, 0);
+        return;
+    case GOSSIP_MEMBER_JOINED:
+        log_member(actor, LOG_INFO, "member.joined", effect->node);
+        return;
+    case GOSSIP_MEMBER_SUSPECT:
+        log_member(actor, LOG_WARN, "member.suspect", effect->node);
+        return;
+    case GOSSIP_MEMBER_REFUTED:
+        log_member(actor, LOG_INFO, "member.refuted", effect->node);
+        return;
+    case GOSSIP_MEMBER_DEAD:
+        log_member(actor, LOG_WARN, "member.dead", effect->node);
+        return;
+    case GOSSIP_MEMBER_LEFT:
+        log_member(actor, LOG_INFO, "member.left", effect->node);
+        return;
+    }
+    BUG("an effect of no kind");
+}
+
+static void step(struct gossip_actor *actor, const struct gossip_event *event)
+{
+    if (actor->over) {
+        return;
+    }
+    gossip_step(actor->gossip, clock_now(), event, &actor->effects);
+    for (uint32_t i = 0; i < actor->effects.count; i++) {
+        carry_out(actor, &actor->effects.items[i]);
+    }
+}
+
+/* ---- what it is told -------------------------------------------------------------------------- */
+
+static struct told *told_new(enum gossip_event_kind kind, uint32_t addresses)
+{
+    struct told *told = calloc(1, sizeof *told + addresses * sizeof(struct address));
+    if (told != NULL) {
+        told->event.kind = kind;
+    }
+    return told;
+}
+
+static void give_told(struct gossip_actor *actor, struct told *told)
+{
+    if (told == NULL) {
+        BUG("out of memory for a word to gossip");
+    }
+    queue_push(actor->told, &told->queue);
+}
+
+static void on_resolved(void *self, const struct address *addresses, uint32_t count)
+{
+    struct told *told = told_new(GOSSIP_SEEDS, count);
+    if (told != NULL && count > 0) {
+        memcpy(told->addresses, addresses, count * sizeof *addresses);
+        told->event.seeds.addresses = told->addresses;
+        told->event.seeds.count = count;
+    }
+    give_told(self, told);
+}
+
+static void resolve(struct gossip_actor *actor)
+{
+    if (actor->resolver != NULL) {
+        resolver_ask(actor->resolver);
+    } else {
+        give_told(actor, told_new(GOSSIP_SEEDS, 0));
+    }
+}
+
+void gossip_actor_evidence(struct gossip_actor *actor, struct node_id node)
+{
+    struct told *told = told_new(GOSSIP_EVIDENCE, 0);
+    if (told != NULL) { /* there will be more */
+        told->event.evidence.node = node;
+        queue_push(actor->told, &told->queue);
+    }
+}
+
+void gossip_actor_catalog(struct gossip_actor *actor, uint64_t digest)
+{
+    struct told *told = told_new(GOSSIP_CATALOG, 0);
+    if (told != NULL) {
+        told->event.catalog.digest = digest;
+    }
+    give_told(actor, told);
+}
+
+void gossip_actor_ready(struct gossip_actor *actor)
+{
+    give_told(actor, told_new(GOSSIP_READY, 0));
+}
+
+void gossip_actor_facts(struct gossip_actor *actor, const struct member *self)
+{
+    struct told *told = told_new(GOSSIP_FACTS, 0);
+    if (told != NULL) {
+        told->event.facts.self = *self;
+    }
+    give_told(actor, told);
+}
+
+void gossip_actor_leave(struct gossip_actor *actor, bool drained)
+{
+    struct told *told = told_new(GOSSIP_LEAVE, 0);
+    if (told != NULL) {
+        told->event.leave.drained = drained;
+    }
+    give_told(actor, told);
+}
+
+void gossip_actor_stats(struct gossip_actor *actor, struct gossip_stats *out)
+{
+    pthread_mutex_lock(&actor->mutex);
+    *out = actor->stats;
+    pthread_mutex_unlock(&actor->mutex);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
+
+static bool receive_packet(struct gossip_actor *actor)
+{
+    uint8_t bytes[GOSSIP_PACKET_MAX + 1]; /* one more: a datagram that is too long is seen to be */
+    struct sockaddr_storage from;
+    socklen_t from_size = sizeof from;
+    ssize_t size =
+        recvfrom(actor->fd, bytes, sizeof bytes, MSG_DONTWAIT, (void *)&from, &from_size);
+    if (size < 0) {
+        return false;
+    }
+    struct gossip_event event = { .kind = GOSSIP_PACKET,
+                                  .packet = { .data = bytes, .size = (size_t)size } };
+    address_from_socket(&from, &event.packet.from);
+    step(actor, &event);
+    return true;
+}
+
+static void take_told(struct gossip_actor *actor)
+{
+    struct queue_item *next = queue_take(actor->told);
+    while (next != NULL) {
+        struct told *told = CONTAINER_OF(next, struct told, queue);
+        next = next->next;
+        step(actor, &told->event);
+        free(told);
+    }
+}
+
+static void publish_stats(struct gossip_actor *actor)
+{
+    pthread_mutex_lock(&actor->mutex);
+    actor->stats = *gossip_stats(actor->gossip);
+    pthread_mutex_unlock(&actor->mutex);
+}
+
+static void *run(void *self)
+{
+    struct gossip_actor *actor = self;
+    struct pollfd fds[2] = { { .fd = actor->fd, .events = POLLIN },
+                             { .fd = queue_fd(actor->told), .events = POLLIN } };
+    step(actor, &(struct gossip_event){ .kind = GOSSIP_START });
+    while (!atomic_load(&actor->stopping)) {
+        const usec_t deadline_us = actor->over ? USEC_NEVER : gossip_deadline(actor->gossip);
+        const usec_t now_us = clock_mono_us();
+        const usec_t wait_us = usec_min(usec_max(deadline_us - now_us, 0), SEC(1));
+        poll(fds, 2, (int)((wait_us + 999) / 1000));
+        for (uint32_t i = 0; i < BATCH && receive_packet(actor); i++) {
+        }
+        take_told(actor);
+        if (!actor->over && clock_mono_us() >= gossip_deadline(actor->gossip)) {
+            step(actor, &(struct gossip_event){ .kind = GOSSIP_TICK });
+        }
+        publish_stats(actor);
+    }
+    return NULL;
+}
+
+/* ---- start and end ----------------------------------------------------------------------------- */
+
+static enum err open_socket(struct gossip_actor *actor, const struct address *listen,
+                            struct text *why)
+{
+    struct sockaddr_storage at;
+    socklen_t size;
+    char name[ADDRESS_TEXT_SIZE];
+    const int buffer = SOCKET_BUFFER;
+    actor->family = address_to_socket(listen, &at, &size);
+    actor->fd = socket(actor->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (actor->fd >= 0) {
+        setsockopt(actor->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+        setsockopt(actor->fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    }
+    if (actor->fd >= 0 && bind(actor->fd, (void *)&at, size) == 0) {
+        return ERR_OK;
+    }
+    const bool taken = errno == EADDRINUSE;
+    const char *reason = strerror(errno);
+    address_text(listen, name);
+    text_str(why, "udp://");
+    text_str(why, name);
+    text_str(why, ": ");
+    text_str(why,
+             taken ? "another process listens there; stop it or choose another --listen" : reason);
+    return taken ? ERR_ADDRESS_IN_USE : ERR_SYSTEM;
+}
+
+static enum err make_machine(struct gossip_actor *actor, const struct gossip_options *options)
+{
+    struct arena arena;
+    const size_t size = gossip_memory(options->members_max);
+    actor->memory = malloc(size);
+    if (actor->memory == NULL) {
+        return ERR_NOMEM;
+    }
+    arena_init(&arena, actor->memory, size);
+    return gossip_new(&arena, options, &actor->gossip);
+}
+
+static void actor_free(struct gossip_actor *actor)
+{
+    struct queue_item *next = actor->told != NULL ? queue_take(actor->told) : NULL;
+    while (next != NULL) {
+        struct told *told = CONTAINER_OF(next, struct told, queue);
+        next = next->next;
+        free(told);
+    }
+    queue_free(&actor->told);
+    if (actor->fd >= 0) {
+        close(actor->fd);
+    }
+    pthread_mutex_destroy(&actor->mutex);
+    free(actor->memory);
+    free(actor);
+}
+
+enum err gossip_actor_start(const struct gossip_actor_options *options, struct gossip_actor **out,
+                            struct text *why)
+{
+    struct gossip_actor *actor = calloc(1, sizeof *actor);
+    if (actor == NULL) {
+        return ERR_NOMEM;
+    }
+    actor->fd = -1;
+    actor->peer = options->peer;
+    actor->tell = options->tell;
+    actor->self = options->self;
+    CHECK(pthread_mutex_init(&actor->mutex, NULL) == 0);
+    enum err err = open_socket(actor, &options->listen, why);
+    if (err == ERR_OK) {
+        err = queue_new(&actor->told);
+    }
+    if (err == ERR_OK) {
+        err = make_machine(actor, &options->gossip);
+    }
+    if (err == ERR_OK && options->seeds[0] != 0) {
+        err = resolver_start(options->seeds, on_resolved, actor, &actor->resolver);
+    }
+    if (err == ERR_OK) {
+        err = threads_start("gossip", run, actor, &actor->thread);
+    }
+    if (err != ERR_OK) {
+        resolver_stop(&actor->resolver);
+        actor_free(actor);
+        return err;
+    }
+    *out = actor;
+    return ERR_OK;
+}
+
+void gossip_actor_stop(struct gossip_actor **pointer)
+{
+    struct gossip_actor *actor = *pointer;
+    if (actor == NULL) {
+        return;
+    }
+    atomic_store(&actor->stopping, true);
+    give_told(actor, told_new(GOSSIP_SEEDS, 0)); /* wakes it */
+    threads_join(actor->thread);
+    resolver_stop(&actor->resolver);
+    actor_free(actor);
+    *pointer = NULL;
+}
