@@ -1,0 +1,245 @@
+#include "gossip/datagram.h"
+
+#define HEAD_SIZE (1 + 1 + 4 + 8 + 8 + 8 + 8 + ID_SIZE)
+#define SECTION_HEAD 3u
+#define STATE_SIZE (ID_SIZE + 8 + 1 + 1)
+#define VOTE_SIZE (ID_SIZE + 8 + 1)
+#define VOTES_HEAD (ID_SIZE + 8 + 1)
+#define FLAG_READY 1u
+
+/* What reading one section came to. */
+enum outcome { READ, SKIPPED, MALFORMED };
+
+void datagram_begin(struct datagram *d, uint8_t *data, size_t room,
+                    const struct datagram_head *head)
+{
+    CHECK(room >= HEAD_SIZE);
+    *d = (struct datagram){ .data = data, .room = room, .used = HEAD_SIZE };
+    data[0] = (uint8_t)head->kind;
+    data[1] = 0;
+    put_u32(data + 2, head->number);
+    put_u64(data + 6, head->incarnation);
+    put_u64(data + 14, head->about);
+    put_u64(data + 22, head->digest);
+    put_u64(data + 30, head->catalog);
+    memcpy(data + 38, head->target.b, ID_SIZE);
+}
+
+/* Where the `size` bytes of a new section go; NULL when they do not fit. */
+static uint8_t *add(struct datagram *d, enum datagram_tag tag, size_t size)
+{
+    if (d->room - d->used < SECTION_HEAD + size) {
+        return NULL;
+    }
+    uint8_t *at = d->data + d->used;
+    at[0] = (uint8_t)tag;
+    put_u16(at + 1, (uint16_t)size);
+    d->used += SECTION_HEAD + size;
+    return at + SECTION_HEAD;
+}
+
+bool datagram_add_record(struct datagram *d, const struct member *member, bool ready)
+{
+    uint8_t record[MEMBER_RECORD_MAX];
+    size_t size = 0;
+    enum err err = member_encode(member, record, sizeof record, &size);
+    CHECK(err == ERR_OK);
+    uint8_t *to = add(d, DATAGRAM_RECORD, 1 + size);
+    if (to == NULL) {
+        return false;
+    }
+    to[0] = ready ? FLAG_READY : 0;
+    memcpy(to + 1, record, size);
+    return true;
+}
+
+bool datagram_add_state(struct datagram *d, const struct datagram_state *state)
+{
+    uint8_t *to = add(d, DATAGRAM_STATE, STATE_SIZE);
+    if (to == NULL) {
+        return false;
+    }
+    memcpy(to, state->id.b, ID_SIZE);
+    put_u64(to + 16, state->incarnation);
+    to[24] = (uint8_t)state->state;
+    to[25] = state->ready ? FLAG_READY : 0;
+    return true;
+}
+
+bool datagram_add_votes(struct datagram *d, const struct datagram_votes *votes)
+{
+    CHECK(votes->count > 0 && votes->count <= DATAGRAM_VOTES_MAX);
+    uint8_t *to = add(d, DATAGRAM_VOTES, VOTES_HEAD + votes->count * (size_t)VOTE_SIZE);
+    if (to == NULL) {
+        return false;
+    }
+    memcpy(to, votes->subject.b, ID_SIZE);
+    put_u64(to + 16, votes->incarnation);
+    to[24] = (uint8_t)votes->count;
+    to += VOTES_HEAD;
+    for (uint32_t i = 0; i < votes->count; i++, to += VOTE_SIZE) {
+        memcpy(to, votes->vote[i].observer.b, ID_SIZE);
+        put_u64(to + 16, votes->vote[i].number);
+        to[24] = votes->vote[i].down ? 1 : 0;
+    }
+    return true;
+}
+
+bool datagram_add_sums(struct datagram *d, const uint64_t sums[DATAGRAM_BUCKETS])
+{
+    uint8_t *to = add(d, DATAGRAM_SUMS, DATAGRAM_BUCKETS * sizeof(uint64_t));
+    for (uint32_t i = 0; to != NULL && i < DATAGRAM_BUCKETS; i++) {
+        put_u64(to + i * sizeof(uint64_t), sums[i]);
+    }
+    return to != NULL;
+}
+
+bool datagram_add_mask(struct datagram *d, uint64_t mask)
+{
+    uint8_t *to = add(d, DATAGRAM_MASK, sizeof mask);
+    if (to != NULL) {
+        put_u64(to, mask);
+    }
+    return to != NULL;
+}
+
+static bool read_record(struct span from, struct datagram_section *out)
+{
+    if (from.size < 1) {
+        return false;
+    }
+    struct span rest = span_of(from.data + 1, from.size - 1);
+    out->record.ready = (from.data[0] & FLAG_READY) != 0;
+    return member_decode(&rest, &out->record.member) == ERR_OK;
+}
+
+static bool read_state(struct span from, struct datagram_section *out)
+{
+    if (from.size < STATE_SIZE || from.data[24] > MEMBER_LEFT) {
+        return false;
+    }
+    memcpy(out->state.id.b, from.data, ID_SIZE);
+    out->state.incarnation = get_u64(from.data + 16);
+    out->state.state = (enum member_state)from.data[24];
+    out->state.ready = (from.data[25] & FLAG_READY) != 0;
+    return !node_id_is_zero(out->state.id);
+}
+
+static bool read_votes(struct span from, struct datagram_section *out)
+{
+    struct datagram_votes *votes = &out->votes;
+    if (from.size < VOTES_HEAD) {
+        return false;
+    }
+    memcpy(votes->subject.b, from.data, ID_SIZE);
+    votes->incarnation = get_u64(from.data + 16);
+    votes->count = from.data[24];
+    if (votes->count > DATAGRAM_VOTES_MAX ||
+        from.size != VOTES_HEAD + votes->count * (size_t)VOTE_SIZE) {
+        return false;
+    }
+    const uint8_t *at = from.data + VOTES_HEAD;
+    for (uint32_t i = 0; i < votes->count; i++, at += VOTE_SIZE) {
+        memcpy(votes->vote[i].observer.b, at, ID_SIZE);
+        votes->vote[i].number = get_u64(at + 16);
+        votes->vote[i].down = at[24] != 0;
+    }
+    return true;
+}
+
+static bool read_sums(struct span from, struct datagram_section *out)
+{
+    if (from.size != sizeof out->sums) {
+        return false;
+    }
+    for (uint32_t i = 0; i < DATAGRAM_BUCKETS; i++) {
+        out->sums[i] = get_u64(from.data + i * sizeof(uint64_t));
+    }
+    return true;
+}
+
+static bool read_mask(struct span from, struct datagram_section *out)
+{
+    if (from.size != sizeof out->mask) {
+        return false;
+    }
+    out->mask = get_u64(from.data);
+    return true;
+}
+
+static enum outcome read_section(uint8_t tag, struct span from, struct datagram_section *out)
+{
+    bool good = false;
+    if (tag < DATAGRAM_RECORD || tag > DATAGRAM_MASK) {
+        return SKIPPED;
+    }
+    out->tag = (enum datagram_tag)tag;
+    switch (out->tag) {
+    case DATAGRAM_RECORD:
+        good = read_record(from, out);
+        break;
+    case DATAGRAM_STATE:
+        good = read_state(from, out);
+        break;
+    case DATAGRAM_VOTES:
+        good = read_votes(from, out);
+        break;
+    case DATAGRAM_SUMS:
+        good = read_sums(from, out);
+        break;
+    case DATAGRAM_MASK:
+        good = read_mask(from, out);
+        break;
+    }
+    return good ? READ : MALFORMED;
+}
+
+static enum outcome take_section(struct span *sections, struct datagram_section *out)
+{
+    if (sections->size < SECTION_HEAD) {
+        return MALFORMED;
+    }
+    size_t size = get_u16(sections->data + 1);
+    uint8_t tag = sections->data[0];
+    struct span from = span_of(sections->data + SECTION_HEAD, size);
+    if (sections->size - SECTION_HEAD < size) {
+        return MALFORMED;
+    }
+    *sections = span_of(from.data + size, sections->size - SECTION_HEAD - size);
+    return read_section(tag, from, out);
+}
+
+bool datagram_next(struct span *sections, struct datagram_section *out)
+{
+    while (sections->size > 0) {
+        enum outcome outcome = take_section(sections, out);
+        CHECK(outcome != MALFORMED); /* datagram_open has looked */
+        if (outcome == READ) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool datagram_open(struct span body, struct datagram_head *head, struct span *sections)
+{
+    if (body.size < HEAD_SIZE || body.data[0] < DATAGRAM_PING || body.data[0] > DATAGRAM_REFUSED) {
+        return false;
+    }
+    head->kind = (enum datagram_kind)body.data[0];
+    head->number = get_u32(body.data + 2);
+    head->incarnation = get_u64(body.data + 6);
+    head->about = get_u64(body.data + 14);
+    head->digest = get_u64(body.data + 22);
+    head->catalog = get_u64(body.data + 30);
+    memcpy(head->target.b, body.data + 38, ID_SIZE);
+    *sections = span_of(body.data + HEAD_SIZE, body.size - HEAD_SIZE);
+    struct span rest = *sections;
+    while (rest.size > 0) {
+        struct datagram_section section;
+        if (take_section(&rest, &section) == MALFORMED) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,92 @@
+/* gossip/datagram.h: the inside of a gossip packet: a head of fixed size, then sections.
+ *
+ * Little endian. A section is u8 tag, u16 size, and that many bytes; unknown tags are skipped, and
+ * bytes behind the known ones of a RECORD too. A reader checks the whole packet before it uses any
+ * of it. */
+#pragma once
+#include "gossip/gossip.h"
+
+#define DATAGRAM_BUCKETS 64u
+#define DATAGRAM_VOTES_MAX 16u /* in one section */
+
+enum datagram_kind {
+    DATAGRAM_PING = 1,    /* answer me, if you are `target` (zero: whoever you are) */
+    DATAGRAM_ACK = 2,     /* the answer, with the ping's number */
+    DATAGRAM_RELAY = 3,   /* ping `target` for me */
+    DATAGRAM_RELAYED = 4, /* `target` answered; with the asker's number */
+    DATAGRAM_NACK = 5,    /* it did not, but I live; with the asker's number */
+    DATAGRAM_SPREAD = 6,  /* only sections */
+    DATAGRAM_REFUSED = 7, /* to a ping: an older process lives with your id */
+};
+
+struct datagram_head {
+    enum datagram_kind kind;
+    uint32_t number;      /* of the ping this belongs to */
+    uint64_t incarnation; /* of the sender, now */
+    uint64_t about;       /* RELAYED: incarnation of `target`; else the sender's first one */
+    uint64_t digest;      /* of the living members that the sender knows */
+    uint64_t catalog;     /* digest of the sender's dataset catalog */
+    struct node_id target;
+};
+
+enum datagram_tag {
+    DATAGRAM_RECORD = 1, /* a member's whole record */
+    DATAGRAM_STATE = 2,  /* the state of a member whose record is known */
+    DATAGRAM_VOTES = 3,  /* who finds a member unreachable */
+    DATAGRAM_SUMS = 4,   /* digest of each bucket of the sender's members */
+    DATAGRAM_MASK = 5,   /* buckets that differ: yours, please */
+};
+
+struct datagram_vote {
+    struct node_id observer;
+    uint64_t number; /* a later number of the same observer replaces an earlier one */
+    bool down;
+};
+
+struct datagram_votes {
+    struct node_id subject;
+    uint64_t incarnation; /* of the subject: votes on another one are void */
+    uint32_t count;
+    struct datagram_vote vote[DATAGRAM_VOTES_MAX];
+};
+
+struct datagram_state {
+    struct node_id id;
+    uint64_t incarnation;
+    enum member_state state;
+    bool ready; /* it said that its warming is over */
+};
+
+struct datagram_section {
+    enum datagram_tag tag;
+    union {
+        struct {
+            struct member member;
+            bool ready;
+        } record;
+        struct datagram_state state;
+        struct datagram_votes votes;
+        uint64_t sums[DATAGRAM_BUCKETS];
+        uint64_t mask;
+    };
+};
+
+/* A body being written. What does not fit is not written: false, and the body as before. */
+struct datagram {
+    uint8_t *data;
+    size_t room;
+    size_t used;
+};
+
+void datagram_begin(struct datagram *d, uint8_t *data, size_t room,
+                    const struct datagram_head *head);
+bool datagram_add_record(struct datagram *d, const struct member *member, bool ready);
+bool datagram_add_state(struct datagram *d, const struct datagram_state *state);
+bool datagram_add_votes(struct datagram *d, const struct datagram_votes *votes);
+bool datagram_add_sums(struct datagram *d, const uint64_t sums[DATAGRAM_BUCKETS]);
+bool datagram_add_mask(struct datagram *d, uint64_t mask);
+
+/* false: malformed, in the head or in any section. */
+bool datagram_open(struct span body, struct datagram_head *head, struct span *sections);
+/* The next known section of a packet that datagram_open has accepted; false at its end. */
+bool datagram_next(struct span *sections, struct datagram_section *out);

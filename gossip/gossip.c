@@ -1,0 +1,231 @@
+#include "gossip/gossip.h"
+
+#include "gossip/internal.h"
+
+#define CLUSTER_NAME_MAX 64u
+#define RNG_STREAM 0x676f73736970u
+
+size_t gossip_memory(uint32_t members_max)
+{
+    size_t peers = members_max * sizeof(struct peer) + 16;
+    size_t buckets = 2 * members_max * sizeof(void *) + 16;
+    return sizeof(struct gossip) + 16 + peers + buckets + view_memory(members_max) +
+           seal_memory(members_max) + circles_memory(members_max) + 16;
+}
+
+static bool is_valid(const struct gossip_options *options)
+{
+    const struct member *self = &options->self;
+    const struct address *address = member_address(self, ENDPOINT_GOSSIP);
+    return options->cluster.size > 0 && options->cluster.size <= CLUSTER_NAME_MAX &&
+           !node_id_is_zero(self->id) && options->members_max > 0 && address != NULL &&
+           address->port != 0;
+}
+
+static void init_timers(struct gossip *g)
+{
+    g->review_at_us = USEC_NEVER;
+    g->publish_at_us = USEC_NEVER;
+    g->spread_at_us = USEC_NEVER;
+    g->join_at_us = USEC_NEVER;
+    g->warming_since_us = USEC_NEVER;
+    g->budget[TRAFFIC_PROBE] = (struct budget){ .rate = PROBE_RATE, .burst = PROBE_RATE };
+    g->budget[TRAFFIC_BULK] = (struct budget){ .rate = BULK_RATE, .burst = BULK_BURST };
+}
+
+static void add_self(struct gossip *g, const struct member *member)
+{
+    struct member self = *member;
+    self.state = MEMBER_WARMING;
+    self.version = 1;
+    struct peer *peer = roster_add(g, &self, false);
+    CHECK(peer != NULL);
+    g->self = roster_index(g, peer);
+    bool changed = view_merge(g->view, &self, NULL);
+    CHECK(changed);
+}
+
+enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)
+{
+    if (!is_valid(options)) {
+        return ERR_INVALID;
+    }
+    struct gossip *g = arena_take(mem, sizeof *g);
+    if (g == NULL) {
+        return ERR_NOMEM;
+    }
+    g->marks = options->marks;
+    g->id = options->self.id;
+    g->first_incarnation = options->self.incarnation;
+    g->peers_max = options->members_max;
+    g->peers = arena_array(mem, g->peers_max, sizeof *g->peers);
+    rng_init(&g->rng, options->seed, RNG_STREAM);
+    list_init(&g->rumours);
+    prober_init(g);
+    init_timers(g);
+    if (g->peers == NULL || map_init(&g->by_id, mem, g->peers_max) != ERR_OK ||
+        view_new(mem, g->peers_max, &g->view) != ERR_OK ||
+        seal_init(&g->seal, mem, options) != ERR_OK || circles_init(g, mem) != ERR_OK) {
+        return ERR_NOMEM;
+    }
+    add_self(g, &options->self);
+    *out = g;
+    return ERR_OK;
+}
+
+/* ---- events ---- */
+
+static void start(struct gossip *g)
+{
+    CHECK(!g->started);
+    g->started = true;
+    for (uint32_t i = 0; i < ARRAY_COUNT(g->budget); i++) {
+        g->budget[i].at_us = g->now.mono_us;
+        g->budget[i].tokens = g->budget[i].burst * SEC(1);
+    }
+    heal_start(g);
+    g->tell_persist = true;
+    g->tell_view = true;
+    cut_look_soon(g);
+}
+
+static void take_facts(struct gossip *g, const struct member *facts)
+{
+    struct peer *self = roster_self(g);
+    struct member next = *facts;
+    const struct member *before = &self->known;
+    next.id = before->id;
+    next.incarnation = before->incarnation;
+    next.state = before->state;
+    next.version = before->version + 1;
+    self->known = next;
+    roster_changed(g, self);
+    rumours_record(g, self);
+    publish_soon(g, self, 0);
+}
+
+static void become_ready(struct gossip *g)
+{
+    struct peer *self = roster_self(g);
+    if (self->ready) {
+        return;
+    }
+    self->ready = true;
+    roster_changed(g, self);
+    rumours_record(g, self);
+}
+
+static void take_event(struct gossip *g, const struct gossip_event *event)
+{
+    switch (event->kind) {
+    case GOSSIP_START:
+        start(g);
+        return;
+    case GOSSIP_TICK:
+        return;
+    case GOSSIP_PACKET:
+        receive_packet(g, &event->packet.from, event->packet.data, event->packet.size);
+        return;
+    case GOSSIP_SEEDS:
+        heal_seeds(g, event->seeds.addresses, event->seeds.count);
+        return;
+    case GOSSIP_EVIDENCE:
+        prober_evidence(g, event->evidence.node);
+        return;
+    case GOSSIP_FACTS:
+        take_facts(g, &event->facts.self);
+        return;
+    case GOSSIP_CATALOG:
+        g->catalog = event->catalog.digest;
+        return;
+    case GOSSIP_READY:
+        become_ready(g);
+        return;
+    case GOSSIP_LEAVE:
+        farewell_leave(g, event->leave.drained);
+        return;
+    }
+}
+
+/* ---- time ---- */
+
+/* A tick that comes late means that this process did not run: what the others did meanwhile is
+ * still unread in the socket, and nothing may be held against them. */
+static void look_at_the_clock(struct gossip *g, struct now now)
+{
+    usec_t due_us = gossip_deadline(g);
+    g->now = now;
+    if (!g->started || due_us == USEC_NEVER || now.mono_us - due_us < STALL_US) {
+        return;
+    }
+    usec_t late_us = now.mono_us - due_us;
+    prober_stalled(g, late_us);
+    cut_stalled(g);
+    for (uint32_t i = 0; i < g->peers_high; i++) {
+        struct peer *peer = &g->peers[i];
+        if (peer->used && peer->suspected_us != USEC_NEVER) {
+            peer->suspected_us += late_us;
+        }
+        if (peer->used && peer->accused_until_us != USEC_NEVER) {
+            peer->accused_until_us += late_us;
+        }
+    }
+}
+
+void gossip_step(struct gossip *g, struct now now, const struct gossip_event *event,
+                 struct gossip_effects *effects)
+{
+    CHECK(g->started || event->kind == GOSSIP_START);
+    effects->count = 0;
+    if (g->finished) {
+        return;
+    }
+    g->out = effects;
+    look_at_the_clock(g, now);
+    take_event(g, event);
+    prober_tick(g);
+    repair_tick(g);
+    identity_tick(g);
+    heal_tick(g);
+    cut_tick(g);
+    publish_tick(g);
+    rumours_tick(g);
+    farewell_tick(g);
+    notices_flush(g);
+    g->out = NULL;
+}
+
+usec_t gossip_deadline(const struct gossip *g)
+{
+    if (g->finished || !g->started) {
+        return USEC_NEVER;
+    }
+    if (notices_wait(g)) {
+        return g->now.mono_us;
+    }
+    usec_t next = usec_min(prober_deadline(g), repair_deadline(g));
+    next = usec_min(next, usec_min(identity_deadline(g), heal_deadline(g)));
+    next = usec_min(next, usec_min(g->review_at_us, g->publish_at_us));
+    next = usec_min(next, g->spread_at_us);
+    if (g->leaving == LEAVING_SAYING_GOODBYE) {
+        next = usec_min(next, usec_min(g->farewell_at_us, g->farewell_until_us));
+    }
+    return next;
+}
+
+const struct view *gossip_view(const struct gossip *g)
+{
+    return g->view;
+}
+
+const struct member *gossip_self(const struct gossip *g)
+{
+    const struct member *self = view_find(g->view, g->id);
+    CHECK(self != NULL);
+    return self;
+}
+
+const struct gossip_stats *gossip_stats(const struct gossip *g)
+{
+    return &g->stats;
+}

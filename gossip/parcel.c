@@ -1,0 +1,73 @@
+/* gossip/parcel.c: packets, from a head to an effect, within two budgets: answers and probes never
+ * wait for rumours and repair. */
+#include "gossip/internal.h"
+
+bool parcel_has_room(const struct gossip *g)
+{
+    return g->out->count + EFFECTS_RESERVED < GOSSIP_EFFECTS_MAX;
+}
+
+static struct budget *refill(struct gossip *g, enum traffic traffic)
+{
+    struct budget *budget = &g->budget[traffic];
+    usec_t passed_us = usec_min(g->now.mono_us - budget->at_us, SEC(10));
+    budget->at_us = g->now.mono_us;
+    if (passed_us > 0) {
+        budget->tokens += passed_us * budget->rate;
+    }
+    int64_t most = budget->burst * SEC(1);
+    budget->tokens = budget->tokens > most ? most : budget->tokens;
+    return budget;
+}
+
+bool parcel_has_budget(struct gossip *g, enum traffic traffic)
+{
+    return refill(g, traffic)->tokens > 0;
+}
+
+void parcel_begin(struct gossip *g, struct parcel *parcel, const struct address *to,
+                  struct datagram_head head)
+{
+    CHECK(parcel_has_room(g));
+    head.incarnation = roster_self(g)->known.incarnation;
+    head.about = head.kind == DATAGRAM_RELAYED ? head.about : g->first_incarnation;
+    head.digest = roster_digest(g);
+    head.catalog = g->catalog;
+    parcel->to = *to;
+    parcel->traffic = head.kind == DATAGRAM_SPREAD ? TRAFFIC_BULK : TRAFFIC_PROBE;
+    parcel->bytes = g->packets[g->out->count];
+    datagram_begin(&parcel->body, parcel->bytes + SEAL_HEADER, SEAL_BODY_MAX, &head);
+}
+
+void parcel_end(struct gossip *g, struct parcel *parcel)
+{
+    struct budget *budget = refill(g, parcel->traffic);
+    if (budget->tokens <= 0) {
+        MARK(g, "gossip.budget.spent");
+        g->stats.dropped_budget++;
+        return;
+    }
+    size_t size = seal_close(&g->seal, parcel->bytes, parcel->body.used);
+    budget->tokens -= (int64_t)size * SEC(1);
+    g->stats.sent_packets++;
+    g->stats.sent_bytes += size;
+    g->out->items[g->out->count++] = (struct gossip_effect){
+        .kind = GOSSIP_SEND, .send = { .to = parcel->to, .bytes = span_of(parcel->bytes, size) }
+    };
+}
+
+void parcel_answer(struct gossip *g, const struct address *to, struct datagram_head head)
+{
+    struct parcel parcel;
+    if (!parcel_has_room(g)) {
+        MARK(g, "gossip.parcel.no_room");
+        return;
+    }
+    parcel_begin(g, &parcel, to, head);
+    size_t bare = parcel.body.used;
+    rumours_fill(g, &parcel.body);
+    /* What rides along is paid for by its own class. */
+    g->budget[TRAFFIC_BULK].tokens -= (int64_t)(parcel.body.used - bare) * SEC(1);
+    g->budget[parcel.traffic].tokens += (int64_t)(parcel.body.used - bare) * SEC(1);
+    parcel_end(g, &parcel);
+}

@@ -1,0 +1,210 @@
+/* gossip/receive.c: a packet from its bytes to what it changes. */
+#include "gossip/internal.h"
+
+static void hear_votes(struct gossip *g, const struct datagram_votes *votes)
+{
+    if (!node_id_equal(votes->subject, g->id)) {
+        votes_hear(g, votes);
+        return;
+    }
+    for (uint32_t i = 0; i < votes->count; i++) {
+        if (votes->vote[i].down && votes->incarnation == roster_self(g)->known.incarnation) {
+            identity_refute(g, votes->incarnation);
+        }
+    }
+}
+
+static void hear_record(struct gossip *g, const struct arrival *a,
+                        const struct datagram_section *section)
+{
+    const struct member *member = &section->record.member;
+    if (node_id_equal(member->id, g->id)) {
+        identity_hear(g, member);
+        return;
+    }
+    if (!identity_contest(g, a, section)) {
+        roster_hear(g, member, section->record.ready);
+    }
+}
+
+static void hear_section(struct gossip *g, const struct arrival *a,
+                         const struct datagram_section *section)
+{
+    switch (section->tag) {
+    case DATAGRAM_RECORD:
+        hear_record(g, a, section);
+        return;
+    case DATAGRAM_STATE:
+        if (node_id_equal(section->state.id, g->id)) {
+            identity_hear_state(g, &section->state);
+        } else {
+            roster_hear_state(g, &section->state);
+        }
+        return;
+    case DATAGRAM_VOTES:
+        hear_votes(g, &section->votes);
+        return;
+    case DATAGRAM_SUMS:
+        repair_sums(g, &a->from, section->sums);
+        return;
+    case DATAGRAM_MASK:
+        repair_mask(g, &a->from, section->mask);
+        return;
+    }
+}
+
+/* A sender that we believe dead is told so first: then it can refute. */
+static void acknowledge(struct gossip *g, const struct arrival *a)
+{
+    struct parcel parcel;
+    struct datagram_head head = { .kind = DATAGRAM_ACK, .number = a->head.number };
+    head.target = a->sender;
+    if (a->peer == NULL || roster_is_living(a->peer) || !parcel_has_room(g)) {
+        parcel_answer(g, &a->from, head);
+        return;
+    }
+    MARK(g, "gossip.ack.to_the_dead");
+    parcel_begin(g, &parcel, &a->from, head);
+    datagram_add_state(&parcel.body,
+                       &(struct datagram_state){ .id = a->sender,
+                                                 .incarnation = a->peer->known.incarnation,
+                                                 .state = a->peer->known.state });
+    rumours_fill(g, &parcel.body);
+    parcel_end(g, &parcel);
+}
+
+static void take_ack(struct gossip *g, const struct arrival *a)
+{
+    struct ping *ping = pings_find(g, a->head.number);
+    if (ping == NULL ||
+        (!node_id_is_zero(ping->target) && !node_id_equal(ping->target, a->sender))) {
+        MARK(g, "gossip.ack.unexpected");
+        return;
+    }
+    enum ping_purpose purpose = ping->purpose;
+    uint32_t detail = ping->detail;
+    ping->purpose = PING_NONE;
+    if (purpose == PING_RELAY) {
+        prober_relay_done(g, detail, a->head.incarnation);
+    }
+    if (purpose == PING_CONTEST) {
+        identity_contest_answered(g, detail, a->boot);
+        return; /* it may be either process */
+    }
+    if (purpose == PING_FAREWELL) {
+        farewell_acked(g);
+    }
+    if (a->peer != NULL) {
+        prober_good(g, a->peer, a->head.incarnation, true);
+    }
+}
+
+static void take_refusal(struct gossip *g, const struct arrival *a)
+{
+    if (pings_find(g, a->head.number) != NULL && node_id_equal(a->head.target, g->id)) {
+        MARK(g, "gossip.identity.told_in_use");
+        g->tell_in_use = true;
+    }
+}
+
+static void act(struct gossip *g, const struct arrival *a)
+{
+    bool is_for_us = node_id_is_zero(a->head.target) || node_id_equal(a->head.target, g->id);
+    switch (a->head.kind) {
+    case DATAGRAM_PING:
+        if (is_for_us) {
+            acknowledge(g, a);
+        }
+        return;
+    case DATAGRAM_ACK:
+        take_ack(g, a);
+        return;
+    case DATAGRAM_RELAY:
+        prober_relay(g, &a->head, &a->from);
+        return;
+    case DATAGRAM_RELAYED:
+    case DATAGRAM_NACK:
+        prober_relayed(g, &a->head);
+        return;
+    case DATAGRAM_SPREAD:
+        return;
+    case DATAGRAM_REFUSED:
+        take_refusal(g, a);
+        return;
+    }
+}
+
+/* Another process with our id, in this cluster: nothing that it says is taken in. */
+static void meet_twin(struct gossip *g, const struct arrival *a)
+{
+    if (a->head.kind == DATAGRAM_PING && node_id_equal(a->head.target, g->id)) {
+        acknowledge(g, a);
+    }
+    if (a->head.kind == DATAGRAM_ACK) {
+        identity_twin_answered(g, &a->head, a->boot);
+        return;
+    }
+    identity_twin(g, &a->from);
+}
+
+static void take_in(struct gossip *g, struct arrival *a, struct span sections)
+{
+    struct datagram_section section;
+    a->peer = roster_find(g, a->sender);
+    while (datagram_next(&sections, &section)) {
+        hear_section(g, a, &section);
+    }
+    a->peer = roster_find(g, a->sender); /* it may have told us of itself just now */
+    /* Not of a later incarnation: who claims an id is not yet who has it (identity.c). */
+    if (a->peer != NULL && a->head.incarnation == a->peer->known.incarnation) {
+        memcpy(a->peer->boot, a->boot, GOSSIP_BOOT_SIZE);
+        notices_catalog(g, a->peer, a->head.catalog);
+    }
+    act(g, a);
+    repair_compare(g, &a->from, a->head.digest);
+}
+
+static bool is_dropped(struct gossip *g, enum seal_verdict verdict)
+{
+    switch (verdict) {
+    case SEAL_GOOD:
+        return false;
+    case SEAL_FOREIGN:
+        g->stats.dropped_foreign++;
+        return true;
+    case SEAL_UNSEALED:
+        g->stats.dropped_unsealed++;
+        return true;
+    case SEAL_REPLAYED:
+        g->stats.dropped_replayed++;
+        return true;
+    case SEAL_OWN:
+        g->stats.dropped_own++;
+        return true;
+    }
+    BUG("no such verdict");
+}
+
+void receive_packet(struct gossip *g, const struct address *from, uint8_t *data, size_t size)
+{
+    struct seal_opened opened;
+    struct arrival a = { .from = *from };
+    struct span sections;
+    if (is_dropped(g, seal_open(&g->seal, data, size, &opened))) {
+        return;
+    }
+    if (!datagram_open(opened.body, &a.head, &sections)) {
+        MARK(g, "gossip.packet.malformed");
+        g->stats.dropped_malformed++;
+        return;
+    }
+    g->stats.received_packets++;
+    g->stats.received_bytes += size;
+    a.sender = opened.sender;
+    memcpy(a.boot, opened.boot, GOSSIP_BOOT_SIZE);
+    if (node_id_equal(a.sender, g->id)) {
+        meet_twin(g, &a);
+        return;
+    }
+    take_in(g, &a, sections);
+}

@@ -1,0 +1,66 @@
+/* gossip/seal.h: the outside of a gossip packet: whose it is, that it is whole, and that it is new.
+ *
+ *   0  u8   protocol version
+ *   1  u8   1: insecure
+ *   2  u16  0
+ *   4  u64  hash of the cluster's name
+ *  12  16   sender's node id
+ *  28  16   sender's boot id
+ *  44  u64  counter: starts at 1 with the process, grows with each packet
+ *  52  ...  body, sealed by ChaCha20-Poly1305 with the 52 bytes before it as associated data
+ *           16 bytes of tag; under --insecure the body in clear and 8 bytes of checksum
+ *
+ * The key is a keyed BLAKE2b of (sender, boot) under the cluster's gossip key, so a counter of 64
+ * bits is a nonce that never repeats. A packet is taken once: 1,024 counters back are remembered
+ * for each (sender, boot). What does not open leaves no trace. */
+#pragma once
+#include "base/list.h"
+#include "base/map.h"
+#include "gossip/gossip.h"
+
+#define SEAL_VERSION 1
+#define SEAL_HEADER 52u
+#define SEAL_TAG 16u
+#define SEAL_BODY_MAX (GOSSIP_PACKET_MAX - SEAL_HEADER - SEAL_TAG)
+#define SEAL_WINDOW 1024u
+
+struct seal_window; /* what we remember of one (sender, boot) */
+
+struct seal {
+    uint64_t cluster;
+    bool insecure;
+    uint8_t key[GOSSIP_KEY_SIZE];
+    struct node_id self;
+    uint8_t boot[GOSSIP_BOOT_SIZE];
+    uint8_t own_key[GOSSIP_KEY_SIZE];
+    uint64_t counter;
+    struct seal_window *windows;
+    uint32_t window_count;
+    uint32_t window_used;
+    struct map by_sender;
+    struct list by_use; /* least lately used first: those make room */
+};
+
+enum seal_verdict {
+    SEAL_GOOD,
+    SEAL_FOREIGN,  /* another protocol version, or another cluster */
+    SEAL_UNSEALED, /* too short, wrong key, changed on the way */
+    SEAL_REPLAYED, /* seen, or too old to know */
+    SEAL_OWN,      /* made by this process */
+};
+
+struct seal_opened {
+    struct node_id sender;
+    uint8_t boot[GOSSIP_BOOT_SIZE];
+    struct span body; /* in the packet's own bytes */
+};
+
+size_t seal_memory(uint32_t members_max);
+enum err seal_init(struct seal *seal, struct arena *mem, const struct gossip_options *options)
+    MUST_USE;
+/* The body is at packet + SEAL_HEADER already, with room for SEAL_TAG behind it. Returns the size
+ * of the packet. */
+size_t seal_close(struct seal *seal, uint8_t *packet, size_t body_size);
+/* Opens in place: after SEAL_UNSEALED the bytes are garbage. */
+enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
+                            struct seal_opened *out);

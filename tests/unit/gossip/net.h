@@ -1,0 +1,97 @@
+/* tests/unit/gossip/net.h: gossip machines on a network of virtual time, with loss, delay, one-way
+ * blocks, pauses and crashes; everything from one seed. */
+#pragma once
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "gossip/gossip.h"
+
+#define NET_NODES_MAX 32u
+#define NET_MEMBERS_MAX 64u
+
+struct net_packet {
+    usec_t at_us;
+    uint64_t order;
+    uint16_t from; /* ports */
+    uint16_t to;
+    size_t size;
+    uint8_t bytes[GOSSIP_PACKET_MAX];
+};
+
+struct net_node {
+    struct gossip *gossip; /* NULL: not running */
+    void *memory;
+    struct node_id id;
+    uint16_t port;
+    uint64_t persisted; /* incarnation on its disk */
+    usec_t paused_until_us;
+    bool is_loud; /* its packets are printed */
+    bool is_insecure;
+    uint8_t key;     /* which cluster key */
+    char cluster[8]; /* name */
+    bool ready_at_once;
+    bool has_left;
+    bool in_use; /* ended with IDENTITY_IN_USE */
+    uint32_t views;
+    uint32_t rings;  /* how often the set of owners in its view changed */
+    uint64_t owners; /* its digest */
+    uint32_t suspects;
+    uint32_t deaths;
+    uint64_t peer_catalog; /* last PEER_CATALOG */
+    uint32_t peer_catalogs;
+};
+
+struct net {
+    struct rng rng;
+    usec_t now_us;
+    struct net_node nodes[NET_NODES_MAX];
+    uint32_t count;
+    uint32_t loss_permille;
+    usec_t delay_min_us;
+    usec_t delay_max_us;
+    bool is_blocked[NET_NODES_MAX][NET_NODES_MAX]; /* from, to */
+    uint16_t seeds[4];                             /* ports */
+    uint32_t seed_count;
+    struct net_packet **packets; /* heap by time */
+    uint32_t packet_count;
+    uint32_t packet_room;
+    uint64_t next_order;
+    uint32_t boots;
+    uint32_t false_deaths; /* of a process that ran, and was in nobody's way */
+    struct marks marks;
+    uint64_t sent_packets;
+    uint64_t sent_bytes;
+};
+
+/* `count` nodes, none running; node 0 is everybody's seed. Prints the seed. */
+struct net *net_new(uint32_t count, uint64_t seed);
+void net_free(struct net **net);
+/* Start, or start again: a new process. */
+void net_start(struct net *net, uint32_t node);
+void net_start_all(struct net *net);
+void net_crash(struct net *net, uint32_t node);
+void net_pause(struct net *net, uint32_t node, usec_t for_us);
+void net_event(struct net *net, uint32_t node, const struct gossip_event *event);
+void net_leave(struct net *net, uint32_t node, bool drained);
+void net_block(struct net *net, uint32_t from, uint32_t to, bool is_blocked);
+/* Both ways between the first `side` nodes and the others. */
+void net_partition(struct net *net, uint32_t side, bool is_blocked);
+/* Put bytes on the wire, as if sent from that port. */
+void net_inject(struct net *net, uint16_t from, uint16_t to, const uint8_t *bytes, size_t size);
+void net_run(struct net *net, usec_t for_us);
+/* What this node shows of that one; NULL when it does not know it. */
+const struct member *net_sees(const struct net *net, uint32_t node, uint32_t other);
+/* One view everywhere: exactly the running nodes, all owning. */
+bool net_is_settled(const struct net *net);
+/* Run until net_is_settled; returns how long it took, USEC_NEVER when it took longer. */
+usec_t net_settle(struct net *net, usec_t most_us);
+/* Is `gone` (running or not) out of the ring of all other running nodes? */
+bool net_is_out(const struct net *net, uint32_t gone);
+usec_t net_wait_out(struct net *net, uint32_t gone, usec_t most_us);
