@@ -315,6 +315,17 @@ void peers_on_link_down(struct node *node, struct link *link)
     retry(node, peer, 0);
 }
 
+/* Tell gossip that it lives. Only an open control link proves who speaks. */
+static void give_evidence(struct node *node, struct peer *peer)
+{
+    usec_t now = node->now.mono_us;
+    if (peer->evidence_us == 0 || now - peer->evidence_us >= EVIDENCE_US) {
+        peer->evidence_us = now;
+        effects_push(
+            node, &(struct node_effect){ .kind = NODE_EVIDENCE, .evidence = { .node = peer->id } });
+    }
+}
+
 static void on_welcome(struct node *node, struct peer *peer, struct link *link,
                        const struct message_welcome *welcome)
 {
@@ -329,6 +340,7 @@ static void on_welcome(struct node *node, struct peer *peer, struct link *link,
     link->state = LINK_OPEN;
     if (link->purpose == LINK_CONTROL) {
         peer->control_open = true;
+        give_evidence(node, peer);
         if (peer->data != NULL) {
             say_hello(node, peer, peer->data);
         }
@@ -365,24 +377,16 @@ static void on_refused(struct node *node, struct peer *peer, struct link *link,
 }
 
 /* It lives: whatever it said, on a link that this node opened. */
-static void heard(struct node *node, struct peer *peer, const struct link *link)
+static void heard(struct node *node, struct peer *peer)
 {
-    usec_t now = node->now.mono_us;
     peer->heard_us = node_active(node);
-    peer->heard_mono_us = now;
+    peer->heard_mono_us = node->now.mono_us;
     if (peer->silent) {
         MARK(node, "peers.heard.again");
         peer->silent = false;
         if (peer->data_open) {
             timers_cancel(&node->timers, &peer->timer);
         }
-    }
-    /* Only the control link proves who speaks. */
-    if (link->purpose == LINK_CONTROL && peer->control_open &&
-        (peer->evidence_us == 0 || now - peer->evidence_us >= EVIDENCE_US)) {
-        peer->evidence_us = now;
-        effects_push(
-            node, &(struct node_effect){ .kind = NODE_EVIDENCE, .evidence = { .node = peer->id } });
     }
 }
 
@@ -391,7 +395,7 @@ void peers_on_message(struct node *node, struct link *link, const struct message
 {
     struct peer *peer = link->peer;
     CHECK(peer != NULL);
-    heard(node, peer, link);
+    heard(node, peer);
     if (message->kind == MESSAGE_WELCOME && link->state == LINK_NEW) {
         node_release(node, payload);
         on_welcome(node, peer, link, &message->welcome);
@@ -406,6 +410,9 @@ void peers_on_message(struct node *node, struct link *link, const struct message
         MARK(node, "peers.message.early");
         node_release(node, payload);
         return;
+    }
+    if (link->purpose == LINK_CONTROL) {
+        give_evidence(node, peer);
     }
     if (message->kind == MESSAGE_PENDING) {
         node_release(node, payload);
