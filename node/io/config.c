@@ -209,7 +209,7 @@ static enum err make_cluster(const struct options *options, struct config *out, 
 
 /* ---- store ------------------------------------------------------------------------------------ */
 
-static enum err make_tier(const char *text, struct config_tier *out, struct text *why)
+enum err config_tier_parse(const char *text, struct config_tier *out, struct text *why)
 {
     const char *colon = strrchr(text, ':');
     if (colon == NULL || colon == text || (size_t)(colon - text) >= sizeof out->dir) {
@@ -238,7 +238,7 @@ static enum err make_store(const struct options *options, struct config *out, st
         return refuse(why, "--tier", "this version keeps blocks in one directory; give one --tier");
     }
     for (uint32_t i = 0; i < out->tier_count; i++) {
-        enum err err = make_tier(options_item(options, "tier", i), &out->tiers[i], why);
+        enum err err = config_tier_parse(options_item(options, "tier", i), &out->tiers[i], why);
         if (err != ERR_OK) {
             return err;
         }

@@ -46,3 +46,5 @@ extern const struct options_table config_table;
 
 /* From parsed options. ERR_INVALID and others with a line in `why`. */
 enum err config_make(const struct options *options, struct config *out, struct text *why) MUST_USE;
+/* "DIR:QUOTA" */
+enum err config_tier_parse(const char *text, struct config_tier *out, struct text *why) MUST_USE;

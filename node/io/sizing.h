@@ -1,0 +1,21 @@
+/* node/io/sizing.h: how the bytes of --memory are shared out at start. */
+#pragma once
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "node/core/node.h"
+
+struct sizing {
+    size_t region; /* blocks and pages */
+    size_t arena;  /* the core's tables */
+    uint32_t members_max;
+};
+
+/* Sets region_size and the limits of `options` (its tiers are set). ERR_INVALID, with a line in
+ * `why`: that little memory holds no node. */
+enum err sizing_make(uint64_t memory, struct node_options *options, struct sizing *out,
+                     struct text *why) MUST_USE;
+/* How large segment files of a tier are: a fraction of the quota, so that eviction goes in steps. */
+uint32_t sizing_segment(uint64_t quota);
