@@ -1,6 +1,8 @@
 /* node/origin/source.c: parsing of URIs and endpoints. */
 #include "node/origin/source.h"
 
+#define QUOTED_MAX 100
+
 /* Takes `head` off the front of *text. */
 static bool take(struct span *text, const char *head)
 {
@@ -146,12 +148,20 @@ static bool host_is_address(struct span host)
     return true;
 }
 
+/* What was written, fit for a terminal and a line. */
+static void quote(struct text *why, struct span value)
+{
+    text_str(why, " \"");
+    for (size_t i = 0; i < value.size && i < QUOTED_MAX; i++) {
+        text_char(why, value.data[i] < 0x20 || value.data[i] == 0x7f ? '?' : (char)value.data[i]);
+    }
+    text_str(why, value.size > QUOTED_MAX ? "...\": " : "\": ");
+}
+
 static enum err refuse(struct text *why, const char *what, struct span value, const char *then)
 {
     text_str(why, what);
-    text_str(why, " \"");
-    text_span(why, value);
-    text_str(why, "\": ");
+    quote(why, value);
     text_str(why, then);
     return ERR_INVALID;
 }
