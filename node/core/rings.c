@@ -356,6 +356,9 @@ static bool give_back(struct node *node, struct node_id id)
         return false;
     }
     MARK(node, "rings.borrowed.given_back");
+    struct member buried = *mine;
+    buried.state = MEMBER_DEAD; /* only tombstones are forgotten */
+    (void)merge(node, &buried);
     view_forget(node->rings.view, id);
     if (said != NULL) {
         (void)merge(node, said);

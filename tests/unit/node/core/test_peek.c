@@ -1,5 +1,5 @@
 /* tests/unit/node/core/test_peek.c: several nodes: passing on, asking each other, acting. */
-#include "world.h"
+#include "tests/unit/node/core/world.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* tests/unit/node/core/test_reads.c: block requests, from GET to the last byte. */
-#include "world.h"
+#include "tests/unit/node/core/world.h"
 
 #include <string.h>
 

@@ -1,5 +1,7 @@
 /* tests/unit/node/core/world.c: the virtual world around whole nodes. */
-#include "world_inside.h"
+#include "tests/unit/node/core/world.h"
+
+#include "tests/unit/node/core/world_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +112,7 @@ static void make_dataset(struct world *world)
     dataset->writer.b[0] = 1;
 }
 
-static void start_node(struct world *world, uint32_t index)
+void world_start_unscanned(struct world *world, uint32_t index)
 {
     struct world_node *w = &world->nodes[index];
     size_t size = node_memory(&w->options);
@@ -152,7 +154,7 @@ void world_disk_scan(struct world *world, uint32_t index)
 
 void world_start(struct world *world, uint32_t index)
 {
-    start_node(world, index);
+    world_start_unscanned(world, index);
     world_disk_scan(world, index);
 }
 
@@ -228,7 +230,7 @@ struct world *world_new(uint32_t count, size_t region_size, uint64_t quota)
         if (quota > 0) {
             w->options.tier_count = 1;
             w->options.tier[0].quota = quota;
-            w->options.tier[0].segment_size = 4u << 20;
+            w->options.tier[0].segment_size = quota >= (64u << 20) ? 8u << 20 : 4u << 20;
         }
         world_start(world, i);
     }
@@ -287,10 +289,7 @@ void world_free(struct world *world)
         free(w->region);
     }
     for (uint32_t i = 0; i < WORLD_CLIENTS; i++) {
-        for (uint32_t k = 0; k < world->clients[i].count; k++) {
-            free(world->clients[i].inbox[k].frame);
-            free(world->clients[i].inbox[k].payload);
-        }
+        client_forget(world, i);
     }
     free_lists(world);
     world_free_rings();

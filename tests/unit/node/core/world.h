@@ -131,6 +131,8 @@ void world_run(struct world *world, usec_t us);
 /* The process stops, with all it had in memory; and starts again, with what was on its disk. */
 void world_kill(struct world *world, uint32_t index);
 void world_start(struct world *world, uint32_t index);
+/* ... before the disk has told anything. */
+void world_start_unscanned(struct world *world, uint32_t index);
 /* Tell every node that is up who the members are: those that are up. */
 void world_tell_members(struct world *world);
 void world_event(struct world *world, uint32_t index, const struct node_event *event);
@@ -145,6 +147,8 @@ void client_send(struct world *world, uint64_t link, const struct message *messa
 void client_close(struct world *world, uint64_t link);
 /* A good GET of a whole block of object `key` with `size` bytes. */
 struct message world_get(struct world *world, const char *key, uint64_t size, uint32_t index);
+/* Empty its inbox. */
+void client_forget(struct world *world, uint32_t client);
 /* Send it to the client's node with a number of its own, which is returned. */
 uint64_t client_get(struct world *world, uint32_t client, struct message *get);
 /* The last message of that kind for a request; NULL: none. */

@@ -1,5 +1,5 @@
 /* tests/unit/node/core/world_client.c: mounts as a node sees them. */
-#include "world_inside.h"
+#include "tests/unit/node/core/world_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,16 @@ void client_take(struct world *world, uint32_t client, const struct pending *ite
     received->at_us = world->now_us;
     received->control = wire->purpose == LINK_CONTROL;
     assert_int_equal(message_decode(item->event.message.frame, &received->message), ERR_OK);
+}
+
+void client_forget(struct world *world, uint32_t client)
+{
+    struct client *c = &world->clients[client];
+    for (uint32_t i = 0; i < c->count; i++) {
+        free(c->inbox[i].frame);
+        free(c->inbox[i].payload);
+    }
+    c->count = 0;
 }
 
 uint64_t client_link(struct world *world, uint32_t client, uint32_t node, enum link_purpose purpose,

@@ -1,6 +1,6 @@
 /* tests/unit/node/core/world_inside.h: what the files of the world share. */
 #pragma once
-#include "world.h"
+#include "tests/unit/node/core/world.h"
 
 /* Something that happens later: an event for a node, or a message for a client. */
 struct pending {

@@ -1,5 +1,5 @@
 /* tests/unit/node/core/world_links.c: links, messages, and effects in general. */
-#include "world_inside.h"
+#include "tests/unit/node/core/world_inside.h"
 
 #include <stdlib.h>
 #include <string.h>

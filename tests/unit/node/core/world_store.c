@@ -1,5 +1,5 @@
 /* tests/unit/node/core/world_store.c: the source and the disks. */
-#include "world_inside.h"
+#include "tests/unit/node/core/world_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
