@@ -69,8 +69,11 @@ static bool copy_string(const json_t *object, const char *key, char *to, size_t 
 static bool copy_prefixes(const json_t *object, struct cached *to)
 {
     const json_t *list = json_object_get(object, "uri_prefixes");
-    size_t count = json_array_size(list);
-    if (count > PREFIXES_MAX) {
+    size_t count = json_array_size(list); /* 0 also when it is something else */
+    if (list == NULL) {
+        return true;
+    }
+    if (count == 0 || count > PREFIXES_MAX) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -84,10 +87,30 @@ static bool copy_prefixes(const json_t *object, struct cached *to)
     return true;
 }
 
+/* A limit that was misspelt must not become no limit. */
+static bool knows_all(json_t *object)
+{
+    static const char *const known[] = { "access_key_id", "access_key_secret", "security_token",
+                                         "uri_prefixes" };
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        bool found = false;
+        for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+            found = found || strcmp(key, known[i]) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool parse(const char *body, size_t size, struct cached *to)
 {
     json_t *object = json_loadb(body, size, 0, NULL);
-    bool fine = object != NULL &&
+    bool fine = object != NULL && knows_all(object) &&
                 copy_string(object, "access_key_id", to->credential.access_key_id,
                             sizeof to->credential.access_key_id) &&
                 copy_string(object, "access_key_secret", to->credential.access_key_secret,
@@ -118,7 +141,8 @@ static enum err read_file(int fd, const char *name, struct cached *to, struct te
     explicit_bzero(body, sizeof body);
     return fine ? ERR_OK
                 : refuse(why, name,
-                         "is not JSON with access_key_id and access_key_secret (docs/sources.md)");
+                         "is not JSON with access_key_id, access_key_secret and at most "
+                         "security_token and uri_prefixes beside them (docs/sources.md)");
 }
 
 static struct cached *cached_find(struct credentials *credentials, const char *name)
