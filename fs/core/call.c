@@ -291,6 +291,15 @@ static void delay(struct mount *m, struct call *call, usec_t wait_us)
     timers_set(&m->timers, &call->timer, m->now.mono_us + wait_us + jitter);
 }
 
+void call_start_later(struct mount *m, struct call *call, usec_t wait_us)
+{
+    if (wait_us > 0) {
+        delay(m, call, wait_us);
+    } else {
+        call_start(m, call);
+    }
+}
+
 void call_wake_stalled(struct mount *m)
 {
     while (!list_is_empty(&m->stalled)) {

@@ -7,7 +7,8 @@
 
 #define FOLDERS_MIN 64u
 #define FOLDERS_MAX 8192u
-#define SPARE_LISTINGS 256u  /* older ones that handles hold */
+#define SPARE_LISTINGS 256u /* older ones that handles hold */
+#define PAUSE_US MSEC(50)
 #define ROOTS_MIN (4u << 20) /* a root has up to 1 MiB */
 #define ROOTS_MAX (16u << 20)
 
@@ -180,6 +181,12 @@ struct listing *folder_listing(struct mount *m, struct folder *folder, usec_t si
 
 /* ---- asking for a root ----------------------------------------------------------------------------- */
 
+usec_t folder_pause(const struct folder *folder)
+{
+    uint32_t doubled = folder->losses < 5 ? folder->losses : 5;
+    return folder->losses < 2 ? 0 : usec_min(PAUSE_US << doubled, ROUND_MAX_US);
+}
+
 bool folder_fetch(struct mount *m, struct folder *folder)
 {
     if (folder->call != NULL) {
@@ -191,7 +198,7 @@ bool folder_fetch(struct mount *m, struct folder *folder)
     }
     call->folder = folder;
     folder->call = call;
-    call_start(m, call);
+    call_start_later(m, call, folder_pause(folder));
     return true;
 }
 

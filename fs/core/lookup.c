@@ -72,7 +72,7 @@ static void ask(struct mount *m, struct op *op)
     }
     call->op = op;
     op->call = call;
-    call_start(m, call);
+    call_start_later(m, call, folder_pause(op->folder));
 }
 
 void lookup_run(struct mount *m, struct op *op)

@@ -190,6 +190,7 @@ uint32_t call_limit(const struct mount_options *options);
 /* NULL: all are in use. */
 struct call *call_new(struct mount *m, enum call_kind kind, struct place place);
 void call_start(struct mount *m, struct call *call);
+void call_start_later(struct mount *m, struct call *call, usec_t wait_us);
 /* It is answered. */
 void call_done(struct mount *m, struct call *call);
 /* Forget the question; what was sent is cancelled. */

@@ -153,6 +153,7 @@ struct fill {
     uint64_t passed; /* indexes behind the request's offset that are done with */
     bool plus;
     bool inodes; /* entries may become inodes */
+    bool given;  /* it cannot be begun again: inodes count a lookup, or a page was read */
 };
 
 static bool fits(struct fill *f, struct span name)
@@ -205,6 +206,7 @@ static bool add_entry(struct mount *m, struct fill *f, const struct inode_facts 
     }
     if (inode != NULL) {
         inode_entry(m, inode, &dirent->entry);
+        f->given = true;
         return true;
     }
     dirent->entry.attr.st_ino = inode_st_ino(f->dir->st_ino, entry->name);
@@ -285,7 +287,7 @@ static enum step fill_page(struct mount *m, struct fill *f, uint64_t index)
     }
     struct sheet *sheet = sheet_get(m, listing, handle->shard);
     bool here = sheet != NULL && sheet_is_here(sheet);
-    if (!here && f->count > 0) {
+    if (!here && f->given) {
         return STEP_END; /* what there is goes out now */
     }
     if (!here && sheet == NULL) {
@@ -298,6 +300,7 @@ static enum step fill_page(struct mount *m, struct fill *f, uint64_t index)
     }
     uint32_t added = add_page(m, f, &sheet->page, index);
     f->passed += added;
+    f->given = f->given || added > 0;
     bool whole = index + added == handle->shard_first + page_count(&sheet->page);
     for (uint32_t i = 1; i <= PAGES_AHEAD && handle->shard + i < listing->root.shards; i++) {
         (void)sheet_get(m, listing, handle->shard + i);

@@ -159,6 +159,7 @@ bool sheet_on_shard(struct mount *m, struct call *call, const struct message_sha
     m->sheet_bytes += piece->size;
     sheet->page = page;
     sheet->call = NULL;
+    sheet->listing->folder->losses = 0;
     folder_unref(m, sheet->listing);
     sheet->listing = NULL;
     call_done(m, call);
@@ -174,6 +175,7 @@ void sheet_failed(struct mount *m, struct call *call, enum err err)
     if (err == ERR_NOT_FOUND) {
         MARK(m, "mount.sheet.lost"); /* a newer generation, or a listing made again, has them all */
         sheet->listing->broken = true;
+        sheet->listing->folder->losses++;
         folder_changed(m, sheet->dir, sheet->generation);
         op_wake_all(m, &sheet->waiters);
     } else {

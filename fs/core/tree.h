@@ -117,6 +117,7 @@ struct folder {
     uint32_t listings;   /* that point here */
     uint32_t users;      /* requests that look a name up in it */
     uint64_t opened;     /* generation that opendir gave last: what the kernel may have cached */
+    uint32_t losses;     /* listings in a row of which a page was nowhere */
     uint64_t newer_than; /* this generation is stale; 0: none is */
     /* Small files read in the order of the directory (ahead.c). */
     struct {
@@ -156,6 +157,8 @@ struct folder *folder_find(const struct mount *m, struct dir_id id);
 struct listing *folder_listing(struct mount *m, struct folder *folder, usec_t since_us);
 /* Ask for the root, once for all who wait. false: no call is free. */
 bool folder_fetch(struct mount *m, struct folder *folder);
+/* How long to wait before asking again for a listing whose pages get lost. */
+usec_t folder_pause(const struct folder *folder);
 /* A root that came as an answer to a question sent at `sent_us`. */
 struct root_answer {
     struct span root;

@@ -16,7 +16,7 @@
 #include "wire/dir.h"
 
 #define FRAME_MAX (2u << 20)
-#define PAGES_MAX 16u
+#define PAGES_MAX 64u
 
 static const struct source_id source = { { 5, 5, 5 } };
 
@@ -347,21 +347,32 @@ static void answer_dir(struct world *w, struct world_node *node, uint64_t link,
     free_listing(&listing);
 }
 
-/* The nodes know directories by prefix only: try those of all files. */
+/* The prefix of this key that has that id. */
+static bool is_above(const char *key, const uint8_t *id, struct span *out)
+{
+    size_t size = strlen(key);
+    while (size > 0) {
+        size--;
+        while (size > 0 && key[size - 1] != '/') {
+            size--;
+        }
+        *out = span_of(key, size);
+        struct dir_id dir = dir_id_make(source, *out);
+        if (memcmp(dir.b, id, ID_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void answer_shard(struct world *w, struct world_node *node, uint64_t link,
                          const struct message_shard_get *get)
 {
     static struct world_listing listing;
     bool done = node->no_pages || get->generation != w->generation;
     for (uint32_t i = 0; i < w->file_count && !done; i++) {
-        const char *key = w->files[i].key;
-        size_t size = strlen(key);
-        while (size > 0 && key[size - 1] != '/') {
-            size--;
-        }
-        struct span prefix = span_of(key, size);
-        struct dir_id dir = dir_id_make(source, prefix);
-        if (memcmp(dir.b, get->dir, ID_SIZE) != 0) {
+        struct span prefix;
+        if (!is_above(w->files[i].key, get->dir, &prefix)) {
             continue;
         }
         make_listing(w, prefix, &listing);
