@@ -61,8 +61,7 @@ static bool read_token(const char *path, char *token, size_t room)
 }
 
 /* The header with the token; *list may stay NULL. */
-static enum err add_token(const struct options *options, struct curl_slist **list,
-                          struct text *why)
+static enum err add_token(const struct options *options, struct curl_slist **list, struct text *why)
 {
     char token[256], line[320];
     const char *path = options_string(options, "admin-token-file");
@@ -100,7 +99,9 @@ static enum err of_json(const json_t *said, long status, struct text *why)
             return err;
         }
     }
-    return status == 404 ? ERR_NOT_FOUND : status == 401 || status == 403 ? ERR_DENIED : ERR_INVALID;
+    return status == 404                    ? ERR_NOT_FOUND
+           : status == 401 || status == 403 ? ERR_DENIED
+                                            : ERR_INVALID;
 }
 
 static enum err perform(CURL *curl, const char *url, struct answer *answer, struct text *why)
@@ -125,12 +126,11 @@ static enum err perform(CURL *curl, const char *url, struct answer *answer, stru
     return ERR_UNREACHABLE;
 }
 
-static enum err read_answer(CURL *curl, const struct answer *answer, json_t **out,
-                            struct text *why)
+static enum err read_answer(CURL *curl, const struct answer *answer, json_t **out, struct text *why)
 {
     long status = 0;
-    json_t *said = answer->data == NULL ? NULL : json_loadb(answer->data, answer->size,
-                                                            JSON_DECODE_ANY, NULL);
+    json_t *said =
+        answer->data == NULL ? NULL : json_loadb(answer->data, answer->size, JSON_DECODE_ANY, NULL);
     enum err err = ERR_OK;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200 || status > 299) {

@@ -9,10 +9,12 @@
 #include "node/io/options.h"
 
 /* Rows every such table begins with. */
-#define ADMIN_ROWS                                                                              \
-    { "admin", 0, OPTION_STRING, "URL", "http://127.0.0.1:7780", "admin address of a node" },   \
+#define ADMIN_ROWS                                                                                  \
+    { "admin", 0, OPTION_STRING, "URL", "http://127.0.0.1:7780", "admin address of a node" },       \
         { "admin-token-file", 0, OPTION_STRING, "FILE", NULL, "token, if that address wants one" }, \
-        { "json", 0, OPTION_FLAG, NULL, NULL, "print what the node said, as JSON" }
+    {                                                                                               \
+        "json", 0, OPTION_FLAG, NULL, NULL, "print what the node said, as JSON"                     \
+    }
 
 struct admin_question {
     const char *method; /* "GET" */

@@ -1,11 +1,28 @@
-/* cli/commands.h: the subcommands that ask a running node, make keys or write pages. argv[0] is the
- * word itself; each returns the exit code of the process. */
+/* cli/commands.h: the subcommands that ask a running node, and those that need none.
+ *
+ * Each takes argv with its own name in argv[0] and returns the exit code (base/errors.def). */
 #pragma once
+#include <stdint.h>
 
-int dataset_command(int argc, char **argv);
+#include "node/io/options.h"
+
 int status_command(int argc, char **argv);
 int nodes_command(int argc, char **argv);
 int ring_command(int argc, char **argv);
 int where_command(int argc, char **argv);
+int dataset_command(int argc, char **argv);
 int keygen_command(int argc, char **argv);
-int docgen_command(int argc, char **argv);
+
+/* Tables of this folder's commands, for docs; `count` gets how many. */
+const struct options_table *const *commands_tables(uint32_t *count);
+
+/* What `atoll help` and docs show: every command there is. */
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+/* `atoll docgen DIR`: reference pages of these commands and option tables. */
+int docgen_run(int argc, char **argv, const struct command *commands, uint32_t command_count,
+               const struct options_table *const *tables);
