@@ -146,36 +146,33 @@ static void attempt_start(struct node *node, struct fetch *fetch)
 
 /* ---- what one GET reads ------------------------------------------------------------------ */
 
-/* A flight for a block that nobody has asked for; NULL: it is known already, or there is no room. */
-static struct flight *neighbour(struct node *node, struct object *object, uint32_t index)
+/* A neighbour that can come with the asked block: absent, or known to be nowhere else. With `ahead`
+ * absent ones may be begun. */
+static struct flight *neighbour(struct node *node, struct object *object, uint32_t index,
+                                bool ahead)
 {
-    struct block_id id = { .object = object->id, .index = index };
-    uint32_t size = object_block_bytes(object->size, object->block_size, index);
-    if (blocks_find(node, id) != NULL) {
-        return NULL;
-    }
-    struct block *block = blocks_take(node, id, size);
+    const struct block *block =
+        blocks_find(node, (struct block_id){ .object = object->id, .index = index });
     if (block == NULL) {
+        return ahead ? flight_ahead(node, object, index, FLIGHT_SOURCE) : NULL;
+    }
+    struct flight *flight = block->flight;
+    if (flight == NULL || flight->phase != FLIGHT_GATHER || flight->object != object) {
         return NULL;
     }
-    if (!block_give_buffer(node, block, MEMORY_BACKGROUND)) {
-        MARK(node, "fetch.neighbour.nomem");
-        block_settle(node, block);
-        return NULL;
-    }
-    struct flight *flight = flight_new(node, block, object, FLIGHT_SOURCE);
-    if (flight == NULL) {
-        block_drop_buffer(node, block);
-        block_settle(node, block);
-    }
+    MARK(node, "fetch.gathered");
+    timers_cancel(&node->timers, &flight->timer);
     return flight;
 }
 
 /* Blocks after the asked one, in the same GET. */
-static void add_following(struct node *node, struct fetch *fetch, uint32_t index, uint64_t end)
+static void add_following(struct node *node, struct fetch *fetch, uint32_t index, bool ahead)
 {
+    uint64_t begin;
+    uint64_t end;
+    object_extent(fetch->object, index, &begin, &end);
     for (uint64_t k = (uint64_t)index + 1; k < end && fetch->count < FETCH_FLIGHTS_MAX; k++) {
-        struct flight *flight = neighbour(node, fetch->object, (uint32_t)k);
+        struct flight *flight = neighbour(node, fetch->object, (uint32_t)k, ahead);
         if (flight == NULL) {
             return;
         }
@@ -184,25 +181,24 @@ static void add_following(struct node *node, struct fetch *fetch, uint32_t index
 }
 
 /* Blocks before it, back to the first that is known, by a GET of their own. */
-static void fetch_preceding(struct node *node, struct object *object, uint32_t index,
-                            uint32_t begin)
+static void fetch_preceding(struct node *node, struct object *object, uint32_t index)
 {
+    uint64_t begin;
+    uint64_t end;
     uint32_t first = index;
+    object_extent(object, index, &begin, &end);
     while (first > begin && index - first < FETCH_FLIGHTS_MAX &&
            blocks_find(node, (struct block_id){ .object = object->id, .index = first - 1 }) ==
                NULL) {
         first--;
     }
-    if (first == index) {
-        return;
-    }
-    struct fetch *fetch = fetch_new(node, object);
+    struct fetch *fetch = first < index ? fetch_new(node, object) : NULL;
     if (fetch == NULL) {
         return;
     }
     fetch->background = true;
     for (uint32_t k = first; k < index; k++) {
-        struct flight *flight = neighbour(node, object, k);
+        struct flight *flight = flight_ahead(node, object, k, FLIGHT_SOURCE);
         if (flight == NULL) {
             break;
         }
@@ -245,20 +241,17 @@ void fetch_source(struct node *node, struct flight *flight)
     node->metrics.fetch_acting += flight->acting ? 1 : 0;
     node->metrics.fetch_differing += flight->differing && !flight->acting ? 1 : 0;
     bool extent = flight->extent;
+    bool ahead =
+        extent && flight->candidate_count == 0; /* else each is asked for elsewhere first */
+    fetch->background = list_is_empty(&flight->waiters);
     fetch_add(node, fetch, flight);
-    if (!extent) {
-        attempt_start(node, fetch);
-        return;
+    if (extent) {
+        add_following(node, fetch, index, ahead);
     }
-    uint32_t width = extent_blocks(object->block_size);
-    uint32_t begin = index - index % width;
-    uint64_t end = object_block_count(object->size, object->block_size);
-    end = end < (uint64_t)begin + width ? end : (uint64_t)begin + width;
-    object_ref(object);
-    add_following(node, fetch, index, end);
     attempt_start(node, fetch);
-    fetch_preceding(node, object, index, begin);
-    object_unref(node, object);
+    if (ahead) {
+        fetch_preceding(node, object, index);
+    }
 }
 
 /* ---- what comes -------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "node/core/store.h"
 
 #define FLIGHTS_EXTRA 1024u /* neighbours that nobody waits for yet */
+#define AHEAD_SHARE 4       /* they hold at most a quarter of the region */
 
 static uint32_t flights_max(const struct node_options *options)
 {
@@ -58,6 +59,36 @@ struct flight *flight_new(struct node *node, struct block *block, struct object 
     return flight;
 }
 
+struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
+                            enum flight_phase phase)
+{
+    struct block_id id = { .object = object->id, .index = index };
+    uint32_t size = object_block_bytes(object->size, object->block_size, index);
+    if (blocks_find(node, id) != NULL ||
+        node->flights.ahead + size > node->options.region_size / AHEAD_SHARE) {
+        return NULL;
+    }
+    struct block *block = blocks_take(node, id, size);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (!block_give_buffer(node, block, MEMORY_BACKGROUND)) {
+        MARK(node, "flights.ahead.nomem");
+        block_settle(node, block);
+        return NULL;
+    }
+    buffer_touch(block->buffer); /* it will be asked for: not the first to be thrown out */
+    struct flight *flight = flight_new(node, block, object, phase);
+    if (flight == NULL) {
+        block_drop_buffer(node, block);
+        block_settle(node, block);
+        return NULL;
+    }
+    flight->ahead = true;
+    node->flights.ahead += size;
+    return flight;
+}
+
 void flight_hold(struct node *node, struct flight *flight)
 {
     CHECK(flight->buffer == NULL && flight->block->buffer != NULL);
@@ -80,6 +111,7 @@ enum data_tier flight_tier(const struct flight *flight)
         return TIER_DISK;
     case FLIGHT_PEEK:
         return TIER_PEER;
+    case FLIGHT_GATHER:
     case FLIGHT_SOURCE:
         return TIER_SOURCE;
     }
@@ -108,6 +140,10 @@ static void flight_end(struct node *node, struct flight *flight, struct list *wa
     }
     peek_stop(node, flight);
     list_remove(&flight->of_tiers);
+    if (flight->ahead) {
+        CHECK(node->flights.ahead >= block->size);
+        node->flights.ahead -= block->size;
+    }
     CHECK(block->flight == flight);
     block->flight = NULL;
     if (flight->buffer != NULL) {

@@ -23,6 +23,7 @@ enum flight_phase {
     FLIGHT_TIERS, /* the disks have not yet told what they hold */
     FLIGHT_DISK,
     FLIGHT_PEEK,
+    FLIGHT_GATHER, /* nobody has it: a moment for neighbours to find out the same */
     FLIGHT_SOURCE,
 };
 
@@ -36,7 +37,8 @@ struct flight {
     bool extent;    /* the neighbours will be wanted too */
     bool acting;    /* in place of a silent owner */
     bool differing; /* asked for by a node whose view is another one */
-    /* FLIGHT_PEEK */
+    bool ahead;     /* begun before anybody asked for it */
+    /* FLIGHT_PEEK and FLIGHT_GATHER */
     struct timer timer; /* the next one is asked beside those that have not answered */
     usec_t since_us;
     struct node_id candidates[PEEKS_MAX];
@@ -51,6 +53,7 @@ struct flights {
     struct pool pool;
     struct list tiers;
     struct timer timer; /* goes on with `tiers` */
+    uint64_t ahead;     /* bytes of flights that began before anybody asked */
 };
 
 size_t flights_memory(const struct node_options *options);
@@ -62,6 +65,10 @@ enum err flights_init(struct flights *flights, struct arena *mem,
  * if it has one, is held. NULL: too many. */
 struct flight *flight_new(struct node *node, struct block *block, struct object *object,
                           enum flight_phase phase);
+/* A flight, with its memory, for a block that nobody has asked for yet. NULL: the block is known
+ * already, or read-ahead has its share. */
+struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
+                            enum flight_phase phase);
 /* Hold the block's buffer from now on. */
 void flight_hold(struct node *node, struct flight *flight);
 void flight_wait(struct flight *flight, struct read *read);

@@ -174,6 +174,12 @@ void reads_on_get(struct node *node, struct link *link, const struct message_get
         refuse(node, link, get, err);
         return;
     }
+    if (get->length > node->options.region_size / 2 ||
+        get->block_size > node->options.region_size) {
+        MARK(node, "gets.too_large"); /* it would be busy for ever */
+        refuse(node, link, get, ERR_NOMEM);
+        return;
+    }
     struct block_id id = { .index = (uint32_t)get->index };
     id.object = object_id_make(access.source, get->key, get->pin, (uint32_t)get->block_size);
     bool differs = compare_rings(node, session, get);

@@ -281,7 +281,7 @@ static void on_timer(struct node *node, struct timer *timer)
         peers_on_timer(node, CONTAINER_OF(timer, struct peer, timer));
         return;
     case TIMER_PEEK:
-        peek_next(node, CONTAINER_OF(timer, struct flight, timer));
+        peek_on_timer(node, CONTAINER_OF(timer, struct flight, timer));
         return;
     case TIMER_FETCH:
         fetch_on_timer(node, CONTAINER_OF(timer, struct fetch, timer));

@@ -97,3 +97,11 @@ uint32_t object_block_bytes(uint64_t size, uint32_t block_size, uint32_t index)
     uint64_t left = size - begin;
     return left < block_size ? (uint32_t)left : block_size;
 }
+
+void object_extent(const struct object *object, uint32_t index, uint64_t *begin, uint64_t *end)
+{
+    uint64_t width = extent_blocks(object->block_size);
+    uint64_t count = object_block_count(object->size, object->block_size);
+    *begin = index - index % width;
+    *end = *begin + width < count ? *begin + width : count;
+}

@@ -49,6 +49,8 @@ static inline struct span object_pin(const struct object *object)
 /* Blocks of an object, and bytes of one of them (index < count). */
 uint64_t object_block_count(uint64_t size, uint32_t block_size);
 uint32_t object_block_bytes(uint64_t size, uint32_t block_size, uint32_t index);
+/* The blocks of the extent that block `index` is in: [*begin, *end). */
+void object_extent(const struct object *object, uint32_t index, uint64_t *begin, uint64_t *end);
 /* Blocks that make one extent. */
 static inline uint32_t extent_blocks(uint32_t block_size)
 {

@@ -20,39 +20,38 @@ static bool is_named(struct span ids, struct node_id id)
     return false;
 }
 
-static void add(struct node *node, struct flight *flight, struct node_id id, struct span silent)
+static void add(struct node *node, struct peek_list *list, struct node_id id, struct span silent)
 {
-    if (node_id_equal(id, node->options.id) || is_named(silent, id) ||
-        flight->candidate_count == PEEKS_MAX || !peer_is_open(node, id, LINK_DATA)) {
+    if (node_id_equal(id, node->options.id) || is_named(silent, id) || list->count == PEEKS_MAX ||
+        !peer_is_open(node, id, LINK_DATA)) {
         return;
     }
-    for (uint32_t i = 0; i < flight->candidate_count; i++) {
-        if (node_id_equal(flight->candidates[i], id)) {
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (node_id_equal(list->ids[i], id)) {
             return;
         }
     }
-    flight->candidates[flight->candidate_count] = id;
-    flight->candidate_count++;
+    list->ids[list->count] = id;
+    list->count++;
 }
 
-bool peek_plan(struct node *node, struct flight *flight, const struct read *read)
+void peek_plan(struct node *node, const struct read *read, struct peek_list *out)
 {
     struct node_id ids[RINGS_KEPT];
     struct read_want want = reads_want(node, read);
     uint32_t count = rings_previous(node, want.selector, want.place, ids);
+    out->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         MARK(node, "peek.previous_owner");
-        add(node, flight, ids[i], want.silent);
+        add(node, out, ids[i], want.silent);
     }
     bool was_away = node->now.mono_us < node->returned_us;
     if (want.acting || !want.owner || was_away) {
         count = rings_owners(node, want.selector, want.place, PEEK_RANKS, ids);
         for (uint32_t i = 0; i < count; i++) {
-            add(node, flight, ids[i], want.silent);
+            add(node, out, ids[i], want.silent);
         }
     }
-    flight->since_us = node->now.mono_us;
-    return flight->candidate_count > 0;
 }
 
 void peek_stop(struct node *node, struct flight *flight)
@@ -106,7 +105,20 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
     return flight->calls[index] != 0;
 }
 
-void peek_next(struct node *node, struct flight *flight)
+/* Nobody has it. A block whose neighbours are wanted too waits for them a moment. */
+static void found_nowhere(struct node *node, struct flight *flight)
+{
+    if (!flight->extent) {
+        timers_cancel(&node->timers, &flight->timer);
+        fetch_source(node, flight);
+        return;
+    }
+    usec_t delay = flight->ahead ? 2 * PEEK_GATHER_US : PEEK_GATHER_US;
+    flight->phase = FLIGHT_GATHER;
+    timers_set(&node->timers, &flight->timer, node->now.mono_us + delay);
+}
+
+static void ask_next(struct node *node, struct flight *flight)
 {
     bool in_time = node->now.mono_us - flight->since_us < PEEK_IN_ALL_US;
     CHECK(flight->phase == FLIGHT_PEEK);
@@ -119,8 +131,45 @@ void peek_next(struct node *node, struct flight *flight)
         }
     }
     if (!is_asking(flight)) {
-        timers_cancel(&node->timers, &flight->timer);
+        found_nowhere(node, flight);
+    }
+}
+
+void peek_start(struct node *node, struct flight *flight, const struct peek_list *list)
+{
+    CHECK(list->count > 0 && list->count <= PEEKS_MAX);
+    memcpy(flight->candidates, list->ids, list->count * sizeof list->ids[0]);
+    flight->candidate_count = list->count;
+    flight->since_us = node->now.mono_us;
+    ask_next(node, flight);
+}
+
+void peek_neighbours(struct node *node, struct object *object, uint32_t index,
+                     const struct peek_list *list)
+{
+    uint64_t begin;
+    uint64_t end;
+    object_extent(object, index, &begin, &end);
+    for (uint64_t i = begin; i < end; i++) {
+        uint64_t k = index + (i - begin);
+        k = k < end ? k : k - end + begin; /* those that follow first */
+        struct flight *flight = NULL;
+        if (effects_roomy(node, 0)) {
+            flight = flight_ahead(node, object, (uint32_t)k, FLIGHT_PEEK);
+        }
+        if (flight != NULL) {
+            flight->extent = true;
+            peek_start(node, flight, list);
+        }
+    }
+}
+
+void peek_on_timer(struct node *node, struct flight *flight)
+{
+    if (flight->phase == FLIGHT_GATHER) {
         fetch_source(node, flight);
+    } else {
+        ask_next(node, flight);
     }
 }
 
@@ -129,7 +178,7 @@ static void candidate_over(struct node *node, struct flight *flight, uint64_t in
 {
     flight->calls[index] = 0;
     if (!is_asking(flight)) {
-        peek_next(node, flight);
+        ask_next(node, flight);
     }
 }
 

@@ -13,11 +13,22 @@
 
 #define PEEK_IN_ALL_US MSEC(100)
 #define PEEK_BESIDE_US MSEC(25)
+#define PEEK_GATHER_US \
+    MSEC(2) /* neighbours hear the same at about the same time: one GET for all */
 
-/* Fill in whom to ask; false: nobody, go to the source. */
-bool peek_plan(struct node *node, struct flight *flight, const struct read *read);
-/* Ask the next one; when nobody is left the flight goes to the source. */
-void peek_next(struct node *node, struct flight *flight);
+struct peek_list {
+    struct node_id ids[PEEKS_MAX];
+    uint32_t count;
+};
+
+/* Whom to ask for this read's block and its neighbours; count 0: nobody, go to the source. */
+void peek_plan(struct node *node, const struct read *read, struct peek_list *out);
+/* Ask them one after the other; when nobody has it the flight goes to the source. */
+void peek_start(struct node *node, struct flight *flight, const struct peek_list *list);
+/* The same for the absent neighbours in the extent of block `index`, ahead of their readers. */
+void peek_neighbours(struct node *node, struct object *object, uint32_t index,
+                     const struct peek_list *list);
+void peek_on_timer(struct node *node, struct flight *flight);
 /* Forget all calls. */
 void peek_stop(struct node *node, struct flight *flight);
 enum call_more peek_on_answer(struct node *node, const struct call *call,

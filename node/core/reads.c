@@ -342,12 +342,21 @@ static void start_fetch(struct node *node, struct read *read, const struct read_
     flight->acting = want->acting;
     flight->differing = !want->owner;
     flight_wait(flight, read);
-    if (peek_plan(node, flight, read)) {
-        flight->extent = false; /* each neighbour is to be asked for first, too */
-        peek_next(node, flight);
-    } else {
+    struct peek_list list;
+    peek_plan(node, read, &list);
+    if (list.count == 0) {
         fetch_source(node, flight);
+        return;
     }
+    struct object *object = read->object;
+    uint32_t index = read->id.index;
+    bool extent = read->extent;
+    object_ref(object);
+    peek_start(node, flight, &list); /* the read may be over after this */
+    if (extent) {
+        peek_neighbours(node, object, index, &list);
+    }
+    object_unref(node, object);
 }
 
 /* Nothing is known of the block here. */

@@ -347,6 +347,55 @@ static void an_owner_that_was_away_asks_who_acted_for_it(void **state)
     world_free(world);
 }
 
+/* Just started, it asks the others first; all the same one GET brings the whole extent. */
+static void neighbours_that_nobody_has_come_by_one_get(void **state)
+{
+    (void)state;
+    char key[32];
+    struct world *world = world_new(3, REGION, 0);
+    world_key_of(world, 0, 8 * WORLD_BLOCK, key);
+    client_open(world, 0, 0);
+    struct message get = world_get(world, key, 8 * WORLD_BLOCK, 0);
+    get.get.extent = 1;
+    uint64_t request = client_get(world, 0, &get);
+    world_run(world, SEC(1));
+    assert_int_equal(client_bytes(&world->clients[0], request, key, 0), WORLD_BLOCK);
+    assert_true(world->nodes[0].node->metrics.peer_peeks >= 16);
+    assert_int_equal(world->source.gets, 1);
+    assert_int_equal(world->source.bytes, 8 * WORLD_BLOCK);
+    world_free(world);
+}
+
+static void neighbours_come_from_the_previous_owner_too(void **state)
+{
+    (void)state;
+    char key[32];
+    struct world *world = settled(3, 0);
+    world_key_of(world, 2, 8 * WORLD_BLOCK, key);
+    world_kill(world, 2);
+    world_tell_members(world);
+    world_run(world, SEC(70));
+    uint32_t owner = world_owner(world, key, 8 * WORLD_BLOCK, 0);
+    client_open(world, 0, owner);
+    struct message get = world_get(world, key, 8 * WORLD_BLOCK, 0);
+    get.get.extent = 1;
+    (void)client_get(world, 0, &get);
+    world_run(world, SEC(1));
+    assert_int_equal(world->source.bytes, 8 * WORLD_BLOCK);
+    world_start(world, 2);
+    world_tell_members(world);
+    world_run(world, SEC(1));
+    client_open(world, 1, 2);
+    get = world_get(world, key, 8 * WORLD_BLOCK, 3);
+    get.get.extent = 1;
+    uint64_t request = client_get(world, 1, &get);
+    world_run(world, SEC(1));
+    assert_int_equal(client_bytes(&world->clients[1], request, key, 3), WORLD_BLOCK);
+    assert_int_equal(world->source.bytes, 8 * WORLD_BLOCK);
+    assert_int_equal(world->nodes[2].node->blocks.pool.used, 8);
+    world_free(world);
+}
+
 static void a_flipped_byte_from_another_node_is_not_served(void **state)
 {
     (void)state;
@@ -408,6 +457,8 @@ int main(void)
         cmocka_unit_test(a_remaining_node_takes_blocks_from_the_one_that_owned_them_before),
         cmocka_unit_test(two_that_ask_each_other_do_not_wait_for_each_other),
         cmocka_unit_test(an_owner_that_was_away_asks_who_acted_for_it),
+        cmocka_unit_test(neighbours_that_nobody_has_come_by_one_get),
+        cmocka_unit_test(neighbours_come_from_the_previous_owner_too),
         cmocka_unit_test(a_flipped_byte_from_another_node_is_not_served),
         cmocka_unit_test(a_dead_member_is_let_go_and_a_new_address_is_used),
     };
