@@ -109,7 +109,7 @@ static bool knows_all(json_t *object)
 
 static bool parse(const char *body, size_t size, struct cached *to)
 {
-    json_t *object = json_loadb(body, size, 0, NULL);
+    json_t *object = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
     bool fine = object != NULL && knows_all(object) &&
                 copy_string(object, "access_key_id", to->credential.access_key_id,
                             sizeof to->credential.access_key_id) &&

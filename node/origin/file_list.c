@@ -362,7 +362,7 @@ static enum err walk_names(struct walk *w, size_t depth, struct span start)
 static enum err walk(struct walk *w, size_t depth)
 {
     uint32_t before = w->made.count;
-    bool begins = !span_starts_with(w->after, path_of(w));
+    bool begins = span_compare(path_of(w), w->after) > 0;
     struct span start = span_of("", 0);
     if (depth == 0) { /* the rest of the prefix, behind its last "/" */
         start = span_of(w->page->prefix.data + w->path_size, w->page->prefix.size - w->path_size);
@@ -372,7 +372,7 @@ static enum err walk(struct walk *w, size_t depth)
         err = walk_names(w, depth, start);
     }
     bool empty = err == ERR_OK && w->made.count == before && !w->full;
-    if (empty && begins && w->path_size > 0 && start.size == 0) {
+    if (empty && begins && start.size == 0) {
         add_marker(w);
     }
     return err;

@@ -371,14 +371,8 @@ static void oss_signs_a_listing_with_a_token(void **state)
 /* ---- S3 ---- */
 
 #define S3_TIME 1369353600 /* 20130524T000000Z */
-#define S3_HOST                                  \
-    {                                            \
-        "host", "examplebucket.s3.amazonaws.com" \
-    }
-#define S3_DATE                          \
-    {                                    \
-        "x-amz-date", "20130524T000000Z" \
-    }
+static const struct words s3_host = { "host", "examplebucket.s3.amazonaws.com" };
+static const struct words s3_date = { "x-amz-date", "20130524T000000Z" };
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define S3_KEY "dbb893acc010964918f1fd433add87c70e8b0db6be30c1fbeafefa5ec6ba8378"
 
@@ -387,8 +381,8 @@ static void s3_signs_a_ranged_get(void **state)
     struct vector v = {
         .method = "GET",
         .path = "/test.txt",
-        .headers = { S3_HOST,
-                     S3_DATE,
+        .headers = { s3_host,
+                     s3_date,
                      { "range", "bytes=0-9" },
                      { "x-amz-content-sha256", EMPTY } },
         .payload = EMPTY,
@@ -409,8 +403,8 @@ static void s3_signs_a_put(void **state)
     struct vector v = {
         .method = "PUT",
         .path = "/test$file.text",
-        .headers = { S3_HOST,
-                     S3_DATE,
+        .headers = { s3_host,
+                     s3_date,
                      { "date", "Fri, 24 May 2013 00:00:00 GMT" },
                      { "x-amz-content-sha256", body },
                      { "x-amz-storage-class", "REDUCED_REDUNDANCY" } },
@@ -431,7 +425,7 @@ static void s3_signs_a_parameter_without_a_value(void **state)
         .method = "GET",
         .path = "/",
         .query = { { "lifecycle", "" } },
-        .headers = { S3_HOST, S3_DATE, { "x-amz-content-sha256", EMPTY } },
+        .headers = { s3_host, s3_date, { "x-amz-content-sha256", EMPTY } },
         .payload = EMPTY,
         .region = "us-east-1",
         .product = "s3",
@@ -449,7 +443,7 @@ static void s3_signs_a_listing(void **state)
         .method = "GET",
         .path = "/",
         .query = { { "prefix", "J" }, { "max-keys", "2" } },
-        .headers = { S3_HOST, S3_DATE, { "x-amz-content-sha256", EMPTY } },
+        .headers = { s3_host, s3_date, { "x-amz-content-sha256", EMPTY } },
         .payload = EMPTY,
         .region = "us-east-1",
         .product = "s3",
@@ -472,7 +466,7 @@ static void s3_signs_in_the_query(void **state)
                    { "X-Amz-Date", "20130524T000000Z" },
                    { "X-Amz-Expires", "86400" },
                    { "X-Amz-SignedHeaders", "host" } },
-        .headers = { S3_HOST },
+        .headers = { s3_host },
         .region = "us-east-1",
         .product = "s3",
         .when = S3_TIME,
@@ -490,7 +484,7 @@ static void s3_signs_the_head_of_a_chunked_put(void **state)
         .method = "PUT",
         .path = "/examplebucket/chunkObject.txt",
         .headers = { { "host", "s3.amazonaws.com" },
-                     S3_DATE,
+                     s3_date,
                      { "x-amz-storage-class", "REDUCED_REDUNDANCY" },
                      { "x-amz-content-sha256", streaming },
                      { "content-encoding", "aws-chunked" },
@@ -523,7 +517,7 @@ static void the_header_says_who_signed_what(void **state)
     struct text text;
     struct vector v = some;
     (void)state;
-    v.headers[1] = (struct words)S3_DATE;
+    v.headers[1] = s3_date;
     text_init(&text, buffer, sizeof buffer);
     make(&request, SIGN_S3, &v);
     assert_int_equal(sign_authorization(&request, &s3_keys, &key, &text), ERR_OK);
