@@ -1,0 +1,259 @@
+/* node/core/dirs.c: the table of directories, their roots in memory, and what they count for. */
+#include "node/core/dirs.h"
+
+#include "base/hash.h"
+#include "node/core/meta.h"
+#include "node/core/snapshot.h"
+
+#define WORKS_MOST 4096u
+
+static uint32_t works_max(const struct node_options *options)
+{
+    return options->directories_max < WORKS_MOST ? options->directories_max : WORKS_MOST;
+}
+
+/* A listing may hold some hundred kibibytes. */
+static uint32_t snapshots_max(const struct node_options *options)
+{
+    uint64_t count = options->region_size >> 21;
+    count = count < 2 ? 2 : count;
+    return (uint32_t)(count < SNAPSHOTS_MAX ? count : SNAPSHOTS_MAX);
+}
+
+size_t dirs_memory(const struct node_options *options)
+{
+    uint64_t count = options->directories_max;
+    return count * (sizeof(struct dir) + 2 * sizeof(void *)) +
+           works_max(options) * sizeof(struct work) +
+           snapshots_max(options) * sizeof(struct snapshot) + 256;
+}
+
+uint32_t dirs_timers(const struct node_options *options)
+{
+    return works_max(options) + snapshots_max(options);
+}
+
+enum err dirs_init(struct dirs *dirs, struct arena *mem, const struct node_options *options)
+{
+    enum err err = map_init(&dirs->by_key, mem, options->directories_max);
+    if (err == ERR_OK) {
+        err = pool_init(&dirs->pool, mem, sizeof(struct dir), options->directories_max);
+    }
+    if (err == ERR_OK) {
+        err = pool_init(&dirs->works, mem, sizeof(struct work), works_max(options));
+    }
+    if (err == ERR_OK) {
+        err = pool_init(&dirs->snapshots, mem, sizeof(struct snapshot), snapshots_max(options));
+    }
+    list_init(&dirs->recent);
+    list_init(&dirs->queue);
+    return err;
+}
+
+/* ---- the table --------------------------------------------------------------------------- */
+
+struct dir_id dirs_key(struct dir_id id, struct span selector)
+{
+    struct hasher h;
+    struct dir_id key;
+    if (selector.size == 0) {
+        return id;
+    }
+    hasher_init(&h, "atoll.dir.pool");
+    hasher_span(&h, span_of(id.b, ID_SIZE));
+    hasher_span(&h, selector);
+    hasher_end(&h, key.b);
+    return key;
+}
+
+static uint64_t hash_of(struct dir_id key)
+{
+    return get_u64(key.b);
+}
+
+struct dir *dirs_find(const struct node *node, struct dir_id key)
+{
+    struct map_node *at = map_first(&node->meta->dirs.by_key, hash_of(key));
+    for (; at != NULL; at = map_next(at)) {
+        struct dir *dir = CONTAINER_OF(at, struct dir, by_key);
+        if (dir_id_equal(dir->key, key)) {
+            return dir;
+        }
+    }
+    return NULL;
+}
+
+static void drop_root(struct node *node, struct dir *dir)
+{
+    struct buffer *buffer = dir->root;
+    dir->root = NULL;
+    dir->root_size = 0;
+    if (buffer != NULL) {
+        buffer_uncache(node, buffer);
+    }
+}
+
+static void count_none(struct node *node, struct dir *dir)
+{
+    for (uint32_t i = 0; i < DIR_DATASETS; i++) {
+        if (dir->counts_for[i] != NULL) {
+            catalog_count(node, dir->counts_for[i], -(int64_t)dir->files, -(int64_t)dir->bytes);
+            dir->counts_for[i] = NULL;
+        }
+    }
+}
+
+static void forget(struct node *node, struct dir *dir)
+{
+    struct dirs *dirs = &node->meta->dirs;
+    CHECK(dir->work == NULL);
+    drop_root(node, dir);
+    count_none(node, dir);
+    list_remove(&dir->recent);
+    map_remove(&dirs->by_key, &dir->by_key);
+    pool_give(&dirs->pool, dir);
+}
+
+static struct dir *make(struct node *node, struct dir_id key)
+{
+    struct dirs *dirs = &node->meta->dirs;
+    struct dir *dir = pool_take(&dirs->pool);
+    if (dir == NULL && !list_is_empty(&dirs->recent)) {
+        MARK(node, "dirs.forgotten");
+        forget(node, CONTAINER_OF(list_first(&dirs->recent), struct dir, recent));
+        dir = pool_take(&dirs->pool);
+    }
+    if (dir == NULL) {
+        MARK(node, "dirs.full");
+        return NULL;
+    }
+    dir->key = key;
+    list_init(&dir->recent);
+    map_insert(&dirs->by_key, &dir->by_key, hash_of(key));
+    return dir;
+}
+
+struct dir *dirs_take(struct node *node, struct dir_id key)
+{
+    struct dir *dir = dirs_find(node, key);
+    if (dir == NULL) {
+        dir = make(node, key);
+    }
+    if (dir != NULL && dir->work == NULL) {
+        list_remove(&dir->recent);
+        list_push_back(&node->meta->dirs.recent, &dir->recent);
+    }
+    return dir;
+}
+
+/* ---- roots ------------------------------------------------------------------------------- */
+
+void dirs_on_evict(struct node *node, uint32_t index)
+{
+    struct dir *dir = pool_at(&node->meta->dirs.pool, index);
+    CHECK(dir->root != NULL);
+    dir->root = NULL;
+    dir->root_size = 0;
+    dir->looked = false;
+}
+
+static void set_root(struct dir *dir, const struct root *root)
+{
+    dir->known = true;
+    dir->looked = true;
+    dir->exists = root->shards > 0 || root->head.digest != 0;
+    dir->generation = root->head.generation;
+    dir->checked_us = (uint64_t)root->head.listed_wall_us;
+}
+
+void dirs_adopt_buffer(struct node *node, struct dir *dir, struct buffer *buffer, uint32_t size)
+{
+    struct root root;
+    enum err err = root_open(span_of(buffer->data, size), &root);
+    CHECK(err == ERR_OK);
+    drop_root(node, dir);
+    set_root(dir, &root);
+    dir->root = buffer;
+    dir->root_size = size;
+    buffer_cache(node, buffer, CACHE_PAGE,
+                 pages_root_number(pool_index(&node->meta->dirs.pool, dir)));
+}
+
+enum err dirs_adopt(struct node *node, struct dir *dir, struct span bytes)
+{
+    struct buffer *buffer = memory_take(node, bytes.size, MEMORY_META);
+    if (buffer == NULL) {
+        MARK(node, "dirs.adopt.memory");
+        return ERR_FULL;
+    }
+    memcpy(buffer->data, bytes.data, bytes.size);
+    dirs_adopt_buffer(node, dir, buffer, (uint32_t)bytes.size);
+    return ERR_OK;
+}
+
+void dirs_set_absent(struct node *node, struct dir *dir, uint64_t generation, uint64_t checked_us)
+{
+    drop_root(node, dir);
+    dir->known = true;
+    dir->looked = true;
+    dir->exists = false;
+    dir->generation = generation;
+    dir->checked_us = checked_us;
+}
+
+void dirs_keep_root(struct node *node, struct dir *dir)
+{
+    struct io_for of = { .kind = IO_ROOT_KEEP, .owner = dir->root };
+    CHECK(dir->root != NULL);
+    buffer_ref(node, dir->root);
+    uint64_t io = io_put(node, &of, META_ROOT, span_of(dir->key.b, ID_SIZE),
+                         span_of(dir->root->data, dir->root_size));
+    if (io == 0) {
+        buffer_unref(node, dir->root);
+    }
+}
+
+bool dirs_keeps(struct node *node, struct dir_id id, struct span selector)
+{
+    struct node_id ids[META_COPIES];
+    uint32_t count = rings_owners(node, selector, place_of_root(id), META_COPIES, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        if (node_id_equal(ids[i], node->options.id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------- */
+
+void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *numbers)
+{
+    uint32_t used = 0;
+    count_none(node, dir);
+    dir->files = numbers->files;
+    dir->bytes = numbers->bytes;
+    struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL && used < DIR_DATASETS; item = catalog_next(node, item)) {
+        bool shows = !item->dataset.deleted &&
+                     dataset_shows(&item->dataset, numbers->source, numbers->prefix);
+        if (shows) {
+            dir->counts_for[used++] = item;
+            catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
+        }
+    }
+}
+
+void dirs_forget_dataset(struct node *node, const struct catalog_item *item)
+{
+    struct dirs *dirs = &node->meta->dirs;
+    for (struct map_node *at = map_walk(&dirs->by_key, NULL); at != NULL;
+         at = map_walk(&dirs->by_key, at)) {
+        struct dir *dir = CONTAINER_OF(at, struct dir, by_key);
+        for (uint32_t i = 0; i < DIR_DATASETS; i++) {
+            if (dir->counts_for[i] == item) {
+                dir->counts_for[i] = NULL;
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+/* node/core/report.h: what operators ask a node: answers in JSON, metrics as Prometheus text.
+ *
+ * An answer that needs other nodes (where a file's blocks are, the numbers of a dataset) is gathered
+ * over control links with a deadline, and says who did not answer. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "base/text.h"
+#include "base/timers.h"
+#include "node/core/calls.h"
+#include "node/core/node.h"
+#include "wire/dir.h"
+
+#define REPORT_SIZE_MAX (1u << 20)
+#define REPORTS_MAX 4u /* gathered at once */
+#define REPORTS_TIMERS REPORTS_MAX
+#define REPORT_BLOCKS_MAX 256u /* of one file, shown one by one */
+#define REPORT_GATHER_US SEC(2)
+
+struct gather;
+struct link;
+
+struct reports {
+    char *buffer; /* of the answer being written: one a step */
+    size_t size;
+    struct pool gathers;
+    struct dataset_id numbers_of; /* last asked of the other members */
+    usec_t numbers_us;
+    bool counting;
+};
+
+size_t reports_memory(const struct node_options *options);
+enum err reports_init(struct reports *reports, struct arena *mem,
+                      const struct node_options *options) MUST_USE;
+
+/* ADMIN_REPLY with what was written. */
+void report_reply(struct node *node, uint64_t admin, enum err err, const struct text *text);
+/* {"key":value}; `value` is JSON. */
+void report_line(struct node *node, uint64_t admin, const char *key, const char *value);
+/* One line for a person. */
+void report_error(struct node *node, uint64_t admin, enum err err, const char *text);
+/* The same for a failure somebody else told; `text` may be empty. */
+void report_failed(struct node *node, uint64_t admin, enum err err, struct span text);
+
+/* The totals of that dataset at the other members are wanted: asked for now and then. */
+void report_numbers_wanted(struct node *node, struct dataset_id id);
+
+/* A directory's root that a gathering asked for (dirs_root_find); empty: there is none. */
+void report_on_root(struct node *node, struct gather *gather, struct span root);
+void report_on_root_failed(struct node *node, struct gather *gather, enum err err,
+                           struct span text);
+
+void report_on_get(struct node *node, struct link *link, const struct message_report_get *get);
+enum call_more report_on_answer(struct node *node, const struct call *call,
+                                const struct message *message);
+void report_on_failure(struct node *node, const struct call *call, enum err err);
+void report_on_timer(struct node *node, struct timer *timer);

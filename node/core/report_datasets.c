@@ -1,0 +1,87 @@
+/* node/core/report_datasets.c: datasets, one or all. */
+#include "node/core/report_gather.h"
+
+static void put_row(struct json *json, const struct dataset_row *row)
+{
+    json_open(json, NULL, '{');
+    json_str(json, "path", row->path);
+    json_str(json, "uri", row->uri);
+    json_str(json, "prefix", row->prefix);
+    json_str(json, "endpoint", row->endpoint);
+    json_str(json, "region", row->region);
+    json_str(json, "credential", row->credential);
+    json_id(json, "source", row->source.b);
+    json_close(json, '}');
+}
+
+static const char *policy_word(enum metadata_policy policy)
+{
+    switch (policy) {
+    case METADATA_ONCE:
+        return "once";
+    case METADATA_TTL:
+        return "ttl";
+    case METADATA_ALWAYS:
+        return "always";
+    }
+    BUG("a policy that is none");
+}
+
+static void put_dataset(struct node *node, struct json *json, const struct catalog_item *item)
+{
+    const struct dataset *dataset = &item->dataset;
+    uint64_t files;
+    uint64_t bytes;
+    catalog_numbers(node, dataset, &files, &bytes);
+    json_open(json, NULL, '{');
+    json_str(json, "name", dataset->name);
+    json_open(json, "rows", '[');
+    for (uint32_t i = 0; i < dataset->row_count; i++) {
+        put_row(json, &dataset->rows[i]);
+    }
+    json_close(json, ']');
+    json_u64(json, "block_size", dataset->block_size);
+    json_str(json, "selector", dataset->selector);
+    json_str(json, "metadata", policy_word(dataset->policy));
+    json_fixed(json, "ttl_seconds", dataset->ttl_us / 1000, 3);
+    json_u64(json, "files_listed", files);
+    json_u64(json, "bytes_listed", bytes);
+    json_u64(json, "refreshed_us", dataset->refreshed);
+    json_u64(json, "version", dataset->version);
+    report_node_name(node, json, "writer", dataset->writer);
+    json_close(json, '}');
+}
+
+void report_dataset_list(struct node *node, uint64_t admin)
+{
+    struct text text;
+    struct json json;
+    report_begin(node, &text);
+    json_init(&json, &text);
+    json_open(&json, NULL, '{');
+    json_open(&json, "datasets", '[');
+    const struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        if (!item->dataset.deleted) {
+            put_dataset(node, &json, item);
+        }
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    report_reply(node, admin, ERR_OK, &text);
+}
+
+void report_dataset_show(struct node *node, uint64_t admin, struct span name)
+{
+    const struct catalog_item *item = catalog_item(node, dataset_id_make(name));
+    struct text text;
+    struct json json;
+    if (item == NULL || item->dataset.deleted) {
+        report_error(node, admin, ERR_NOT_FOUND, "there is no dataset of that name");
+        return;
+    }
+    report_begin(node, &text);
+    json_init(&json, &text);
+    put_dataset(node, &json, item);
+    report_reply(node, admin, ERR_OK, &text);
+}

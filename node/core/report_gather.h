@@ -1,0 +1,132 @@
+/* node/core/report_gather.h: one question of an operator, asked of several nodes at once.
+ *
+ * Numbers of a node travel as lines of "name value": readable, and open at the end. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/core/dirbuild.h"
+#include "node/core/meta.h"
+#include "node/core/report_json.h"
+
+#define GATHER_NODES_MAX 128u /* asked at once; a larger cluster is told so */
+
+/* What a node says of itself: NUMBER(field). */
+#define REPORT_NUMBERS     \
+    NUMBER(ring_digest)    \
+    NUMBER(view_digest)    \
+    NUMBER(catalog_digest) \
+    NUMBER(memory_used)    \
+    NUMBER(memory_size)    \
+    NUMBER(disk_used)      \
+    NUMBER(disk_quota)     \
+    NUMBER(disks_failed)   \
+    NUMBER(blocks)         \
+    NUMBER(requests_open)  \
+    NUMBER(fetches_open)   \
+    NUMBER(served_memory)  \
+    NUMBER(served_disk)    \
+    NUMBER(served_peer)    \
+    NUMBER(served_source)  \
+    NUMBER(source_gets)    \
+    NUMBER(source_lists)   \
+    NUMBER(source_heads)   \
+    NUMBER(source_bytes)   \
+    NUMBER(source_wanted)  \
+    NUMBER(source_errors)  \
+    NUMBER(acting)         \
+    NUMBER(differing)      \
+    NUMBER(owning)         \
+    NUMBER(files)          \
+    NUMBER(bytes)
+
+struct report_numbers {
+#define NUMBER(field) uint64_t field;
+    REPORT_NUMBERS
+#undef NUMBER
+};
+
+enum gather_state { GATHER_WAITS, GATHER_OPEN, GATHER_ANSWERED, GATHER_FAILED };
+
+struct gather_node {
+    struct node_id id;
+    enum gather_state state;
+    uint64_t call;
+    struct report_numbers numbers;
+    char blocks[REPORT_BLOCKS_MAX]; /* WHERE: a letter each */
+};
+
+enum gather_kind { GATHER_STATUS, GATHER_NODES, GATHER_WHERE, GATHER_NUMBERS };
+
+/* WHERE: the file. */
+struct gather_file {
+    struct dataset_id dataset;
+    struct source_id source;
+    struct dir_id dir;
+    uint32_t path_size;
+    uint32_t key_size;
+    uint32_t name_at; /* of the last part, in the key */
+    uint8_t path[DIR_PREFIX_MAX];
+    uint8_t key[LISTED_KEY_MAX];
+    uint8_t type;
+    uint64_t size;
+    int64_t mtime_us;
+    struct place place;
+    uint32_t pin_size;
+    uint8_t pin[PIN_MAX];
+    uint32_t block_size;
+    char selector[SELECTOR_MAX + 1];
+    struct object_id object;
+    uint64_t block_count;
+    uint32_t shown;
+};
+
+struct gather {
+    enum gather_kind kind;
+    uint64_t admin;
+    struct timer timer;
+    usec_t give_up_us;
+    struct meta_ask *ask; /* WHERE: for the directory */
+    struct page_waiter waiter;
+    struct gather_file file;
+    struct dataset_id numbers_of;
+    uint32_t node_count;
+    uint32_t next; /* not yet asked */
+    uint32_t open;
+    bool cut; /* more nodes than could be asked */
+    struct gather_node nodes[GATHER_NODES_MAX];
+};
+
+/* NULL: too many at once; the operator has been told (admin 0: nobody is). */
+struct gather *gather_new(struct node *node, enum gather_kind kind, uint64_t admin);
+void gather_free(struct node *node, struct gather *gather);
+/* One more node to be asked, once. This node answers for itself at once. */
+void gather_add(struct node *node, struct gather *gather, struct node_id id);
+/* All living members. */
+void gather_add_living(struct node *node, struct gather *gather);
+/* Ask; ends in the kind's own function, perhaps at once. */
+void gather_start(struct node *node, struct gather *gather);
+/* NULL: not among them. */
+const struct gather_node *gather_find(const struct gather *gather, struct node_id id);
+
+void report_numbers_here(struct node *node, struct dataset_id dataset, struct report_numbers *out);
+/* Letters for blocks first .. first + count of an object: m memory, d disk, f fetching, - absent. */
+void report_blocks_here(struct node *node, struct object_id object, uint32_t count, char *out);
+
+/* Begin to write an answer; `bytes` of room are the node's own. */
+void report_begin(struct node *node, struct text *text);
+/* The member's name; its id when it has none. */
+void report_node_name(struct node *node, struct json *json, const char *key, struct node_id id);
+const char *report_state_word(enum member_state state);
+
+/* When all have answered, or the time is over. They do not free it. */
+void report_status(struct node *node, struct gather *gather);
+void report_nodes(struct node *node, struct gather *gather);
+void report_where(struct node *node, struct gather *gather);
+void report_ring(struct node *node, uint64_t admin);
+void report_dataset_list(struct node *node, uint64_t admin);
+void report_dataset_show(struct node *node, uint64_t admin, struct span name);
+/* ADMIN_WHERE: find the entry, then ask its ranks. */
+void report_where_start(struct node *node, uint64_t admin, struct span argument);
+void report_where_on_page(struct node *node, struct page_waiter *waiter,
+                          const struct page_bytes *page, enum err err);

@@ -1,0 +1,182 @@
+/* node/core/report_nodes.c: the members, and the ring. */
+#include "node/core/report_gather.h"
+
+const char *report_state_word(enum member_state state)
+{
+    switch (state) {
+    case MEMBER_WARMING:
+        return "warming";
+    case MEMBER_OWNING:
+        return "owning";
+    case MEMBER_LEAVING:
+        return "leaving";
+    case MEMBER_DEAD:
+        return "dead";
+    case MEMBER_LEFT:
+        return "left";
+    }
+    BUG("a state that is none");
+}
+
+void report_node_name(struct node *node, struct json *json, const char *key, struct node_id id)
+{
+    const struct member *member = view_find(node->rings.view, id);
+    if (member == NULL || member->name[0] == '\0') {
+        json_id(json, key, id.b);
+    } else {
+        json_str(json, key, member->name);
+    }
+}
+
+static uint32_t slots_of(const struct ring *ring, struct node_id id)
+{
+    for (uint32_t i = 0; ring != NULL && i < ring_count(ring); i++) {
+        if (node_id_equal(ring_node(ring, i), id)) {
+            return ring_slots_owned(ring, i);
+        }
+    }
+    return 0;
+}
+
+/* ---- nodes ------------------------------------------------------------------------------- */
+
+static void put_addresses(struct json *json, const struct member *member)
+{
+    static const char *const words[] = { "gossip", "control", "data" };
+    json_open(json, "addresses", '[');
+    for (uint32_t i = 0; i < member->endpoint_count; i++) {
+        const struct endpoint *endpoint = &member->endpoints[i];
+        json_open(json, NULL, '{');
+        json_str(json, "purpose",
+                 (uint32_t)endpoint->purpose < ARRAY_COUNT(words) ? words[endpoint->purpose]
+                                                                  : "other");
+        json_address(json, "address", &endpoint->address);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+static void put_member(struct json *json, const struct member *member)
+{
+    json_str(json, "name", member->name);
+    json_id(json, "id", member->id.b);
+    json_str(json, "zone", member->zone);
+    json_str(json, "labels", member->labels);
+    json_str(json, "credentials", member->credentials);
+    json_str(json, "state", report_state_word(member->state));
+    json_u64(json, "weight", member->weight);
+    json_u64(json, "incarnation", member->incarnation);
+    put_addresses(json, member);
+}
+
+/* "heard": seconds since its last message; -1: never. */
+static void put_contact(struct node *node, struct json *json, struct node_id id)
+{
+    const struct peer *peer = peer_find(node, id);
+    bool is_self = node_id_equal(id, node->options.id);
+    usec_t heard_us = -SEC(1);
+    if (is_self) {
+        heard_us = 0;
+    } else if (peer != NULL && peer->heard_mono_us != 0) {
+        heard_us = node->now.mono_us - peer->heard_mono_us;
+    }
+    json_bool(json, "reachable", is_self || (peer != NULL && peer->control_open && !peer->silent));
+    json_fixed(json, "heard_seconds", heard_us / 1000, 3);
+}
+
+static void put_numbers(struct json *json, const struct report_numbers *numbers)
+{
+    json_u64(json, "memory_used", numbers->memory_used);
+    json_u64(json, "memory_size", numbers->memory_size);
+    json_u64(json, "disk_used", numbers->disk_used);
+    json_u64(json, "disk_quota", numbers->disk_quota);
+    json_u64(json, "disks_failed", numbers->disks_failed);
+    json_u64(json, "blocks", numbers->blocks);
+    json_u64(json, "requests_open", numbers->requests_open);
+    json_u64(json, "served_bytes",
+             numbers->served_memory + numbers->served_disk + numbers->served_peer +
+                 numbers->served_source);
+    json_u64(json, "source_bytes", numbers->source_bytes);
+    json_hex(json, "ring", numbers->ring_digest);
+    json_hex(json, "view", numbers->view_digest);
+    json_hex(json, "catalog", numbers->catalog_digest);
+}
+
+void report_nodes(struct node *node, struct gather *gather)
+{
+    uint32_t count = 0;
+    struct text text;
+    struct json json;
+    const struct member *members = view_members(node->rings.view, &count);
+    const struct ring *ring = rings_current(node, span_of(NULL, 0));
+    report_begin(node, &text);
+    json_init(&json, &text);
+    json_open(&json, NULL, '{');
+    json_str(&json, "asked_node", node->options.name);
+    json_open(&json, "nodes", '[');
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gather_node *one = gather_find(gather, members[i].id);
+        uint32_t slots = slots_of(ring, members[i].id);
+        json_open(&json, NULL, '{');
+        put_member(&json, &members[i]);
+        put_contact(node, &json, members[i].id);
+        json_u64(&json, "slots", slots);
+        json_ratio(&json, "share", slots, UINT64_C(1) << node->options.keys.slots_log2);
+        json_bool(&json, "answered", one != NULL && one->state == GATHER_ANSWERED);
+        if (one != NULL && one->state == GATHER_ANSWERED) {
+            put_numbers(&json, &one->numbers);
+        }
+        json_close(&json, '}');
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    report_reply(node, gather->admin, ERR_OK, &text);
+}
+
+/* ---- ring -------------------------------------------------------------------------------- */
+
+static void put_ring(struct node *node, struct json *json, const struct rings_use *use)
+{
+    const struct ring *ring = use->ring;
+    json_open(json, NULL, '{');
+    json_span(json, "selector", span_of(use->selector, use->selector_size));
+    json_bool(json, "built", ring != NULL);
+    json_u64(json, "earlier", use->old_count);
+    if (ring != NULL) {
+        json_hex(json, "digest", ring_digest(ring));
+        json_u64(json, "slots", UINT64_C(1) << ring_slots_log2(ring));
+        json_open(json, "nodes", '[');
+        for (uint32_t i = 0; i < ring_count(ring); i++) {
+            struct node_id id = ring_node(ring, i);
+            uint32_t slots = ring_slots_owned(ring, i);
+            json_open(json, NULL, '{');
+            report_node_name(node, json, "name", id);
+            json_id(json, "id", id.b);
+            json_u64(json, "slots", slots);
+            json_ratio(json, "share", slots, UINT64_C(1) << ring_slots_log2(ring));
+            json_close(json, '}');
+        }
+        json_close(json, ']');
+    }
+    json_close(json, '}');
+}
+
+void report_ring(struct node *node, uint64_t admin)
+{
+    struct text text;
+    struct json json;
+    report_begin(node, &text);
+    json_init(&json, &text);
+    json_open(&json, NULL, '{');
+    json_str(&json, "asked_node", node->options.name);
+    json_hex(&json, "view", node->rings.digest);
+    json_open(&json, "rings", '[');
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        if (node->rings.use[i].in_use) {
+            put_ring(node, &json, &node->rings.use[i]);
+        }
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    report_reply(node, admin, ERR_OK, &text);
+}

@@ -1,0 +1,250 @@
+/* node/core/report_status.c: is the cluster well, and what to do if not. */
+#include "node/core/report_gather.h"
+
+#define REASONS_MAX 16u
+
+enum verdict { VERDICT_OK, VERDICT_DEGRADED, VERDICT_CRITICAL };
+
+/* What is wrong, and what shows more of it. */
+struct reason {
+    enum verdict verdict;
+    const char *text;
+    const char *subject; /* "" or a node's name */
+    const char *next;
+};
+
+struct findings {
+    struct reason reasons[REASONS_MAX];
+    uint32_t count;
+    uint32_t more; /* not shown */
+    enum verdict verdict;
+};
+
+struct sums {
+    struct report_numbers all;
+    uint32_t states[MEMBER_LEFT + 1];
+    uint32_t answered;
+    uint32_t unreachable;
+    uint32_t ring_agree;
+    uint32_t ring_differ;
+};
+
+static void find(struct findings *findings, const struct reason *reason)
+{
+    findings->verdict = reason->verdict > findings->verdict ? reason->verdict : findings->verdict;
+    if (findings->count == REASONS_MAX) {
+        findings->more++;
+        return;
+    }
+    findings->reasons[findings->count++] = *reason;
+}
+
+/* Everything that adds up; digests do not. */
+static void add(struct report_numbers *sum, const struct report_numbers *one)
+{
+#define NUMBER(field) sum->field += one->field;
+    REPORT_NUMBERS
+#undef NUMBER
+}
+
+static const char *name_of(const struct node *node, struct node_id id)
+{
+    const struct member *member = view_find(node->rings.view, id);
+    return member == NULL ? "" : member->name;
+}
+
+/* ---- judging ----------------------------------------------------------------------------- */
+
+static void judge_members(struct node *node, struct sums *sums, struct findings *findings)
+{
+    uint32_t count = 0;
+    const struct member *members = view_members(node->rings.view, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK((uint32_t)members[i].state <= MEMBER_LEFT);
+        sums->states[members[i].state]++;
+        if (members[i].state == MEMBER_DEAD) {
+            find(findings, &(struct reason){ VERDICT_DEGRADED, "node is dead", members[i].name,
+                                             "start it again, or see atoll nodes" });
+        }
+    }
+    if (sums->states[MEMBER_OWNING] == 0) {
+        find(findings, &(struct reason){
+                           sums->states[MEMBER_WARMING] > 0 ? VERDICT_DEGRADED : VERDICT_CRITICAL,
+                           "no node owns the ring yet: nodes are still reading their disks", "",
+                           "atoll nodes" });
+    }
+}
+
+static void judge_node(struct node *node, const struct gather_node *one, struct sums *sums,
+                       struct findings *findings)
+{
+    const char *name = name_of(node, one->id);
+    if (one->state != GATHER_ANSWERED) {
+        sums->unreachable++;
+        find(findings, &(struct reason){ VERDICT_DEGRADED, "node does not answer", name,
+                                         "atoll nodes; check its log and the network to it" });
+        return;
+    }
+    sums->answered++;
+    add(&sums->all, &one->numbers);
+    if (one->numbers.disks_failed > 0) {
+        find(findings, &(struct reason){ VERDICT_DEGRADED, "a disk tier was taken out of use", name,
+                                         "check that disk; restart the node afterwards" });
+    }
+}
+
+static void judge_rings(struct node *node, const struct gather *gather, struct sums *sums,
+                        struct findings *findings)
+{
+    const struct ring *ring = rings_current(node, span_of(NULL, 0));
+    uint64_t digest = ring == NULL ? 0 : ring_digest(ring);
+    for (uint32_t i = 0; i < gather->node_count; i++) {
+        const struct gather_node *one = &gather->nodes[i];
+        if (one->state == GATHER_ANSWERED && one->numbers.ring_digest == digest) {
+            sums->ring_agree++;
+        } else if (one->state == GATHER_ANSWERED) {
+            sums->ring_differ++;
+        }
+    }
+    if (sums->ring_differ > 0) {
+        find(findings, &(struct reason){
+                           VERDICT_DEGRADED, "nodes have different rings: a change is under way",
+                           "", "ask again in some seconds; then atoll ring on each node" });
+    }
+    if (sums->unreachable > sums->answered) {
+        find(findings, &(struct reason){ VERDICT_CRITICAL, "most nodes do not answer this one", "",
+                                         "atoll status on another node: a partition?" });
+    }
+}
+
+/* ---- writing ----------------------------------------------------------------------------- */
+
+static const char *verdict_word(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_OK:
+        return "OK";
+    case VERDICT_DEGRADED:
+        return "DEGRADED";
+    case VERDICT_CRITICAL:
+        return "CRITICAL";
+    }
+    BUG("a verdict that is none");
+}
+
+static void put_reasons(struct json *json, const struct findings *findings)
+{
+    json_str(json, "verdict", verdict_word(findings->verdict));
+    json_open(json, "reasons", '[');
+    for (uint32_t i = 0; i < findings->count; i++) {
+        const struct reason *reason = &findings->reasons[i];
+        json_open(json, NULL, '{');
+        json_str(json, "verdict", verdict_word(reason->verdict));
+        json_str(json, "text", reason->text);
+        json_str(json, "node", reason->subject);
+        json_str(json, "next", reason->next);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+    json_u64(json, "more_reasons", findings->more);
+}
+
+static void put_nodes(struct json *json, const struct gather *gather, const struct sums *sums)
+{
+    json_open(json, "nodes", '{');
+    for (uint32_t i = 0; i <= MEMBER_LEFT; i++) {
+        json_u64(json, report_state_word((enum member_state)i), sums->states[i]);
+    }
+    json_u64(json, "answered", sums->answered);
+    json_u64(json, "unreachable", sums->unreachable);
+    json_bool(json, "all_asked", !gather->cut);
+    json_close(json, '}');
+}
+
+static void put_ring(struct node *node, struct json *json, const struct sums *sums)
+{
+    const struct ring *ring = rings_current(node, span_of(NULL, 0));
+    json_open(json, "ring", '{');
+    json_hex(json, "digest", ring == NULL ? 0 : ring_digest(ring));
+    json_u64(json, "agree", sums->ring_agree);
+    json_u64(json, "differ", sums->ring_differ);
+    json_close(json, '}');
+}
+
+static void put_space(struct json *json, const struct report_numbers *all)
+{
+    json_open(json, "memory", '{');
+    json_u64(json, "used", all->memory_used);
+    json_u64(json, "size", all->memory_size);
+    json_close(json, '}');
+    json_open(json, "disk", '{');
+    json_u64(json, "used", all->disk_used);
+    json_u64(json, "quota", all->disk_quota);
+    json_u64(json, "failed_tiers", all->disks_failed);
+    json_close(json, '}');
+    json_u64(json, "blocks", all->blocks);
+}
+
+static void put_traffic(struct json *json, const struct report_numbers *all)
+{
+    uint64_t served = all->served_memory + all->served_disk + all->served_peer + all->served_source;
+    json_open(json, "served_bytes", '{');
+    json_u64(json, "memory", all->served_memory);
+    json_u64(json, "disk", all->served_disk);
+    json_u64(json, "peer", all->served_peer);
+    json_u64(json, "source", all->served_source);
+    json_u64(json, "total", served);
+    json_ratio(json, "hit_ratio", served - all->served_source, served);
+    json_close(json, '}');
+    json_open(json, "source", '{');
+    json_u64(json, "gets", all->source_gets);
+    json_u64(json, "lists", all->source_lists);
+    json_u64(json, "heads", all->source_heads);
+    json_u64(json, "bytes", all->source_bytes);
+    json_u64(json, "wanted_bytes", all->source_wanted);
+    json_ratio(json, "amplification", all->source_bytes, all->source_wanted);
+    json_u64(json, "errors", all->source_errors);
+    json_u64(json, "blocks_acting", all->acting);
+    json_u64(json, "blocks_differing", all->differing);
+    json_close(json, '}');
+    json_open(json, "open", '{');
+    json_u64(json, "requests", all->requests_open);
+    json_u64(json, "fetches", all->fetches_open);
+    json_close(json, '}');
+}
+
+static uint64_t count_datasets(const struct node *node)
+{
+    uint64_t count = 0;
+    const struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        count += item->dataset.deleted ? 0 : 1;
+    }
+    return count;
+}
+
+void report_status(struct node *node, struct gather *gather)
+{
+    struct findings findings = { .count = 0 };
+    struct sums sums = { .answered = 0 };
+    struct text text;
+    struct json json;
+    judge_members(node, &sums, &findings);
+    for (uint32_t i = 0; i < gather->node_count; i++) {
+        judge_node(node, &gather->nodes[i], &sums, &findings);
+    }
+    judge_rings(node, gather, &sums, &findings);
+    report_begin(node, &text);
+    json_init(&json, &text);
+    json_open(&json, NULL, '{');
+    put_reasons(&json, &findings);
+    json_str(&json, "cluster", node->options.keys.name);
+    json_str(&json, "asked_node", node->options.name);
+    put_nodes(&json, gather, &sums);
+    put_ring(node, &json, &sums);
+    put_space(&json, &sums.all);
+    put_traffic(&json, &sums.all);
+    json_u64(&json, "datasets", count_datasets(node));
+    json_close(&json, '}');
+    report_reply(node, gather->admin, ERR_OK, &text);
+}
