@@ -1,5 +1,5 @@
 /* tests/unit/node/core/test_effects.c: effects keep their order and their bytes. */
-#include "tests/unit/node/core/world.h"
+#include "tests/unit/node/core/lab.h"
 
 #include "node/core/effects.h"
 
@@ -30,8 +30,8 @@ static void check_numbered(const struct node_effect *effect, uint32_t number, si
 static void what_does_not_fit_comes_with_the_next_steps_in_order(void **state)
 {
     (void)state;
-    struct world *world = world_new(1, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(1, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     effects_begin(&node->effects, &out);
     for (uint32_t i = 0; i < 200; i++) {
         push_numbered(node, i, 1000);
@@ -47,15 +47,15 @@ static void what_does_not_fit_comes_with_the_next_steps_in_order(void **state)
         effects_begin(&node->effects, &out);
     }
     assert_int_equal(next, 200);
-    world_free(world);
+    lab_free(lab);
 }
 
 /* The scratch bytes go round many times while some effects always wait. */
 static void bytes_hold_while_the_ring_goes_round(void **state)
 {
     (void)state;
-    struct world *world = world_new(1, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(1, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     uint32_t pushed = 0;
     uint32_t taken = 0;
     effects_begin(&node->effects, &out);
@@ -72,14 +72,14 @@ static void bytes_hold_while_the_ring_goes_round(void **state)
         effects_begin(&node->effects, &out);
     }
     assert_true(taken > 100000);
-    world_free(world);
+    lab_free(lab);
 }
 
 static void a_step_with_little_room_says_so(void **state)
 {
     (void)state;
-    struct world *world = world_new(1, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(1, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     effects_begin(&node->effects, &out);
     assert_true(effects_roomy(node, 0));
     assert_false(effects_roomy(node, (size_t)1 << 30));
@@ -87,7 +87,7 @@ static void a_step_with_little_room_says_so(void **state)
         push_numbered(node, i, 10);
     }
     assert_false(effects_roomy(node, 0));
-    world_free(world);
+    lab_free(lab);
 }
 
 int main(void)

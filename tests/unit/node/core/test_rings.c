@@ -1,5 +1,5 @@
 /* tests/unit/node/core/test_rings.c: the node's view, who is told of it, and earlier tables. */
-#include "tests/unit/node/core/world_inside.h"
+#include "tests/unit/node/core/lab_inside.h"
 
 #include "node/core/rings.h"
 
@@ -7,187 +7,187 @@
 
 #define REGION ((size_t)8 << 20)
 
-static void tell(struct world *world, uint32_t node, const struct member *members, uint32_t count)
+static void tell(struct lab *lab, uint32_t node, const struct member *members, uint32_t count)
 {
-    world_event(
-        world, node,
+    lab_event(
+        lab, node,
         &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = count } });
 }
 
-static void view_get(struct world *world, uint64_t digest, bool subscribe)
+static void view_get(struct lab *lab, uint64_t digest, bool subscribe)
 {
     struct message message = { .kind = MESSAGE_VIEW_GET,
                                .view_get = { .digest = digest, .subscribe = subscribe } };
-    client_send(world, world->clients[0].control, &message);
-    world_run(world, MSEC(2));
+    lab_client_send(lab, lab->clients[0].control, &message);
+    lab_run(lab, MSEC(2));
 }
 
 static void a_view_is_answered_and_an_equal_one_is_empty(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    client_open(world, 0, 0);
-    view_get(world, 0, false);
+    struct lab *lab = lab_new(2, REGION, 0);
+    lab_client_open(lab, 0, 0);
+    view_get(lab, 0, false);
     const struct message_view *view =
-        &client_find(&world->clients[0], MESSAGE_VIEW, 0)->message.view;
+        &lab_client_find(&lab->clients[0], MESSAGE_VIEW, 0)->message.view;
     struct span left = view->members;
     struct member member;
     assert_int_equal(member_decode(&left, &member), ERR_OK);
     assert_int_equal(member_decode(&left, &member), ERR_OK);
     assert_int_equal(left.size, 0);
     uint64_t digest = view->digest;
-    view_get(world, digest, false);
-    view = &client_find(&world->clients[0], MESSAGE_VIEW, 0)->message.view;
+    view_get(lab, digest, false);
+    view = &lab_client_find(&lab->clients[0], MESSAGE_VIEW, 0)->message.view;
     assert_int_equal(view->members.size, 0);
     assert_true(view->digest == digest);
-    world_free(world);
+    lab_free(lab);
 }
 
 static void subscribers_are_told_once_for_changes_that_come_together(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    client_open(world, 0, 0);
-    view_get(world, 0, true);
+    struct lab *lab = lab_new(2, REGION, 0);
+    lab_client_open(lab, 0, 0);
+    view_get(lab, 0, true);
     struct member members[2];
-    members[0] = *view_find(world->nodes[0].node->rings.view, world->nodes[0].id);
-    members[1] = *view_find(world->nodes[0].node->rings.view, world->nodes[1].id);
+    members[0] = *view_find(lab->nodes[0].node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(lab->nodes[0].node->rings.view, lab->nodes[1].id);
     for (uint32_t i = 0; i < 5; i++) {
         members[1].version++;
         members[1].weight++;
-        tell(world, 0, members, 2);
+        tell(lab, 0, members, 2);
     }
-    world_run(world, SEC(1));
-    assert_int_equal(client_count(&world->clients[0], MESSAGE_VIEW, 0), 2);
+    lab_run(lab, SEC(1));
+    assert_int_equal(lab_client_count(&lab->clients[0], MESSAGE_VIEW, 0), 2);
     const struct message_view *view =
-        &client_find(&world->clients[0], MESSAGE_VIEW, 0)->message.view;
-    assert_true(view->digest == world->nodes[0].node->rings.digest);
-    world_free(world);
+        &lab_client_find(&lab->clients[0], MESSAGE_VIEW, 0)->message.view;
+    assert_true(view->digest == lab->nodes[0].node->rings.digest);
+    lab_free(lab);
 }
 
 static void a_tombstone_that_gossip_forgot_is_forgotten(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     struct member members[2];
-    members[0] = *view_find(node->rings.view, world->nodes[0].id);
-    members[1] = *view_find(node->rings.view, world->nodes[1].id);
+    members[0] = *view_find(node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(node->rings.view, lab->nodes[1].id);
     members[1].state = MEMBER_DEAD;
-    tell(world, 0, members, 2);
-    assert_non_null(view_find(node->rings.view, world->nodes[1].id));
-    tell(world, 0, members, 1);
-    assert_null(view_find(node->rings.view, world->nodes[1].id));
-    world_free(world);
+    tell(lab, 0, members, 2);
+    assert_non_null(view_find(node->rings.view, lab->nodes[1].id));
+    tell(lab, 0, members, 1);
+    assert_null(view_find(node->rings.view, lab->nodes[1].id));
+    lab_free(lab);
 }
 
 /* What a peer tells of a member that gossip has not told yet. */
-static void peer_tells(struct world *world, const struct member *member)
+static void peer_tells(struct lab *lab, const struct member *member)
 {
     static uint8_t record[MEMBER_RECORD_MAX];
     size_t used = 0;
     assert_int_equal(member_encode(member, record, sizeof record, &used), ERR_OK);
-    struct node *node = world->nodes[0].node;
+    struct node *node = lab->nodes[0].node;
     struct node_effects effects;
     effects_begin(&node->effects, &effects);
     rings_on_peer_view(node, &(struct message_view){ .digest = 1,
                                                      .members = span_of(record, used),
-                                                     .slots_log2 = world->keys.slots_log2 });
+                                                     .slots_log2 = lab->keys.slots_log2 });
 }
 
 static void a_peers_newer_record_is_believed_until_gossip_should_have_told(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    struct node *node = world->nodes[0].node;
-    struct member stranger = *view_find(node->rings.view, world->nodes[1].id);
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
+    struct member stranger = *view_find(node->rings.view, lab->nodes[1].id);
     stranger.id.b[0] = 99;
-    peer_tells(world, &stranger);
+    peer_tells(lab, &stranger);
     assert_non_null(view_find(node->rings.view, stranger.id));
-    world_run(world, RING_BORROW_US + SEC(1));
+    lab_run(lab, RING_BORROW_US + SEC(1));
     assert_null(view_find(node->rings.view, stranger.id));
-    peer_tells(world, &stranger);
+    peer_tells(lab, &stranger);
     struct member members[3];
-    members[0] = *view_find(node->rings.view, world->nodes[0].id);
-    members[1] = *view_find(node->rings.view, world->nodes[1].id);
+    members[0] = *view_find(node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(node->rings.view, lab->nodes[1].id);
     members[2] = stranger;
-    tell(world, 0, members, 3);
-    world_run(world, RING_BORROW_US + SEC(1));
+    tell(lab, 0, members, 3);
+    lab_run(lab, RING_BORROW_US + SEC(1));
     assert_non_null(view_find(node->rings.view, stranger.id));
-    world_free(world);
+    lab_free(lab);
 }
 
 static void a_peer_cannot_bury_anybody(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    struct node *node = world->nodes[0].node;
-    struct member dead = *view_find(node->rings.view, world->nodes[1].id);
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
+    struct member dead = *view_find(node->rings.view, lab->nodes[1].id);
     dead.state = MEMBER_DEAD;
     dead.incarnation++;
-    peer_tells(world, &dead);
+    peer_tells(lab, &dead);
     assert_int_equal(view_find(node->rings.view, dead.id)->state, MEMBER_OWNING);
-    world_free(world);
+    lab_free(lab);
 }
 
 static void earlier_owners_are_known_for_a_minute(void **state)
 {
     (void)state;
-    struct world *world = world_new(3, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(3, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     struct node_id ids[RINGS_KEPT];
     struct place place = { 0 };
     struct node_id owner;
     do { /* one that node c owns */
         place.v += UINT64_C(0x0123456789abcdef);
         (void)rings_owners(node, span_text(""), place, 1, &owner);
-    } while (!node_id_equal(owner, world->nodes[2].id));
-    world_kill(world, 2);
-    world_tell_members(world);
-    world_run(world, SEC(1));
+    } while (!node_id_equal(owner, lab->nodes[2].id));
+    lab_kill(lab, 2);
+    lab_tell_members(lab);
+    lab_run(lab, SEC(1));
     assert_int_equal(rings_previous(node, span_text(""), place, ids), 1);
-    assert_true(node_id_equal(ids[0], world->nodes[2].id));
-    world_run(world, RING_HANDOVER_US);
+    assert_true(node_id_equal(ids[0], lab->nodes[2].id));
+    lab_run(lab, RING_HANDOVER_US);
     assert_int_equal(rings_previous(node, span_text(""), place, ids), 0);
-    world_free(world);
+    lab_free(lab);
 }
 
 static void no_more_than_eight_earlier_tables_are_kept(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     struct member members[2];
-    members[0] = *view_find(node->rings.view, world->nodes[0].id);
-    members[1] = *view_find(node->rings.view, world->nodes[1].id);
+    members[0] = *view_find(node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(node->rings.view, lab->nodes[1].id);
     for (uint32_t i = 0; i < 12; i++) {
         members[1].version++;
         members[1].weight += 50;
-        tell(world, 0, members, 2);
-        world_run(world, MSEC(50));
+        tell(lab, 0, members, 2);
+        lab_run(lab, MSEC(50));
     }
     assert_int_equal(node->rings.use[0].old_count, RINGS_KEPT);
-    assert_true(marks_count(&world->marks, "rings.old.many") > 0);
-    world_free(world);
+    assert_true(marks_count(&lab->marks, "rings.old.many") > 0);
+    lab_free(lab);
 }
 
 static void a_selector_has_a_ring_of_its_own(void **state)
 {
     (void)state;
-    struct world *world = world_new(2, REGION, 0);
-    struct node *node = world->nodes[0].node;
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
     struct node_effects effects;
     effects_begin(&node->effects, &effects);
     assert_null(rings_current(node, span_text("disk=nvme")));
     assert_int_equal(effects.count, 1);
     assert_int_equal(effects.items[0].kind, NODE_RING_BUILD);
     assert_true(span_equal(effects.items[0].ring_build.selector, span_text("disk=nvme")));
-    world_effect(world, 0, &effects.items[0]);
-    world_run(world, MSEC(10));
+    lab_effect(lab, 0, &effects.items[0]);
+    lab_run(lab, MSEC(10));
     const struct ring *ring = rings_current(node, span_text("disk=nvme"));
     assert_non_null(ring);
     assert_int_equal(ring_count(ring), 0); /* nobody has that label */
-    world_free(world);
+    lab_free(lab);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* tests/unit/node/core/world_links.c: links, messages, and effects in general. */
-#include "tests/unit/node/core/world_inside.h"
+/* tests/unit/node/core/lab_links.c: links, messages, and effects in general. */
+#include "tests/unit/node/core/lab_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 static void *ring_memories[4096];
 static uint32_t ring_count_all;
 
-void world_free_rings(void)
+void lab_free_rings(void)
 {
     for (uint32_t i = 0; i < ring_count_all; i++) {
         free(ring_memories[i]);
@@ -20,9 +20,9 @@ void world_free_rings(void)
     ring_count_all = 0;
 }
 
-struct wire *world_wire(const struct world *world, uint64_t link, uint32_t *side)
+struct wire *lab_wire(const struct lab *lab, uint64_t link, uint32_t *side)
 {
-    for (struct wire *wire = world->wires; wire != NULL; wire = wire->next) {
+    for (struct wire *wire = lab->wires; wire != NULL; wire = wire->next) {
         for (uint32_t i = 0; i < 2; i++) {
             if (wire->link[i] == link && !wire->cut) {
                 *side = i;
@@ -33,26 +33,24 @@ struct wire *world_wire(const struct world *world, uint64_t link, uint32_t *side
     return NULL;
 }
 
-struct wire *world_connect(struct world *world, uint32_t from, uint32_t to,
-                           enum link_purpose purpose)
+struct wire *lab_connect(struct lab *lab, uint32_t from, uint32_t to, enum link_purpose purpose)
 {
     struct wire *wire = calloc(1, sizeof *wire);
     assert_non_null(wire);
-    wire->link[0] = ++world->next_link;
-    wire->link[1] = ++world->next_link;
+    wire->link[0] = ++lab->next_link;
+    wire->link[1] = ++lab->next_link;
     wire->end[0] = from;
     wire->end[1] = to;
     wire->purpose = purpose;
-    wire->next = world->wires;
-    world->wires = wire;
+    wire->next = lab->wires;
+    lab->wires = wire;
     return wire;
 }
 
-void world_send(struct world *world, uint64_t link, struct span frame,
-                const struct payload *payload)
+void lab_send(struct lab *lab, uint64_t link, struct span frame, const struct payload *payload)
 {
     uint32_t side = 0;
-    const struct wire *wire = world_wire(world, link, &side);
+    const struct wire *wire = lab_wire(lab, link, &side);
     if (wire == NULL) {
         return;
     }
@@ -70,40 +68,40 @@ void world_send(struct world *world, uint64_t link, struct span frame,
         item.event.message.payload.data = item.payload;
         item.event.message.payload.size = payload->size;
     }
-    world_later(world, DELAY_US, &item);
+    lab_later(lab, DELAY_US, &item);
 }
 
-static void tell_down(struct world *world, uint32_t end, uint64_t link)
+static void tell_down(struct lab *lab, uint32_t end, uint64_t link)
 {
     struct pending item = { .node = end, .ends_link = true };
     item.event.kind = NODE_LINK_DOWN;
     item.event.link_down.link.v = link;
-    world_later(world, DELAY_US, &item);
+    lab_later(lab, DELAY_US, &item);
 }
 
-void world_close(struct world *world, uint64_t link)
+void lab_close(struct lab *lab, uint64_t link)
 {
     uint32_t side = 0;
-    struct wire *wire = world_wire(world, link, &side);
+    struct wire *wire = lab_wire(lab, link, &side);
     if (wire != NULL) {
-        tell_down(world, wire->end[1 - side], wire->link[1 - side]);
+        tell_down(lab, wire->end[1 - side], wire->link[1 - side]);
         wire->link[side] = 0; /* the other end still gets what is on the way */
     }
 }
 
-void world_cut_links(struct world *world, uint32_t index)
+void lab_cut_links(struct lab *lab, uint32_t index)
 {
-    for (struct wire *wire = world->wires; wire != NULL; wire = wire->next) {
+    for (struct wire *wire = lab->wires; wire != NULL; wire = wire->next) {
         for (uint32_t side = 0; side < 2; side++) {
             if (wire->end[side] == index && !wire->cut) {
-                tell_down(world, wire->end[1 - side], wire->link[1 - side]);
+                tell_down(lab, wire->end[1 - side], wire->link[1 - side]);
                 wire->link[side] = 0;
             }
         }
     }
 }
 
-void world_pending_free(struct pending *item)
+void lab_pending_free(struct pending *item)
 {
     free(item->frame);
     free(item->payload);
@@ -111,64 +109,64 @@ void world_pending_free(struct pending *item)
 }
 
 /* A received payload belongs to the node until it RELEASEs it. */
-static void keep_payload(struct world *world, struct pending *item)
+static void keep_payload(struct lab *lab, struct pending *item)
 {
     if (item->payload == NULL) {
         return;
     }
     struct received_payload *kept = calloc(1, sizeof *kept);
     assert_non_null(kept);
-    kept->token = ++world->next_token;
+    kept->token = ++lab->next_token;
     kept->data = item->payload;
-    kept->next = world->payloads;
-    world->payloads = kept;
+    kept->next = lab->payloads;
+    lab->payloads = kept;
     item->event.message.payload.token = kept->token;
 }
 
-void world_deliver(struct world *world, struct pending *item)
+void lab_deliver(struct lab *lab, struct pending *item)
 {
     uint32_t side = 0;
-    bool to_client = item->node >= WORLD_NODES;
-    bool link_gone = item->link != 0 && world_wire(world, item->link, &side) == NULL;
-    bool node_gone = !to_client && !world->nodes[item->node].up;
+    bool to_client = item->node >= LAB_NODES;
+    bool link_gone = item->link != 0 && lab_wire(lab, item->link, &side) == NULL;
+    bool node_gone = !to_client && !lab->nodes[item->node].up;
     if (link_gone || node_gone) {
         free(item->frame);
         free(item->payload);
         return;
     }
     if (item->ends_link) {
-        struct wire *wire = world_wire(world, item->event.link_down.link.v, &side);
+        struct wire *wire = lab_wire(lab, item->event.link_down.link.v, &side);
         if (wire == NULL) {
             return;
         }
         wire->cut = true;
     }
     if (to_client) {
-        client_take(world, item->node - WORLD_NODES, item);
+        lab_client_take(lab, item->node - LAB_NODES, item);
         return;
     }
     if (item->event.kind == NODE_MESSAGE) {
-        keep_payload(world, item);
+        keep_payload(lab, item);
     }
-    world_event(world, item->node, &item->event);
+    lab_event(lab, item->node, &item->event);
     free(item->frame);
 }
 
-static void effect_send(struct world *world, uint32_t index, const struct node_effect *effect)
+static void effect_send(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     const struct payload *payload = &effect->send.payload;
-    world_send(world, effect->send.link.v, effect->send.frame, payload);
+    lab_send(lab, effect->send.link.v, effect->send.frame, payload);
     if (payload->token != 0) {
         struct pending item = { .node = index };
         item.event.kind = NODE_SENT;
         item.event.sent.token = payload->token;
-        world_later(world, world->hold_sent ? SEC(3600) : DELAY_US, &item);
+        lab_later(lab, lab->hold_sent ? SEC(3600) : DELAY_US, &item);
     }
 }
 
-static void effect_release(struct world *world, uint64_t token)
+static void effect_release(struct lab *lab, uint64_t token)
 {
-    for (struct received_payload **at = &world->payloads; *at != NULL; at = &(*at)->next) {
+    for (struct received_payload **at = &lab->payloads; *at != NULL; at = &(*at)->next) {
         struct received_payload *payload = *at;
         if (payload->token == token) {
             *at = payload->next;
@@ -180,44 +178,44 @@ static void effect_release(struct world *world, uint64_t token)
     fail_msg("a payload was released that is not there");
 }
 
-static void effect_connect(struct world *world, uint32_t index, const struct node_effect *effect)
+static void effect_connect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
-    world->nodes[index].connects++;
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        if (!node_id_equal(world->nodes[i].id, effect->connect.node) || !world->nodes[i].up) {
+    lab->nodes[index].connects++;
+    for (uint32_t i = 0; i < lab->node_count; i++) {
+        if (!node_id_equal(lab->nodes[i].id, effect->connect.node) || !lab->nodes[i].up) {
             continue;
         }
         for (uint32_t p = 0; p < 2; p++) {
             enum link_purpose purpose = p == 0 ? LINK_CONTROL : LINK_DATA;
-            const struct wire *wire = world_connect(world, index, i, purpose);
+            const struct wire *wire = lab_connect(lab, index, i, purpose);
             struct pending item = { .node = index, .link = wire->link[0] };
             item.event.kind = NODE_LINK_UP;
             item.event.link_up.link.v = wire->link[0];
             item.event.link_up.purpose = purpose;
             item.event.link_up.outbound = true;
             item.event.link_up.node = effect->connect.node;
-            world_later(world, DELAY_US, &item);
+            lab_later(lab, DELAY_US, &item);
             item.node = i;
             item.link = wire->link[1];
             item.event.link_up.link.v = wire->link[1];
             item.event.link_up.outbound = false;
             item.event.link_up.peer.trust =
                 purpose == LINK_CONTROL ? LINK_TRUST_CLUSTER : LINK_TRUST_NONE;
-            world_later(world, DELAY_US, &item);
+            lab_later(lab, DELAY_US, &item);
         }
     }
 }
 
-static void effect_ring(struct world *world, uint32_t index, const struct node_effect *effect)
+static void effect_ring(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     struct arena arena;
-    size_t size = ring_memory(effect->ring_build.count, world->keys.slots_log2);
+    size_t size = ring_memory(effect->ring_build.count, lab->keys.slots_log2);
     void *memory = malloc(size);
     assert_non_null(memory);
     assert_true(ring_count_all < ARRAY_COUNT(ring_memories));
     ring_memories[ring_count_all++] = memory;
     arena_init(&arena, memory, size);
-    struct ring_options options = { .slots_log2 = world->keys.slots_log2,
+    struct ring_options options = { .slots_log2 = lab->keys.slots_log2,
                                     .selector = effect->ring_build.selector };
     struct pending item = { .node = index };
     item.event.kind = NODE_RING;
@@ -225,58 +223,58 @@ static void effect_ring(struct world *world, uint32_t index, const struct node_e
     assert_int_equal(ring_build(&arena, effect->ring_build.members, effect->ring_build.count,
                                 &options, &item.event.ring.ring),
                      ERR_OK);
-    world_later(world, MSEC(1), &item);
+    lab_later(lab, MSEC(1), &item);
 }
 
-static void effect_meta(struct world *world, uint32_t index, const struct node_effect *effect)
+static void effect_meta(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     struct pending item = { .node = index };
     item.event.kind = NODE_META;
     item.event.meta.id = effect->meta.id;
     item.event.meta.err = effect->kind == NODE_META_GET ? ERR_NOT_FOUND : ERR_OK;
-    world->meta_puts++;
-    world_later(world, DELAY_US, &item);
+    lab->meta_puts++;
+    lab_later(lab, DELAY_US, &item);
 }
 
-void world_effect(struct world *world, uint32_t index, const struct node_effect *effect)
+void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     switch (effect->kind) {
     case NODE_SEND:
-        effect_send(world, index, effect);
+        effect_send(lab, index, effect);
         return;
     case NODE_RELEASE:
-        effect_release(world, effect->release.token);
+        effect_release(lab, effect->release.token);
         return;
     case NODE_CONNECT:
-        effect_connect(world, index, effect);
+        effect_connect(lab, index, effect);
         return;
     case NODE_CLOSE:
-        world_close(world, effect->close.link.v);
+        lab_close(lab, effect->close.link.v);
         return;
     case NODE_RING_BUILD:
-        effect_ring(world, index, effect);
+        effect_ring(lab, index, effect);
         return;
     case NODE_FETCH:
-        world_fetch(world, index, effect);
+        lab_fetch(lab, index, effect);
         return;
     case NODE_DISK_WRITE:
     case NODE_DISK_READ:
     case NODE_DISK_DROP:
-        world_disk(world, index, effect);
+        lab_disk(lab, index, effect);
         return;
     case NODE_META_PUT:
     case NODE_META_GET:
     case NODE_META_DELETE:
-        effect_meta(world, index, effect);
+        effect_meta(lab, index, effect);
         return;
     case NODE_EVIDENCE:
-        world->nodes[index].evidence++;
+        lab->nodes[index].evidence++;
         return;
     case NODE_OWNING:
-        world->nodes[index].owning = true;
+        lab->nodes[index].owning = true;
         return;
     case NODE_DRAINED:
-        world->nodes[index].drained = true;
+        lab->nodes[index].drained = true;
         return;
     case NODE_RING_DROP:
     case NODE_SOURCE:

@@ -1,5 +1,5 @@
-/* tests/unit/node/core/world_client.c: mounts as a node sees them. */
-#include "tests/unit/node/core/world_inside.h"
+/* tests/unit/node/core/lab_client.c: mounts as a node sees them. */
+#include "tests/unit/node/core/lab_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,27 +7,27 @@
 #include "base/hash.h"
 #include "wire/dir.h"
 
-void client_take(struct world *world, uint32_t client, const struct pending *item)
+void lab_client_take(struct lab *lab, uint32_t client, const struct pending *item)
 {
-    struct client *c = &world->clients[client];
+    struct client *c = &lab->clients[client];
     if (item->event.kind != NODE_MESSAGE) {
         return;
     }
     uint32_t side = 0;
-    const struct wire *wire = world_wire(world, item->link, &side);
+    const struct wire *wire = lab_wire(lab, item->link, &side);
     assert_true(c->count < INBOX_MAX);
     struct received *received = &c->inbox[c->count++];
     received->frame = item->frame;
     received->payload = item->payload;
     received->payload_size = item->event.message.payload.size;
-    received->at_us = world->now_us;
+    received->at_us = lab->now_us;
     received->control = wire->purpose == LINK_CONTROL;
     assert_int_equal(message_decode(item->event.message.frame, &received->message), ERR_OK);
 }
 
-void client_forget(struct world *world, uint32_t client)
+void lab_client_forget(struct lab *lab, uint32_t client)
 {
-    struct client *c = &world->clients[client];
+    struct client *c = &lab->clients[client];
     for (uint32_t i = 0; i < c->count; i++) {
         free(c->inbox[i].frame);
         free(c->inbox[i].payload);
@@ -35,25 +35,25 @@ void client_forget(struct world *world, uint32_t client)
     c->count = 0;
 }
 
-uint64_t client_link(struct world *world, uint32_t client, uint32_t node, enum link_purpose purpose,
-                     struct link_peer peer)
+uint64_t lab_client_link(struct lab *lab, uint32_t client, uint32_t node, enum link_purpose purpose,
+                         struct link_peer peer)
 {
-    const struct wire *wire = world_connect(world, WORLD_NODES + client, node, purpose);
-    world_event(world, node,
-                &(struct node_event){
-                    .kind = NODE_LINK_UP,
-                    .link_up = { .link = { wire->link[1] }, .purpose = purpose, .peer = peer } });
+    const struct wire *wire = lab_connect(lab, LAB_NODES + client, node, purpose);
+    lab_event(lab, node,
+              &(struct node_event){
+                  .kind = NODE_LINK_UP,
+                  .link_up = { .link = { wire->link[1] }, .purpose = purpose, .peer = peer } });
     return wire->link[0];
 }
 
-struct message client_hello(const struct world *world, uint32_t client, enum link_purpose purpose)
+struct message lab_client_hello(const struct lab *lab, uint32_t client, enum link_purpose purpose)
 {
-    const struct client *c = &world->clients[client];
+    const struct client *c = &lab->clients[client];
     struct message message = {
         .kind = MESSAGE_HELLO,
         .hello = { .lowest_version = WIRE_VERSION_LOWEST,
                    .highest_version = WIRE_VERSION_HIGHEST,
-                   .cluster = span_text(world->keys.name),
+                   .cluster = span_text(lab->keys.name),
                    .role = c->role,
                    .purpose = (uint64_t)purpose,
                    .name = span_text("host") },
@@ -63,22 +63,22 @@ struct message client_hello(const struct world *world, uint32_t client, enum lin
     return message;
 }
 
-void client_send(struct world *world, uint64_t link, const struct message *message)
+void lab_client_send(struct lab *lab, uint64_t link, const struct message *message)
 {
     static uint8_t frame[1 << 20];
     size_t used = 0;
     assert_int_equal(message_encode(message, frame, sizeof frame, &used), ERR_OK);
-    world_send(world, link, span_of(frame, used), NULL);
+    lab_send(lab, link, span_of(frame, used), NULL);
 }
 
-void client_close(struct world *world, uint64_t link)
+void lab_client_close(struct lab *lab, uint64_t link)
 {
-    world_close(world, link);
+    lab_close(lab, link);
 }
 
-void client_open(struct world *world, uint32_t client, uint32_t node)
+void lab_client_open(struct lab *lab, uint32_t client, uint32_t node)
 {
-    struct client *c = &world->clients[client];
+    struct client *c = &lab->clients[client];
     struct link_peer cluster = { .trust = LINK_TRUST_CLUSTER };
     struct link_peer none = { .trust = LINK_TRUST_NONE };
     if (c->role == 0) {
@@ -86,41 +86,40 @@ void client_open(struct world *world, uint32_t client, uint32_t node)
     }
     memset(c->session, (int)(100 + client), ID_SIZE);
     c->node = node;
-    c->control = client_link(world, client, node, LINK_CONTROL, cluster);
-    c->data = client_link(world, client, node, LINK_DATA, none);
-    struct message hello = client_hello(world, client, LINK_CONTROL);
-    client_send(world, c->control, &hello);
-    hello = client_hello(world, client, LINK_DATA);
-    client_send(world, c->data, &hello);
-    world_run(world, MSEC(1));
-    assert_int_equal(client_count(c, MESSAGE_WELCOME, 0), 2);
+    c->control = lab_client_link(lab, client, node, LINK_CONTROL, cluster);
+    c->data = lab_client_link(lab, client, node, LINK_DATA, none);
+    struct message hello = lab_client_hello(lab, client, LINK_CONTROL);
+    lab_client_send(lab, c->control, &hello);
+    hello = lab_client_hello(lab, client, LINK_DATA);
+    lab_client_send(lab, c->data, &hello);
+    lab_run(lab, MSEC(1));
+    assert_int_equal(lab_client_count(c, MESSAGE_WELCOME, 0), 2);
     c->open = true;
 }
 
-struct place world_place(const struct world *world, const char *key, uint64_t size, uint32_t index)
+struct place lab_place(const struct lab *lab, const char *key, uint64_t size, uint32_t index)
 {
     struct object_id id =
-        object_id_make(world->dataset.rows[0].source, span_text(key), span_text("v1"), WORLD_BLOCK);
+        object_id_make(lab->dataset.rows[0].source, span_text(key), span_text("v1"), LAB_BLOCK);
     if (size <= SMALL_FILE_MAX) {
         return (struct place){ hash64(id.b, ID_SIZE, 7) };
     }
-    return place_of_extent(id, index / (EXTENT_SIZE / WORLD_BLOCK));
+    return place_of_extent(id, index / (EXTENT_SIZE / LAB_BLOCK));
 }
 
-uint32_t world_rank(struct world *world, const char *key, uint64_t size, uint32_t index,
-                    uint32_t rank)
+uint32_t lab_rank(struct lab *lab, const char *key, uint64_t size, uint32_t index, uint32_t rank)
 {
     struct node_id ids[RING_RANKS];
     uint32_t alive = 0;
-    while (!world->nodes[alive].up || world->nodes[alive].frozen) {
+    while (!lab->nodes[alive].up || lab->nodes[alive].frozen) {
         alive++;
     }
-    const struct ring *ring = rings_current(world->nodes[alive].node, span_text(""));
+    const struct ring *ring = rings_current(lab->nodes[alive].node, span_text(""));
     assert_non_null(ring);
-    uint32_t count = ring_owners(ring, world_place(world, key, size, index), RING_RANKS, ids);
+    uint32_t count = ring_owners(ring, lab_place(lab, key, size, index), RING_RANKS, ids);
     assert_true(rank < count);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        if (node_id_equal(world->nodes[i].id, ids[rank])) {
+    for (uint32_t i = 0; i < lab->node_count; i++) {
+        if (node_id_equal(lab->nodes[i].id, ids[rank])) {
             return i;
         }
     }
@@ -128,55 +127,55 @@ uint32_t world_rank(struct world *world, const char *key, uint64_t size, uint32_
     return 0;
 }
 
-uint32_t world_owner(struct world *world, const char *key, uint64_t size, uint32_t index)
+uint32_t lab_owner(struct lab *lab, const char *key, uint64_t size, uint32_t index)
 {
-    return world_rank(world, key, size, index, 0);
+    return lab_rank(lab, key, size, index, 0);
 }
 
-void world_key_of(struct world *world, uint32_t node, uint64_t size, char key[32])
+void lab_key_of(struct lab *lab, uint32_t node, uint64_t size, char key[32])
 {
     for (uint32_t i = 0; i < 10000; i++) {
         struct text text;
         text_init(&text, key, 32);
         text_str(&text, "object-");
         text_u64(&text, i);
-        if (world_owner(world, key, size, 0) == node) {
+        if (lab_owner(lab, key, size, 0) == node) {
             return;
         }
     }
     fail_msg("no key for that node");
 }
 
-struct message world_get(struct world *world, const char *key, uint64_t size, uint32_t index)
+struct message lab_get(struct lab *lab, const char *key, uint64_t size, uint32_t index)
 {
-    uint64_t begin = (uint64_t)index * WORLD_BLOCK;
-    uint64_t bytes = size - begin < WORLD_BLOCK ? size - begin : WORLD_BLOCK;
+    uint64_t begin = (uint64_t)index * LAB_BLOCK;
+    uint64_t bytes = size - begin < LAB_BLOCK ? size - begin : LAB_BLOCK;
     struct message message = { .kind = MESSAGE_GET,
                                .get = { .key = span_text(key),
                                         .pin = span_text("v1"),
                                         .size = size,
-                                        .block_size = WORLD_BLOCK,
+                                        .block_size = LAB_BLOCK,
                                         .index = index,
                                         .length = bytes,
-                                        .place = world_place(world, key, size, index).v,
+                                        .place = lab_place(lab, key, size, index).v,
                                         .remaining_us = (uint64_t)SEC(30) } };
-    struct dataset_id dataset = dataset_id_make(span_text(world->dataset.name));
-    memcpy(message.get.source, world->dataset.rows[0].source.b, ID_SIZE);
+    struct dataset_id dataset = dataset_id_make(span_text(lab->dataset.name));
+    memcpy(message.get.source, lab->dataset.rows[0].source.b, ID_SIZE);
     memcpy(message.get.dataset, dataset.b, ID_SIZE);
     return message;
 }
 
-uint64_t client_get(struct world *world, uint32_t client, struct message *get)
+uint64_t lab_client_get(struct lab *lab, uint32_t client, struct message *get)
 {
-    struct client *c = &world->clients[client];
+    struct client *c = &lab->clients[client];
     c->next_request++;
     get->get.request = c->next_request;
-    client_send(world, c->data, get);
+    lab_client_send(lab, c->data, get);
     return c->next_request;
 }
 
-const struct received *client_find(const struct client *client, enum message_kind kind,
-                                   uint64_t request)
+const struct received *lab_client_find(const struct client *client, enum message_kind kind,
+                                       uint64_t request)
 {
     const struct received *found = NULL;
     for (uint32_t i = 0; i < client->count; i++) {
@@ -189,7 +188,7 @@ const struct received *client_find(const struct client *client, enum message_kin
     return found;
 }
 
-uint32_t client_count(const struct client *client, enum message_kind kind, uint64_t request)
+uint32_t lab_client_count(const struct client *client, enum message_kind kind, uint64_t request)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < client->count; i++) {
@@ -207,7 +206,7 @@ static void check_part(const struct received *received, uint64_t hash, uint64_t 
     const struct message_data *data = &received->message.data;
     assert_int_equal(data->length, received->payload_size);
     for (uint64_t i = 0; i < data->length; i++) {
-        if (received->payload[i] != object_byte(hash, begin + data->offset + i)) {
+        if (received->payload[i] != lab_object_byte(hash, begin + data->offset + i)) {
             fail_msg("a wrong byte");
         }
     }
@@ -219,8 +218,8 @@ static void check_part(const struct received *received, uint64_t hash, uint64_t 
     }
 }
 
-uint64_t client_bytes(const struct client *client, uint64_t request, const char *key,
-                      uint32_t index)
+uint64_t lab_client_bytes(const struct client *client, uint64_t request, const char *key,
+                          uint32_t index)
 {
     uint64_t bytes = 0;
     bool ended = false;
@@ -230,14 +229,14 @@ uint64_t client_bytes(const struct client *client, uint64_t request, const char 
             continue;
         }
         assert_false(ended);
-        check_part(received, key_hash(key), (uint64_t)index * WORLD_BLOCK);
+        check_part(received, lab_key_hash(key), (uint64_t)index * LAB_BLOCK);
         bytes += received->payload_size;
         ended = received->message.data.more == 0;
     }
     return ended ? bytes : 0;
 }
 
-uint32_t client_pendings(const struct client *client, uint64_t request, usec_t *first_us)
+uint32_t lab_client_pendings(const struct client *client, uint64_t request, usec_t *first_us)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < client->count; i++) {

@@ -1,4 +1,4 @@
-/* tests/unit/node/core/world.h: one to four whole nodes, clients, a source and disks, in one thread
+/* tests/unit/node/core/lab.h: one to four whole nodes, clients, a source and disks, in one thread
  * under a virtual clock. What is sent arrives 100 us later, in order; nothing is lost. */
 #pragma once
 #include <setjmp.h>
@@ -13,14 +13,14 @@
 #include "node/core/record.h"
 #include "wire/message.h"
 
-#define WORLD_NODES 4
-#define WORLD_CLIENTS 4
-#define WORLD_RANGES 512
-#define WORLD_BLOCK 262144u
-#define WORLD_PLANS 32
+#define LAB_NODES 4
+#define LAB_CLIENTS 4
+#define LAB_RANGES 512
+#define LAB_BLOCK 262144u
+#define LAB_PLANS 32
 #define INBOX_MAX 2048
 
-struct world;
+struct lab;
 
 /* A message that came to a client. */
 struct received {
@@ -62,11 +62,11 @@ struct source {
     usec_t latency_us;
     uint32_t step; /* bytes between reports */
     usec_t step_us;
-    struct plan plans[WORLD_PLANS];
+    struct plan plans[LAB_PLANS];
     uint32_t plan_count;
     uint32_t gets;
     uint64_t bytes;
-    struct range ranges[WORLD_RANGES];
+    struct range ranges[LAB_RANGES];
     uint32_t range_count;
 };
 
@@ -85,7 +85,7 @@ struct disk {
     uint32_t drops;
 };
 
-struct world_node {
+struct lab_node {
     struct node *node;
     struct node_id id;
     struct node_options options;
@@ -102,10 +102,10 @@ struct world_node {
     usec_t last_us;     /* of its last step */
 };
 
-struct world {
-    struct world_node nodes[WORLD_NODES];
+struct lab {
+    struct lab_node nodes[LAB_NODES];
     uint32_t node_count;
-    struct client clients[WORLD_CLIENTS];
+    struct client clients[LAB_CLIENTS];
     struct source source;
     struct marks marks;
     struct dataset dataset;
@@ -122,57 +122,56 @@ struct world {
     uint64_t meta_puts;
 };
 
-/* A world with `count` nodes in one ring, their links up. region_size and tier quota per node;
+/* A lab with `count` nodes in one ring, their links up. region_size and tier quota per node;
  * 0: no tier. */
-struct world *world_new(uint32_t count, size_t region_size, uint64_t quota);
-void world_free(struct world *world);
+struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota);
+void lab_free(struct lab *lab);
 /* Let that much time pass. */
-void world_run(struct world *world, usec_t us);
+void lab_run(struct lab *lab, usec_t us);
 /* The process stops, with all it had in memory; and starts again, with what was on its disk. */
-void world_kill(struct world *world, uint32_t index);
-void world_start(struct world *world, uint32_t index);
+void lab_kill(struct lab *lab, uint32_t index);
+void lab_start(struct lab *lab, uint32_t index);
 /* ... before the disk has told anything. */
-void world_start_unscanned(struct world *world, uint32_t index);
+void lab_start_unscanned(struct lab *lab, uint32_t index);
 /* Tell every node that is up who the members are: those that are up. */
-void world_tell_members(struct world *world);
-void world_event(struct world *world, uint32_t index, const struct node_event *event);
+void lab_tell_members(struct lab *lab);
+void lab_event(struct lab *lab, uint32_t index, const struct node_event *event);
 
 /* Open control and data links of a mount (or node) to a node. */
-void client_open(struct world *world, uint32_t client, uint32_t node);
+void lab_client_open(struct lab *lab, uint32_t client, uint32_t node);
 /* A raw link, before any HELLO; its number. */
-uint64_t client_link(struct world *world, uint32_t client, uint32_t node, enum link_purpose purpose,
-                     struct link_peer peer);
-struct message client_hello(const struct world *world, uint32_t client, enum link_purpose purpose);
-void client_send(struct world *world, uint64_t link, const struct message *message);
-void client_close(struct world *world, uint64_t link);
+uint64_t lab_client_link(struct lab *lab, uint32_t client, uint32_t node, enum link_purpose purpose,
+                         struct link_peer peer);
+struct message lab_client_hello(const struct lab *lab, uint32_t client, enum link_purpose purpose);
+void lab_client_send(struct lab *lab, uint64_t link, const struct message *message);
+void lab_client_close(struct lab *lab, uint64_t link);
 /* A good GET of a whole block of object `key` with `size` bytes. */
-struct message world_get(struct world *world, const char *key, uint64_t size, uint32_t index);
+struct message lab_get(struct lab *lab, const char *key, uint64_t size, uint32_t index);
 /* Empty its inbox. */
-void client_forget(struct world *world, uint32_t client);
+void lab_client_forget(struct lab *lab, uint32_t client);
 /* Send it to the client's node with a number of its own, which is returned. */
-uint64_t client_get(struct world *world, uint32_t client, struct message *get);
+uint64_t lab_client_get(struct lab *lab, uint32_t client, struct message *get);
 /* The last message of that kind for a request; NULL: none. */
-const struct received *client_find(const struct client *client, enum message_kind kind,
-                                   uint64_t request);
-uint32_t client_count(const struct client *client, enum message_kind kind, uint64_t request);
+const struct received *lab_client_find(const struct client *client, enum message_kind kind,
+                                       uint64_t request);
+uint32_t lab_client_count(const struct client *client, enum message_kind kind, uint64_t request);
 /* Bytes of DATA for a request; checks each against the object, and its checksums. */
-uint64_t client_bytes(const struct client *client, uint64_t request, const char *key,
-                      uint32_t index);
+uint64_t lab_client_bytes(const struct client *client, uint64_t request, const char *key,
+                          uint32_t index);
 /* PENDINGs that name it. */
-uint32_t client_pendings(const struct client *client, uint64_t request, usec_t *first_us);
+uint32_t lab_client_pendings(const struct client *client, uint64_t request, usec_t *first_us);
 
 /* Byte `offset` of the object. */
-uint8_t object_byte(uint64_t key_hash, uint64_t offset);
-uint64_t key_hash(const char *key);
+uint8_t lab_object_byte(uint64_t lab_key_hash, uint64_t offset);
+uint64_t lab_key_hash(const char *key);
 /* Did the source deliver any byte twice? */
-bool source_repeats(const struct world *world);
+bool lab_source_repeats(const struct lab *lab);
 /* The place of the block, and who owns it. */
-struct place world_place(const struct world *world, const char *key, uint64_t size, uint32_t index);
-uint32_t world_owner(struct world *world, const char *key, uint64_t size, uint32_t index);
+struct place lab_place(const struct lab *lab, const char *key, uint64_t size, uint32_t index);
+uint32_t lab_owner(struct lab *lab, const char *key, uint64_t size, uint32_t index);
 /* A key of an object of `size` bytes whose first block belongs to that node. */
-void world_key_of(struct world *world, uint32_t node, uint64_t size, char key[32]);
-/* As world_owner, for any rank. */
-uint32_t world_rank(struct world *world, const char *key, uint64_t size, uint32_t index,
-                    uint32_t rank);
+void lab_key_of(struct lab *lab, uint32_t node, uint64_t size, char key[32]);
+/* As lab_owner, for any rank. */
+uint32_t lab_rank(struct lab *lab, const char *key, uint64_t size, uint32_t index, uint32_t rank);
 /* Flip a byte of every record of a node's disk. */
-void disk_corrupt(struct world *world, uint32_t node);
+void lab_disk_corrupt(struct lab *lab, uint32_t node);

@@ -1,17 +1,17 @@
-/* tests/unit/node/core/world_store.c: the source and the disks. */
-#include "tests/unit/node/core/world_inside.h"
+/* tests/unit/node/core/lab_store.c: the source and the disks. */
+#include "tests/unit/node/core/lab_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 
-uint64_t key_hash(const char *key)
+uint64_t lab_key_hash(const char *key)
 {
     return hash64(key, strlen(key), 0);
 }
 
-uint8_t object_byte(uint64_t hash, uint64_t offset)
+uint8_t lab_object_byte(uint64_t hash, uint64_t offset)
 {
     return (uint8_t)(hash64_mix(hash, offset / 8) >> (offset % 8 * 8));
 }
@@ -19,7 +19,7 @@ uint8_t object_byte(uint64_t hash, uint64_t offset)
 static void fill(uint8_t *data, uint64_t hash, uint64_t offset, uint64_t size)
 {
     for (uint64_t i = 0; i < size; i++) {
-        data[i] = object_byte(hash, offset + i);
+        data[i] = lab_object_byte(hash, offset + i);
     }
 }
 
@@ -50,9 +50,9 @@ static struct plan take_plan(struct source *source)
     return plan;
 }
 
-void world_fetch(struct world *world, uint32_t index, const struct node_effect *effect)
+void lab_fetch(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
-    struct source *source = &world->source;
+    struct source *source = &lab->source;
     struct span key = effect->fetch.key;
     uint64_t hash = hash64(key.data, key.size, 0);
     struct plan plan = take_plan(source);
@@ -67,7 +67,7 @@ void world_fetch(struct world *world, uint32_t index, const struct node_effect *
     source->gets++;
     source->bytes += bytes;
     if (bytes > 0) {
-        assert_true(source->range_count < WORLD_RANGES);
+        assert_true(source->range_count < LAB_RANGES);
         source->ranges[source->range_count++] = (struct range){ hash, effect->fetch.offset, bytes };
     }
     struct pending item = { .node = index };
@@ -76,19 +76,19 @@ void world_fetch(struct world *world, uint32_t index, const struct node_effect *
     usec_t delay = source->latency_us;
     for (uint64_t done = source->step; done < bytes; done += source->step) {
         item.event.fetched.bytes = done;
-        world_later(world, delay, &item);
+        lab_later(lab, delay, &item);
         delay += source->step_us;
     }
     item.event.fetched.bytes = bytes;
     item.event.fetched.ended = true;
     item.event.fetched.err = bytes < effect->fetch.size ? plan.err : ERR_OK;
     item.event.fetched.retry_us = plan.retry_us;
-    world_later(world, delay, &item);
+    lab_later(lab, delay, &item);
 }
 
-bool source_repeats(const struct world *world)
+bool lab_source_repeats(const struct lab *lab)
 {
-    const struct source *source = &world->source;
+    const struct source *source = &lab->source;
     for (uint32_t i = 0; i < source->range_count; i++) {
         const struct range *a = &source->ranges[i];
         for (uint32_t k = 0; k < i; k++) {
@@ -113,24 +113,24 @@ static struct disk_record_kept *find_record(struct disk *disk, uint32_t segment,
     return NULL;
 }
 
-static void answer(struct world *world, uint32_t index, uint64_t id, enum err err)
+static void answer(struct lab *lab, uint32_t index, uint64_t id, enum err err)
 {
     struct pending item = { .node = index };
     item.event.kind = NODE_DISK;
     item.event.disk.id = id;
     item.event.disk.err = err;
-    world_later(world, world->nodes[index].disk.latency_us + 50, &item);
+    lab_later(lab, lab->nodes[index].disk.latency_us + 50, &item);
 }
 
-static void disk_write(struct world *world, uint32_t index, const struct node_effect *effect)
+static void disk_write(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
-    struct disk *disk = &world->nodes[index].disk;
+    struct disk *disk = &lab->nodes[index].disk;
     struct span header = effect->disk_write.header;
     struct span payload = effect->disk_write.payload;
     struct record record;
     disk->writes++;
     if (disk->write_err != ERR_OK) {
-        answer(world, index, effect->disk_write.id, disk->write_err);
+        answer(lab, index, effect->disk_write.id, disk->write_err);
         return;
     }
     assert_int_equal(record_decode(header, &record), ERR_OK);
@@ -148,7 +148,7 @@ static void disk_write(struct world *world, uint32_t index, const struct node_ef
                                          .offset = effect->disk_write.offset,
                                          .header_size = RECORD_HEADER_SIZE,
                                          .payload_size = record.payload_size };
-    answer(world, index, effect->disk_write.id, ERR_OK);
+    answer(lab, index, effect->disk_write.id, ERR_OK);
 }
 
 /* As a disk actor: every chunk against the header. */
@@ -191,24 +191,24 @@ static void disk_drop(struct disk *disk, uint32_t segment)
     disk->count = kept;
 }
 
-void world_disk(struct world *world, uint32_t index, const struct node_effect *effect)
+void lab_disk(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
-    struct disk *disk = &world->nodes[index].disk;
+    struct disk *disk = &lab->nodes[index].disk;
     if (effect->kind == NODE_DISK_WRITE) {
-        disk_write(world, index, effect);
+        disk_write(lab, index, effect);
     } else if (effect->kind == NODE_DISK_DROP) {
         disk_drop(disk, effect->disk_drop.segment);
     } else {
         disk->reads++;
         const struct disk_record *record = &effect->disk_read.record;
         const struct disk_record_kept *kept = find_record(disk, record->segment, record->offset);
-        answer(world, index, effect->disk_read.id, read_kept(kept, effect));
+        answer(lab, index, effect->disk_read.id, read_kept(kept, effect));
     }
 }
 
-void disk_corrupt(struct world *world, uint32_t node)
+void lab_disk_corrupt(struct lab *lab, uint32_t node)
 {
-    struct disk *disk = &world->nodes[node].disk;
+    struct disk *disk = &lab->nodes[node].disk;
     for (uint32_t i = 0; i < disk->count; i++) {
         disk->kept[i].bytes[RECORD_HEADER_SIZE + 70000 % disk->kept[i].record.payload_size] ^= 1;
     }
