@@ -1,72 +1,98 @@
-/* main.c: finds the subcommand. */
+/* main.c: `atoll COMMAND`: the table of commands, help and version. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "atoll_version.h"
+#include "base/err.h"
 #include "cli/commands.h"
 #include "fs/command.h"
-#include "node/io/options.h"
+#include "fs/settings.h"
+#include "node/io/config.h"
 #include "node/io/process.h"
 
-struct command {
-    const char *name; /* first: options_nearest looks there */
-    int (*run)(int argc, char **argv);
-    const char *summary;
-};
+static int help_command(int argc, char **argv);
+static int docgen_command(int argc, char **argv);
 
 static const struct command commands[] = {
-#define COMMAND(word, function, summary) { word, function, summary },
+#define COMMAND(name_, run_, summary_) { .name = name_, .run = run_, .summary = summary_ },
 #include "cli/commands.def"
 #undef COMMAND
 };
 
-static void help(FILE *out)
+static const struct command *find(const char *name)
 {
-    fputs("atoll: a peer-to-peer cache of object stores for training clusters\n\n"
-          "Usage: atoll COMMAND [OPTIONS]     each command: atoll COMMAND --help\n\n",
-          out);
-    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    for (uint32_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
     }
-    fputs("\nExamples:\n"
-          "  atoll mount s3://bucket/set/ /mnt/set     one machine, no cluster\n"
-          "  atoll status                              of the node on this host\n"
-          "  man atoll; docs/ in the source\n",
+    return NULL;
+}
+
+static void usage(FILE *out)
+{
+    fputs("usage: atoll COMMAND [ARGUMENTS]\n\n"
+          "A peer-to-peer cluster cache for training data.\n\ncommands:\n",
+          out);
+    for (uint32_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].summary);
+    }
+    fputs("\n`atoll COMMAND --help` tells more. To try it on a bucket, with no cluster:\n"
+          "  atoll mount s3://BUCKET/PREFIX DIR\n",
           out);
 }
 
-static int unknown(const char *word)
+static int unknown(const char *name)
 {
-    const char *near =
-        options_nearest(word, commands, ARRAY_COUNT(commands), sizeof commands[0]);
-    fprintf(stderr, "atoll: no command \"%s\"", word);
+    const char *near = options_nearest(name, commands, ARRAY_COUNT(commands), sizeof commands[0]);
+    fprintf(stderr, "atoll: unknown command %s", name);
     if (near != NULL) {
-        fprintf(stderr, "; did you mean \"%s\"?\n", near);
-    } else {
-        fputs("; see atoll help\n", stderr);
+        fprintf(stderr, ": did you mean %s?", near);
     }
+    fputs("\n`atoll help` shows them all\n", stderr);
     return err_exit_code(ERR_INVALID);
+}
+
+static int help_command(int argc, char **argv)
+{
+    char flag[] = "--help";
+    if (argc < 2) {
+        usage(stdout);
+        return 0;
+    }
+    const struct command *command = find(argv[1]);
+    char *words[] = { argv[1], flag, NULL };
+    if (command == NULL || command->run == help_command) {
+        return command != NULL ? help_command(1, argv) : unknown(argv[1]);
+    }
+    return command->run(2, words);
+}
+
+static int docgen_command(int argc, char **argv)
+{
+    static const struct options_table *const tables[] = { &config_table, &settings_table };
+    const struct docgen docgen = { .commands = commands,
+                                   .command_count = ARRAY_COUNT(commands),
+                                   .tables = tables,
+                                   .table_count = ARRAY_COUNT(tables) };
+    return docgen_run(argc, argv, &docgen);
 }
 
 int main(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "";
-    if (word[0] == '\0') {
-        help(stderr);
+    if (argc < 2) {
+        usage(stderr);
         return err_exit_code(ERR_INVALID);
     }
-    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        help(stdout);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts("atoll " ATOLL_VERSION);
         return 0;
     }
-    if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
-        printf("atoll %s\n", ATOLL_VERSION);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
         return 0;
     }
-    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (strcmp(word, commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    }
-    return unknown(word);
+    const struct command *command = find(argv[1]);
+    return command != NULL ? command->run(argc - 1, argv + 1) : unknown(argv[1]);
 }

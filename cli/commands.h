@@ -23,6 +23,12 @@ struct command {
     const char *summary;
 };
 
-/* `atoll docgen DIR`: reference pages of these commands and option tables. */
-int docgen_run(int argc, char **argv, const struct command *commands, uint32_t command_count,
-               const struct options_table *const *tables);
+/* `atoll docgen DIR`: reference pages and the man page. Tables of other folders' commands come
+ * before those of this one. */
+struct docgen {
+    const struct command *commands;
+    uint32_t command_count;
+    const struct options_table *const *tables;
+    uint32_t table_count;
+};
+int docgen_run(int argc, char **argv, const struct docgen *docgen);

@@ -1,10 +1,12 @@
-/* cli/keygen.c: `atoll keygen cluster|client`. Secrets go to files of mode 0600, never to the
- * terminal or a command line. */
+/* cli/keygen.c: `atoll keygen cluster` and `atoll keygen client`. Keys go to files, never to a
+ * command line or the screen. */
+#include "cli/keygen.h"
+
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "cli/admin.h"
 #include "cli/commands.h"
 #include "node/io/clock.h"
 #include "node/io/keys.h"
@@ -13,178 +15,190 @@
 #define SLOTS_LOG2_MAX 20
 
 static const struct option_row cluster_rows[] = {
-    { "name", 0, OPTION_STRING, "NAME", NULL, "of the cluster: 1 to 64 letters" },
-    { "out", 0, OPTION_STRING, "FILE", NULL, "where to; default: NAME.cluster.json" },
+    { "name", 0, OPTION_STRING, "NAME", NULL, "of the cluster: letters, digits, '.', '_', '-'" },
+    { "out", 'o', OPTION_STRING, "FILE", NULL, "where it goes; default: NAME.cluster.json" },
     { "slots", 0, OPTION_NUMBER, "LOG2", "18",
-      "width of the ring, for ever: 18; 20 for more than 1,000 nodes" },
+      "width of the ring, 12 to 20; 20 for more than 1,000 nodes; cannot be changed later" },
 };
 
-static const struct options_table cluster_table = {
+const struct options_table keygen_cluster_table = {
     .command = "keygen cluster",
-    .usage = "atoll keygen cluster --name NAME [OPTIONS]",
-    .intro =
-        "Makes the file that every node of a cluster gets. Keep it secret: who has it is a node.",
-    .examples = "  atoll keygen cluster --name prod --out /etc/atoll/cluster.json\n",
+    .usage = "atoll keygen cluster --name NAME [--out FILE]",
+    .intro = "Make the keys that all nodes of a cluster share. Whoever has the file is a node.",
+    .examples = "  atoll keygen cluster --name prod --out cluster.json\n",
     .rows = cluster_rows,
     .count = ARRAY_COUNT(cluster_rows),
 };
 
 static const struct option_row client_rows[] = {
-    { "cluster-file", 0, OPTION_STRING, "FILE", NULL, "the cluster's keys" },
-    { "dataset", 0, OPTION_LIST, "NAME,...", NULL, "datasets it may read; '*' is all" },
-    { "days", 0, OPTION_NUMBER, "N", "365", "how long the grant holds" },
-    { "out", 0, OPTION_STRING, "FILE", NULL, "where to" },
+    { "cluster-file", 0, OPTION_STRING, "FILE", NULL, "keys of the cluster" },
+    { "dataset", 0, OPTION_LIST, "NAME,…", NULL, "datasets the client may read; *: all" },
+    { "days", 0, OPTION_NUMBER, "N", "365", "how long it may" },
+    { "out", 'o', OPTION_STRING, "FILE", NULL, "where the client's file goes" },
 };
 
-static const struct options_table client_table = {
+const struct options_table keygen_client_table = {
     .command = "keygen client",
-    .usage = "atoll keygen client --cluster-file FILE --dataset NAME,... --out FILE [OPTIONS]",
-    .intro = "Makes the file that a mount gets: a key pair of its own, and what it may read.",
-    .examples = "  atoll keygen client --cluster-file cluster.json --dataset train,val "
-                "--out job7.json\n",
+    .usage = "atoll keygen client --cluster-file FILE --dataset NAME,… --out FILE",
+    .intro = "Make the file with which mounts prove what they may read.",
+    .examples = "  atoll keygen client --cluster-file cluster.json --dataset imagenet,coco "
+                "--days 30 \\\n    --out alice.json\n",
     .rows = client_rows,
     .count = ARRAY_COUNT(client_rows),
 };
 
-static enum err refuse(struct text *why, const char *line)
+static int fail(enum err err, const char *what, const char *reason)
 {
-    text_str(why, line);
-    return ERR_INVALID;
+    fprintf(stderr, "atoll keygen: %s%s\n", what, reason);
+    return err_exit_code(err);
 }
 
-static enum err make_cluster(const struct options *options, struct text *why)
+static bool is_name(const char *text)
 {
-    char path[1024];
-    struct text text;
-    struct cluster_keys keys;
+    return text[0] != 0 && strlen(text) <= 64 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+               strlen(text);
+}
+
+static int make_cluster(const struct options *options, struct text *why)
+{
     const char *name = options_string(options, "name");
     const char *out = options_string(options, "out");
-    uint64_t slots = options_size(options, "slots");
-    if (name == NULL || name[0] == '\0' || strlen(name) > 64) {
-        return refuse(why, "give the cluster a name: --name NAME, 1 to 64 letters");
+    const uint64_t slots = options_size(options, "slots");
+    char path[128];
+    struct cluster_keys keys;
+    if (name == NULL || !is_name(name)) {
+        return fail(ERR_INVALID, "--name: ",
+                    "give the cluster a name of at most 64 letters, digits, '.', '_' and '-'");
     }
     if (slots < SLOTS_LOG2_MIN || slots > SLOTS_LOG2_MAX) {
-        return refuse(why, "--slots is between 12 and 20; 18 is right for up to 1,000 nodes");
+        return fail(ERR_INVALID, "--slots: ", "must be 12 to 20");
     }
-    text_init(&text, path, sizeof path);
-    text_str(&text, out == NULL ? name : out);
-    text_str(&text, out == NULL ? ".cluster.json" : "");
+    snprintf(path, sizeof path, "%s.cluster.json", name);
     keys_make_cluster(name, (uint32_t)slots, &keys);
-    enum err err = keys_save_cluster(path, &keys, why);
+    enum err err = keys_save_cluster(out != NULL ? out : path, &keys, why);
     sodium_memzero(&keys, sizeof keys);
-    if (err == ERR_OK) {
-        printf("%s: keys of cluster \"%s\"; give this file to its nodes, and keep it secret\n",
-               path, name);
-    }
-    return err;
-}
-
-/* Names of --dataset, also several in one word. */
-static enum err add_datasets(const struct options *options, struct grant *grant, struct text *why)
-{
-    for (uint32_t i = 0; i < options_count(options, "dataset"); i++) {
-        const char *at = options_item(options, "dataset", i);
-        while (*at != '\0') {
-            size_t size = strcspn(at, ",");
-            if (size > 64 || grant->dataset_count == GRANT_DATASETS_MAX) {
-                return refuse(why, "--dataset: at most 32 names of at most 64 letters");
-            }
-            if (size > 0) {
-                grant->datasets[grant->dataset_count++] = span_of(at, size);
-            }
-            at += size + (at[size] == ',' ? 1 : 0);
-        }
-    }
-    return grant->dataset_count > 0
-               ? ERR_OK
-               : refuse(why, "say what it may read: --dataset NAME,... or '*'");
-}
-
-static enum err sign_and_save(const struct options *options, const struct cluster_keys *cluster,
-                              struct grant *grant, struct text *why)
-{
-    struct client_keys client;
-    size_t used = 0;
-    memset(&client, 0, sizeof client);
-    memcpy(client.cluster, cluster->name, sizeof client.cluster);
-    client.slots_log2 = cluster->slots_log2;
-    memcpy(client.server_key, cluster->curve_public, sizeof client.server_key);
-    keys_make_pair(client.public_key, client.secret_key);
-    memcpy(grant->client_key, client.public_key, sizeof grant->client_key);
-    enum err err =
-        grant_encode_sign(grant, cluster->sign_secret, client.grants, sizeof client.grants, &used);
-    client.grants_size = (uint32_t)used;
-    if (err == ERR_OK) {
-        err = keys_save_client(options_string(options, "out"), &client, why);
-    }
-    sodium_memzero(&client, sizeof client);
-    return err;
-}
-
-static enum err make_client(const struct options *options, struct text *why)
-{
-    struct cluster_keys cluster;
-    struct grant grant;
-    uint64_t days = options_size(options, "days");
-    const char *file = options_string(options, "cluster-file");
-    memset(&grant, 0, sizeof grant);
-    if (file == NULL || options_string(options, "out") == NULL) {
-        return refuse(why, "give --cluster-file FILE and --out FILE");
-    }
-    if (days == 0 || days > 36500) {
-        return refuse(why, "--days is between 1 and 36500");
-    }
-    grant.expires_wall_s = (uint64_t)(clock_wall_us() / 1000000) + days * 86400;
-    enum err err = add_datasets(options, &grant, why);
-    if (err == ERR_OK) {
-        err = keys_load_cluster(file, &cluster, why);
-    }
     if (err != ERR_OK) {
-        return err;
+        return fail(err, why->data, "");
     }
-    err = sign_and_save(options, &cluster, &grant, why);
-    sodium_memzero(&cluster, sizeof cluster);
+    printf("%s\n", out != NULL ? out : path);
+    return 0;
+}
+
+/* The names of one --dataset, "a,b,c", behind those that are there already. */
+static enum err add_datasets(char *list, struct grant *grant)
+{
+    char *rest = NULL;
+    char *name = strtok_r(list, ",", &rest);
+    for (; name != NULL; name = strtok_r(NULL, ",", &rest)) {
+        if (grant->dataset_count == GRANT_DATASETS_MAX) {
+            return ERR_TOO_LARGE;
+        }
+        if (strcmp(name, "*") != 0 && !is_name(name)) {
+            return ERR_INVALID;
+        }
+        grant->datasets[grant->dataset_count++] = span_text(name);
+    }
+    return ERR_OK;
+}
+
+static enum err sign(const struct options *options, const struct cluster_keys *cluster,
+                     struct client_keys *client)
+{
+    char *lists[OPTIONS_VALUES_MAX] = { NULL };
+    struct grant grant = { .dataset_count = 0 };
+    size_t used = 0;
+    enum err err = ERR_OK;
+    const uint32_t count = options_count(options, "dataset");
+    const uint64_t seconds = options_size(options, "days") * 86400;
+    memcpy(grant.client_key, client->public_key, sizeof grant.client_key);
+    grant.expires_wall_s = (uint64_t)(clock_wall_us() / 1000000) + seconds;
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        lists[i] = strdup(options_item(options, "dataset", i));
+        err = lists[i] == NULL ? ERR_NOMEM : add_datasets(lists[i], &grant);
+    }
     if (err == ERR_OK) {
-        printf("%s: a client's keys, good for %llu days\n", options_string(options, "out"),
-               (unsigned long long)days);
+        err = grant.dataset_count == 0
+                  ? ERR_INVALID
+                  : grant_encode_sign(&grant, cluster->sign_secret, client->grants,
+                                      sizeof client->grants, &used);
+    }
+    client->grants_size = (uint32_t)used;
+    for (uint32_t i = 0; i < count; i++) {
+        free(lists[i]);
     }
     return err;
 }
 
-static int run(const struct options_table *table, int argc, char **argv)
+static int make_client(const struct options *options, struct text *why)
 {
-    char line[1024];
+    const char *file = options_string(options, "cluster-file");
+    const char *out = options_string(options, "out");
+    struct cluster_keys cluster;
+    struct client_keys client = { .cluster = "" };
+    if (file == NULL || out == NULL || options_count(options, "dataset") == 0) {
+        return fail(ERR_INVALID, "", "--cluster-file, --dataset and --out must be given");
+    }
+    if (options_size(options, "days") == 0 || options_size(options, "days") > 36500) {
+        return fail(ERR_INVALID, "--days: ", "must be 1 to 36500");
+    }
+    enum err err = keys_load_cluster(file, &cluster, why);
+    if (err != ERR_OK) {
+        return fail(err, why->data, "");
+    }
+    memcpy(client.cluster, cluster.name, sizeof client.cluster);
+    client.slots_log2 = cluster.slots_log2;
+    memcpy(client.server_key, cluster.curve_public, sizeof client.server_key);
+    keys_make_pair(client.public_key, client.secret_key);
+    err = sign(options, &cluster, &client);
+    if (err != ERR_OK) {
+        text_str(why, "--dataset: at most 32 names of datasets, or *");
+    } else {
+        err = keys_save_client(out, &client, why);
+    }
+    sodium_memzero(&cluster, sizeof cluster);
+    sodium_memzero(&client, sizeof client);
+    if (err != ERR_OK) {
+        return fail(err, why->data, "");
+    }
+    printf("%s\n", out);
+    return 0;
+}
+
+static int run(const struct options_table *table, int argc, char **argv,
+               int (*make)(const struct options *, struct text *))
+{
+    char room[1024];
     struct text why;
     struct options *options = NULL;
     bool help = false;
-    text_init(&why, line, sizeof line);
+    text_init(&why, room, sizeof room);
     enum err err = options_parse(table, argc, argv, &options, &help, &why);
-    if (err == ERR_OK && help) {
+    if (err != ERR_OK) {
+        return fail(err, room, "");
+    }
+    int status = 0;
+    if (help) {
         options_help(table, stdout);
-    } else if (err == ERR_OK) {
-        err = table == &cluster_table ? make_cluster(options, &why) : make_client(options, &why);
+    } else {
+        status = sodium_init() < 0 ? 1 : make(options, &why);
     }
     options_free(&options);
-    return err == ERR_OK ? 0 : admin_complain(table->command, err, &why);
+    return status;
 }
 
 int keygen_command(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "";
-    if (sodium_init() < 0) {
-        fputs("atoll keygen: no source of randomness\n", stderr);
-        return err_exit_code(ERR_SYSTEM);
+    if (argc >= 2 && strcmp(argv[1], "cluster") == 0) {
+        return run(&keygen_cluster_table, argc - 1, argv + 1, make_cluster);
     }
-    if (strcmp(word, "cluster") == 0) {
-        return run(&cluster_table, argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "client") == 0) {
+        return run(&keygen_client_table, argc - 1, argv + 1, make_client);
     }
-    if (strcmp(word, "client") == 0) {
-        return run(&client_table, argc - 1, argv + 1);
-    }
-    bool asked = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
-    fputs("Usage: atoll keygen cluster --name NAME [--out FILE]\n"
-          "       atoll keygen client --cluster-file FILE --dataset NAME,... --out FILE\n"
-          "Each: atoll keygen WORD --help\n",
-          asked ? stdout : stderr);
-    return asked ? 0 : err_exit_code(ERR_INVALID);
+    const bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    FILE *out = help ? stdout : stderr;
+    options_help(&keygen_cluster_table, out);
+    fputc('\n', out);
+    options_help(&keygen_client_table, out);
+    return help ? 0 : err_exit_code(ERR_INVALID);
 }

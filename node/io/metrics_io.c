@@ -116,3 +116,45 @@ void metrics_io_put(const struct metrics_io *metrics, struct text *text)
         put_line(text, &lines[i]);
     }
 }
+
+/* ---- the page in docs/generated --------------------------------------------------------------- */
+
+struct page_line {
+    const char *series;
+    const char *labels;
+    const char *type;
+    const char *help;
+};
+
+/* Series of one name stand together; the first has the help. */
+static void put_page_line(const struct page_line *line, FILE *out)
+{
+    if (line->help[0] != 0) {
+        const bool counter = strstr(line->series, "_total") != NULL;
+        fprintf(out, "\n### `%s`\n\n%s. %s\n", line->series, counter ? "Counter" : "Gauge",
+                line->help);
+    }
+    if (line->labels[0] != 0) {
+        fprintf(out, "- `{%s}`\n", line->labels);
+    }
+}
+
+void metrics_io_page(FILE *out)
+{
+    static const struct page_line lines[] = {
+#define METRIC(field_, series_, labels_, kind_, help_) \
+    { .series = "atoll_" #series_, .labels = labels_, .type = #kind_, .help = help_ },
+#include "node/core/metrics.def"
+#undef METRIC
+#define IO_METRIC(series_, labels_, type_, help_, value_) \
+    { .series = #series_, .labels = labels_, .type = type_, .help = help_ },
+#include "node/io/metrics_io.def"
+#undef IO_METRIC
+    };
+    fputs("# Metrics\n\nWhat `/metrics` of a node's admin address shows, in Prometheus' text form."
+          " Sizes are bytes, times\nseconds, ratios 0 to 1.\n",
+          out);
+    for (uint32_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        put_page_line(&lines[i], out);
+    }
+}

@@ -1,5 +1,7 @@
 /* node/io/metrics_io.h: numbers of the process in Prometheus' text form (metrics_io.def). */
 #pragma once
+#include <stdio.h>
+
 #include "base/text.h"
 #include "base/time.h"
 #include "gossip/gossip.h"
@@ -14,3 +16,5 @@ struct metrics_io {
 };
 
 void metrics_io_put(const struct metrics_io *metrics, struct text *text);
+/* Both tables, this one and the core's, as Markdown. */
+void metrics_io_page(FILE *out);

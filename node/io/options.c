@@ -242,7 +242,8 @@ enum err options_parse(const struct options_table *table, int argc, char **argv,
     enum err err = take_words(options, &words, help, why);
     if (err == ERR_OK && !*help && table->environment) {
         err = take_environment(options, why);
-        const char *file = err == ERR_OK ? options_string(options, "config") : NULL;
+        const bool has_file = find_row(table, "config", 6, false) < table->count;
+        const char *file = err == ERR_OK && has_file ? options_string(options, "config") : NULL;
         if (file != NULL) {
             err = option_read_file(options, file, why);
         }

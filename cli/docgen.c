@@ -1,0 +1,226 @@
+/* cli/docgen.c: docs/generated from the tables: options, metrics, errors, messages, atoll.1. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "cli/commands.h"
+#include "node/io/metrics_io.h"
+#include "wire/message.h"
+
+typedef void page(const struct docgen *docgen, FILE *out);
+
+/* ---- options ---------------------------------------------------------------------------------- */
+
+static void each_table(const struct docgen *docgen, FILE *out,
+                       void (*put)(const struct options_table *table, FILE *out))
+{
+    uint32_t count = 0;
+    const struct options_table *const *own = commands_tables(&count);
+    for (uint32_t i = 0; i < docgen->table_count; i++) {
+        put(docgen->tables[i], out);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        put(own[i], out);
+    }
+}
+
+static void put_options(const struct docgen *docgen, FILE *out)
+{
+    fputs("# Commands and options\n\n"
+          "A flag goes before the environment, that before the file of `--config`, that before the "
+          "default.\nIn the file the names are those of the flags with `_` for `-`.\n\n"
+          "| command | what it does |\n|---|---|\n",
+          out);
+    for (uint32_t i = 0; i < docgen->command_count; i++) {
+        fprintf(out, "| `atoll %s` | %s |\n", docgen->commands[i].name,
+                docgen->commands[i].summary);
+    }
+    fputc('\n', out);
+    each_table(docgen, out, options_page);
+}
+
+/* ---- errors ----------------------------------------------------------------------------------- */
+
+static void put_errors(const struct docgen *docgen, FILE *out)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+        int number;
+        int exit_code;
+        const char *sys;
+    } errors[] = {
+#define ERROR(name_, number_, sys_, exit_code_, text_) \
+    { .name = #name_, .text = text_, .number = number_, .exit_code = exit_code_, .sys = #sys_ },
+#include "base/errors.def"
+#undef ERROR
+    };
+    (void)docgen;
+    fputs("# Errors\n\n"
+          "Exit codes: 2 usage or configuration, 3 not found, 4 refused, 5 unreachable, 6 local "
+          "resources,\n7 data, 1 anything else. The number is what travels between nodes; errno is "
+          "what a reader of a\nfile gets.\n\n"
+          "| name | meaning | number | exit code | errno |\n|---|---|---|---|---|\n",
+          out);
+    for (uint32_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        fprintf(out, "| `%s` | %s | %d | %d | %s |\n", errors[i].name, errors[i].text,
+                errors[i].number, errors[i].exit_code, errors[i].sys);
+    }
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+static void put_messages(const struct docgen *docgen, FILE *out)
+{
+    (void)docgen;
+    fprintf(out,
+            "# Messages between processes\n\n"
+            "Version %d to %d. A frame is a msgpack map: 0 is the message's number, then field "
+            "number and value.\nZero and empty fields are left out; unknown ones are skipped.\n",
+            WIRE_VERSION_LOWEST, WIRE_VERSION_HIGHEST);
+#define U64(field, name, max) \
+    fprintf(out, "| %d | `%s` | number, at most %llu |\n", field, #name, (unsigned long long)max);
+#define ID(field, name) fprintf(out, "| %d | `%s` | 16 bytes |\n", field, #name);
+#define BYTES(field, name, max) \
+    fprintf(out, "| %d | `%s` | at most %llu bytes |\n", field, #name, (unsigned long long)max);
+#define MESSAGE(NAME, name, number, fields)                                                   \
+    fprintf(out, "\n## %s (%d)\n\n| field | name | value |\n|---|---|---|\n", #NAME, number); \
+    fields
+#include "wire/messages.def"
+#undef MESSAGE
+#undef BYTES
+#undef ID
+#undef U64
+}
+
+/* ---- metrics ---------------------------------------------------------------------------------- */
+
+static void put_metrics(const struct docgen *docgen, FILE *out)
+{
+    (void)docgen;
+    metrics_io_page(out);
+}
+
+/* ---- the man page ----------------------------------------------------------------------------- */
+
+/* Text for roff: a backslash and a dash that must stay one, a dot or quote at a line's start. */
+static void put_roff(const char *text, FILE *out)
+{
+    bool first = true;
+    for (; *text != 0; text++) {
+        if (first && (*text == '.' || *text == '\'')) {
+            fputs("\\&", out);
+        }
+        if (*text == '\\') {
+            fputs("\\e", out);
+        } else if (*text == '-') {
+            fputs("\\-", out);
+        } else {
+            fputc(*text, out);
+        }
+        first = *text == '\n';
+    }
+}
+
+static void put_man_row(const struct option_row *row, FILE *out)
+{
+    fputs(".TP\n.B ", out);
+    if (row->letter != 0) {
+        fprintf(out, "\\-%c, ", row->letter);
+    }
+    fputs("\\-\\-", out);
+    put_roff(row->name, out);
+    if (row->argument != NULL) {
+        fputc(' ', out);
+        put_roff(row->argument, out);
+    }
+    fputc('\n', out);
+    put_roff(row->help, out);
+    if (row->fallback != NULL && row->fallback[0] != 0) {
+        fputs(" [", out);
+        put_roff(row->fallback, out);
+        fputc(']', out);
+    }
+    fputc('\n', out);
+}
+
+static void put_man_table(const struct options_table *table, FILE *out)
+{
+    fputs(".SS atoll ", out);
+    put_roff(table->command, out);
+    fputs("\n.nf\n", out);
+    put_roff(table->usage, out);
+    fputs("\n.fi\n.PP\n", out);
+    put_roff(table->intro, out);
+    fputc('\n', out);
+    for (uint32_t i = 0; i < table->count; i++) {
+        put_man_row(&table->rows[i], out);
+    }
+    if (table->examples != NULL) {
+        fputs(".PP\nExamples:\n.nf\n", out);
+        put_roff(table->examples, out);
+        fputs(".fi\n", out);
+    }
+}
+
+static void put_man(const struct docgen *docgen, FILE *out)
+{
+    fputs(".TH ATOLL 1 \"\" \"Atoll\" \"User Commands\"\n.SH NAME\n"
+          "atoll \\- peer\\-to\\-peer cluster cache for training data\n.SH SYNOPSIS\n"
+          ".B atoll\n.I COMMAND\n[ARGUMENTS]\n.SH COMMANDS\n",
+          out);
+    for (uint32_t i = 0; i < docgen->command_count; i++) {
+        fputs(".TP\n.B ", out);
+        put_roff(docgen->commands[i].name, out);
+        fputc('\n', out);
+        put_roff(docgen->commands[i].summary, out);
+        fputc('\n', out);
+    }
+    fputs(".SH DETAILS\n", out);
+    each_table(docgen, out, put_man_table);
+    fputs(".SH EXIT STATUS\n0 success, 2 usage or configuration, 3 not found, 4 refused, 5 "
+          "unreachable, 6 local resources, 7 data, 1 anything else.\n",
+          out);
+}
+
+/* ---- all of them ------------------------------------------------------------------------------ */
+
+static int write_page(const struct docgen *docgen, const char *dir, const char *name, page *put)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *out = fopen(path, "we");
+    if (out != NULL) {
+        put(docgen, out);
+    }
+    if (out == NULL || ferror(out) != 0 || fclose(out) != 0) {
+        fprintf(stderr, "atoll docgen: %s: %s\n", path, strerror(errno));
+        return err_exit_code(ERR_SYSTEM);
+    }
+    return 0;
+}
+
+int docgen_run(int argc, char **argv, const struct docgen *docgen)
+{
+    static const struct {
+        const char *name;
+        page *put;
+    } pages[] = { { "options.md", put_options },
+                  { "metrics.md", put_metrics },
+                  { "errors.md", put_errors },
+                  { "messages.md", put_messages },
+                  { "atoll.1", put_man } };
+    if (argc != 2 || argv[1][0] == '-') {
+        const bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+        fputs("usage: atoll docgen DIR\n\nWrites options.md, metrics.md, errors.md, messages.md "
+              "and atoll.1 into DIR.\n",
+              help ? stdout : stderr);
+        return help ? 0 : err_exit_code(ERR_INVALID);
+    }
+    int status = 0;
+    for (uint32_t i = 0; status == 0 && i < ARRAY_COUNT(pages); i++) {
+        status = write_page(docgen, argv[1], pages[i].name, pages[i].put);
+    }
+    return status;
+}
