@@ -88,12 +88,7 @@ static uint32_t window_cap(const struct mount *m)
 static void widen(struct mount *m, struct stream *stream)
 {
     uint32_t cap = window_cap(m);
-    uint64_t left = stream->ahead > stream->next ? stream->ahead - stream->next : 0;
-    if (stream->window == 0) {
-        stream->window = WINDOW_MIN;
-    } else if (left < stream->window / 2) {
-        stream->window = 2 * stream->window;
-    }
+    stream->window = stream->window == 0 ? WINDOW_MIN : 2 * stream->window;
     stream->window = stream->window > cap ? cap : stream->window;
 }
 
@@ -110,8 +105,12 @@ void ahead_note(struct mount *m, const struct object *object, struct hint *out, 
         }
     } else if (end > stream->next) {
         stream->next = end;
-        widen(m, stream);
+        if (stream->window == 0) {
+            widen(m, stream); /* the second read in a row */
+        }
     }
+    uint32_t cap = window_cap(m); /* others may have begun since */
+    stream->window = stream->window > cap ? cap : stream->window;
     stream->used_us = m->now.mono_us;
     list_remove(&stream->lru);
     list_push_back(&m->stream_lru, &stream->lru);
@@ -166,6 +165,7 @@ void ahead_stream(struct mount *m, struct object *object, const struct hint *hin
         return; /* not worth a request yet */
     }
     stream->ahead = ask(m, object, from, hint->target);
+    widen(m, stream); /* the reader has come this far: it will go further */
 }
 
 /* ---- small files ----------------------------------------------------------------------------------- */

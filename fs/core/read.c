@@ -156,8 +156,12 @@ static uint64_t missing_bytes(const struct mount *m, const struct op *op, const 
  * wait for the other half would wait for ever. */
 static bool ask(struct mount *m, struct op *op, const struct read *r)
 {
+    uint64_t need = missing_bytes(m, op, r, false);
+    if (need == 0) {
+        return true; /* what lies ahead is asked for in steps, by ahead_stream */
+    }
     bool wide = block_room(m, missing_bytes(m, op, r, true), true);
-    if (!wide && !block_room(m, missing_bytes(m, op, r, false), false)) {
+    if (!wide && !block_room(m, need, false)) {
         MARK(m, "mount.read.room");
         return false;
     }
