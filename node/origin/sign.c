@@ -97,7 +97,7 @@ void sign_query(struct text *out, const struct sign_request *request)
 static bool is_listed(struct span names, struct span name)
 {
     size_t start = 0;
-    for (size_t i = 0; i <= names.size; i++) {
+    for (size_t i = 0; names.size > 0 && i <= names.size; i++) {
         if (i < names.size && names.data[i] != ';') {
             continue;
         }
