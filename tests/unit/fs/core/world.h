@@ -24,13 +24,14 @@ struct world_file {
 
 struct world_node {
     struct node_id id;
-    bool silent;    /* gets and says nothing, connections stay */
-    bool down;      /* connections are refused */
-    bool pending;   /* answers nothing but PENDING, every 100 ms */
-    uint32_t busy;  /* so many GETs are answered BUSY */
-    uint32_t lies;  /* so many parts have a wrong checksum */
-    uint32_t stale; /* so many GETs are answered DENIED */
-    enum err fail;  /* every GET is answered so */
+    bool silent;         /* gets and says nothing, connections stay */
+    bool down;           /* connections are refused */
+    bool pending;        /* answers nothing but PENDING, every 100 ms */
+    uint32_t mute_after; /* silent after so many parts; 0: never */
+    uint32_t busy;       /* so many GETs are answered BUSY */
+    uint32_t lies;       /* so many parts have a wrong checksum */
+    uint32_t stale;      /* so many GETs are answered DENIED */
+    enum err fail;       /* every GET is answered so */
     enum err dir_fail;
     bool no_pages; /* SHARD_GET: NOT_FOUND */
     bool slow;     /* DIR_GET with a name is answered by the entry alone */

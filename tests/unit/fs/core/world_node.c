@@ -309,6 +309,10 @@ static void answer_get(struct world *w, struct world_node *node, uint64_t link,
         at += size;
         message.data.more = at < get->length;
         say(w, link, &message, payload);
+        if (node->mute_after > 0 && --node->mute_after == 0) {
+            node->silent = true;
+            return;
+        }
     }
 }
 
