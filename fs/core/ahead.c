@@ -143,11 +143,11 @@ static uint64_t ask(struct mount *m, struct object *object, uint64_t from, uint6
             uint64_t open = m->ahead_open + block_chunk_bytes(block, missing);
             if (open > m->options.memory / 2 || !block_ask(m, block, missing, true, true)) {
                 MARK(m, "mount.ahead.full");
-                block_settle(m, block);
+                block_finish(m, block);
                 return from;
             }
         }
-        block_settle(m, block);
+        block_finish(m, block);
         from = start + end;
     }
     return from;

@@ -170,7 +170,7 @@ void block_room_changed(struct mount *m)
     }
 }
 
-void block_settle(struct mount *m, struct block *block)
+void block_finish(struct mount *m, struct block *block)
 {
     list_remove(&block->lru);
     if (block->pins > 0 || block->calls > 0) {
@@ -398,7 +398,7 @@ bool block_ask(struct mount *m, struct block *block, struct chunks range, bool e
     block->calls++;
     set_bits(block->asked, range, true);
     m->totals.prefetch_bytes += ahead ? bytes : 0;
-    call_start(m, call);
+    call_begin(m, call);
     return true;
 }
 
@@ -427,7 +427,7 @@ enum narrow block_narrow(struct mount *m, struct call *call)
     if (want.first == want.end) {
         MARK(m, "mount.block.complete");
         range_end(m, call);
-        block_settle(m, block);
+        block_finish(m, block);
         return NARROW_DONE;
     }
     uint32_t bytes = block_chunk_bytes(block, want);
@@ -527,7 +527,7 @@ bool block_on_data(struct mount *m, struct call *call, const struct message_data
     struct chunks all = { call->range.first, call->range.end };
     if (block_has(block, all)) {
         range_end(m, call);
-        block_settle(m, block);
+        block_finish(m, block);
     } else if (answer->more == 0) {
         MARK(m, "mount.data.short");
         call_reject(m, call, ERR_MALFORMED);
@@ -544,5 +544,5 @@ void block_failed(struct mount *m, struct call *call, enum err err)
         folder_changed(m, block->object->dir, block->object->listed);
     }
     read_failed(m, block, range, err);
-    block_settle(m, block);
+    block_finish(m, block);
 }

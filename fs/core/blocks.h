@@ -90,7 +90,7 @@ struct block *block_find(const struct mount *m, const struct object *object, uin
 /* Found or made, the object held by the caller; NULL: no room. */
 struct block *block_get(struct mount *m, struct object *object, uint32_t index);
 /* Frees it when nothing holds it. */
-void block_settle(struct mount *m, struct block *block);
+void block_finish(struct mount *m, struct block *block);
 bool block_has(const struct block *block, struct chunks range);
 /* The first run within `range` that is neither here nor asked for; false: there is none. */
 bool block_missing(const struct block *block, struct chunks range, struct chunks *out);

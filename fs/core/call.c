@@ -68,7 +68,7 @@ static void queue(struct mount *m, struct call *call)
     list_push_back(&m->sends, &call->link);
 }
 
-void call_start(struct mount *m, struct call *call)
+void call_begin(struct mount *m, struct call *call)
 {
     CHECK(call->state == CALL_NEW);
     queue(m, call);
@@ -160,7 +160,7 @@ void call_ghost_timer(struct mount *m)
     }
     struct ghost *ghost = CONTAINER_OF(first, struct ghost, link);
     if (m->now.mono_us - ghost->since_us >= GHOST_US) {
-        struct peer *peer = peer_find(m, ghost->node);
+        struct peer *peer = peer_known(m, ghost->node);
         bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
         if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
             MARK(m, "mount.ghost.closed");
@@ -181,7 +181,7 @@ static void ghost_purge(struct mount *m)
 {
     for (struct list *at = m->ghosts.next; at != &m->ghosts; at = at->next) {
         struct ghost *ghost = CONTAINER_OF(at, struct ghost, link);
-        struct peer *peer = peer_find(m, ghost->node);
+        struct peer *peer = peer_known(m, ghost->node);
         bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
         if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
             MARK(m, "mount.ghost.purged");
@@ -261,7 +261,7 @@ static enum pick pick(struct mount *m, struct call *call, struct peer **out)
         if (is_passed(call, ids[i])) {
             continue;
         }
-        struct peer *peer = peer_find(m, ids[i]);
+        struct peer *peer = peer_known(m, ids[i]);
         if (peer != NULL && peer_is_ready(peer, purpose_of(call))) {
             *out = peer;
             return PICK_PEER;
@@ -296,7 +296,7 @@ void call_start_later(struct mount *m, struct call *call, usec_t wait_us)
     if (wait_us > 0) {
         delay(m, call, wait_us);
     } else {
-        call_start(m, call);
+        call_begin(m, call);
     }
 }
 
@@ -579,7 +579,7 @@ static void send_one(struct mount *m, struct call *call)
     uint8_t silent[RING_RANKS * ID_SIZE];
     call->number = (++m->next_number << SLOT_BITS) | pool_index(&m->calls, call);
     encode(m, call, &message, silent);
-    peer_send(m, peer, purpose_of(call), &message);
+    peer_post(m, peer, purpose_of(call), &message);
     call->over = peer->links[purpose_of(call)].id;
     call->peer = peer;
     call->sent_us = m->now.mono_us;

@@ -111,7 +111,7 @@ static void view_get(struct mount *m, struct peer *peer, bool subscribe)
     message.view_get.digest = view_digest(m->view);
     message.view_get.subscribe = subscribe;
     peer->subscribed = peer->subscribed || subscribe;
-    peer_send(m, peer, LINK_CONTROL, &message);
+    peer_post(m, peer, LINK_CONTROL, &message);
 }
 
 static void subscribe(struct mount *m)
@@ -155,7 +155,7 @@ static bool is_living(const struct member *member)
 /* A member that the cluster has forgotten altogether, while we missed its death. */
 static bool is_forgotten(const struct mount *m, const struct member *member)
 {
-    const struct peer *peer = peer_find(m, member->id);
+    const struct peer *peer = peer_known(m, member->id);
     if (!is_living(member) || peer == NULL || peer->seen == m->views) {
         return false;
     }
@@ -193,7 +193,7 @@ void cluster_on_view(struct mount *m, const struct message_view *view)
             break;
         }
         changed = view_merge(m->view, &member, NULL) || changed;
-        struct peer *peer = peer_find(m, member.id);
+        struct peer *peer = peer_known(m, member.id);
         if (peer != NULL) {
             peer->seen = m->views;
         }
@@ -274,7 +274,7 @@ static void ask(struct mount *m)
     m->dataset_number = ++m->next_number;
     message.dataset_get.request = m->dataset_number;
     message.dataset_get.name = span_text(m->options.dataset);
-    peer_send(m, peer, LINK_CONTROL, &message);
+    peer_post(m, peer, LINK_CONTROL, &message);
 }
 
 void cluster_renew_timer(struct mount *m)

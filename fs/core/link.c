@@ -18,7 +18,7 @@ struct peer *link_peer(struct peer_link *link)
     return CONTAINER_OF(link - link->purpose, struct peer, links[0]);
 }
 
-struct peer_link *link_find(const struct mount *m, struct link_id id)
+struct peer_link *link_known(const struct mount *m, struct link_id id)
 {
     struct map_node *node = map_first(&m->link_by_id, id.v);
     return node == NULL ? NULL : CONTAINER_OF(node, struct peer_link, by_id);
@@ -50,7 +50,7 @@ static void link_lost(struct mount *m, struct peer_link *link)
     link->id = (struct link_id){ 0 };
 }
 
-void link_close(struct mount *m, struct peer_link *link)
+void link_shut(struct mount *m, struct peer_link *link)
 {
     if (link->state == LINK_GREETING || link->state == LINK_READY) {
         effect_push(m, MOUNT_CLOSE)->close.link = link->id;
@@ -98,7 +98,7 @@ void link_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpos
 void link_again(struct mount *m, struct peer *peer, enum link_purpose purpose)
 {
     if (peer->links[purpose].state == LINK_READY) {
-        link_close(m, &peer->links[purpose]);
+        link_shut(m, &peer->links[purpose]);
         link_peer_lost(m, peer, purpose);
     }
 }
@@ -132,7 +132,7 @@ void link_on_up(struct mount *m, const struct mount_event *event)
 
 void link_on_down(struct mount *m, struct link_id id)
 {
-    struct peer_link *link = link_find(m, id);
+    struct peer_link *link = link_known(m, id);
     if (link == NULL) {
         return;
     }
@@ -159,7 +159,7 @@ void link_on_seeds(struct mount *m, const struct address *addresses, uint32_t co
 static void hail_tick(struct mount *m, struct hail *hail)
 {
     if (hail->used && m->now.mono_us - hail->link.since_us > HAIL_PATIENCE_US) {
-        link_close(m, &hail->link);
+        link_shut(m, &hail->link);
         hail->used = false;
     }
     if (!hail->used && m->seed_count > 0) {
@@ -199,18 +199,18 @@ bool link_is_hailed(const struct mount *m, const struct address *address)
 /* The node at a seed has told who it is: its link becomes that peer's. */
 struct peer *link_hail_answered(struct mount *m, struct hail *hail, struct node_id id)
 {
-    struct peer *peer = peer_find(m, id);
+    struct peer *peer = peer_known(m, id);
     if (peer == NULL) {
         peer = peer_make(m, id);
     }
     if (peer == NULL || peer->links[LINK_CONTROL].state == LINK_READY) {
-        link_close(m, &hail->link);
+        link_shut(m, &hail->link);
         hail->used = false;
         return NULL;
     }
     struct peer_link *link = &peer->links[LINK_CONTROL];
     if (link->state != LINK_CLOSED) {
-        link_close(m, link);
+        link_shut(m, link);
     }
     map_remove(&m->link_by_id, &hail->link.by_id);
     *link = hail->link;

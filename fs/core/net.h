@@ -65,7 +65,7 @@ struct hail {
 
 size_t peer_memory(const struct mount_options *options);
 enum err peer_init(struct mount *m, struct arena *mem) MUST_USE;
-struct peer *peer_find(const struct mount *m, struct node_id id);
+struct peer *peer_known(const struct mount *m, struct node_id id);
 /* NULL: too many. */
 struct peer *peer_make(struct mount *m, struct node_id id);
 /* Its timer goes off at `at_us` or before. */
@@ -80,7 +80,7 @@ struct peer *peer_any(struct mount *m);
 bool peer_is_ready(const struct peer *peer, enum link_purpose purpose);
 /* Its first connection is being made: worth a wait. */
 bool peer_is_coming(const struct mount *m, const struct peer *peer);
-void peer_send(struct mount *m, struct peer *peer, enum link_purpose purpose,
+void peer_post(struct mount *m, struct peer *peer, enum link_purpose purpose,
                const struct message *message);
 /* A call is about to be put on its list. */
 void peer_waits(struct mount *m, struct peer *peer);
@@ -89,9 +89,9 @@ uint32_t peer_ready_count(const struct mount *m);
 /* ---- link.c: connections, opened, greeted, lost and opened again --------------------------- */
 
 struct peer *link_peer(struct peer_link *link);
-struct peer_link *link_find(const struct mount *m, struct link_id id);
+struct peer_link *link_known(const struct mount *m, struct link_id id);
 void link_open(struct mount *m, struct peer_link *link, const struct address *address);
-void link_close(struct mount *m, struct peer_link *link);
+void link_shut(struct mount *m, struct peer_link *link);
 /* What follows when a peer's link was closed or lost. */
 void link_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpose);
 /* The node knows nothing of our session any more: greet it again. */
@@ -189,7 +189,7 @@ enum err call_init(struct mount *m, struct arena *mem) MUST_USE;
 uint32_t call_limit(const struct mount_options *options);
 /* NULL: all are in use. */
 struct call *call_new(struct mount *m, enum call_kind kind, struct place place);
-void call_start(struct mount *m, struct call *call);
+void call_begin(struct mount *m, struct call *call);
 void call_start_later(struct mount *m, struct call *call, usec_t wait_us);
 /* It is answered. */
 void call_done(struct mount *m, struct call *call);

@@ -36,7 +36,7 @@ static uint64_t id_hash(struct node_id id)
     return get_u64(id.b); /* random as it is */
 }
 
-struct peer *peer_find(const struct mount *m, struct node_id id)
+struct peer *peer_known(const struct mount *m, struct node_id id)
 {
     struct map_node *node = map_first(&m->peer_by_id, id_hash(id));
     for (; node != NULL; node = map_next(node)) {
@@ -105,7 +105,7 @@ static void welcome(struct mount *m, struct peer_link *link, const struct messag
     }
     if (!node_id_equal(peer->id, id)) {
         MARK(m, "mount.peer.other"); /* somebody else has that address now */
-        link_close(m, link);
+        link_shut(m, link);
         link_peer_lost(m, peer, link->purpose);
         return;
     }
@@ -128,7 +128,7 @@ static void refused(struct mount *m, struct peer_link *link, const struct messag
     if (err != ERR_NO_SESSION) {
         cluster_on_refused(m, err, said->text);
     }
-    link_close(m, link);
+    link_shut(m, link);
     if (link->owner == LINK_OF_HAIL) {
         CONTAINER_OF(link, struct hail, link)->used = false;
         return;
@@ -140,7 +140,7 @@ static void refused(struct mount *m, struct peer_link *link, const struct messag
 bool peer_on_message(struct mount *m, struct link_id id, const struct message *message,
                      struct peer **out)
 {
-    struct peer_link *link = link_find(m, id);
+    struct peer_link *link = link_known(m, id);
     *out = NULL;
     if (link == NULL) {
         MARK(m, "mount.message.late"); /* of a link we have closed */
@@ -162,7 +162,7 @@ bool peer_on_message(struct mount *m, struct link_id id, const struct message *m
     if (message->kind == MESSAGE_PING) {
         struct message pong = { .kind = MESSAGE_PONG };
         pong.pong.request = message->ping.request;
-        peer_send(m, peer, link->purpose, &pong);
+        peer_post(m, peer, link->purpose, &pong);
         return true;
     }
     if (message->kind == MESSAGE_REFUSED) {
@@ -186,7 +186,7 @@ static void move_to(struct mount *m, struct peer_link *link, const struct addres
     bool moved = memcmp(&link->address, address, sizeof *address) != 0;
     if (link->state == LINK_OPENING && moved) {
         MARK(m, "mount.peer.moved");
-        link_close(m, link);
+        link_shut(m, link);
     }
     if (link->state == LINK_CLOSED && moved) {
         link->retry_us = m->now.mono_us;
@@ -206,7 +206,7 @@ void peer_on_view(struct mount *m)
         if (!is_living(&members[i])) {
             continue;
         }
-        struct peer *peer = peer_find(m, members[i].id);
+        struct peer *peer = peer_known(m, members[i].id);
         peer = peer == NULL ? peer_make(m, members[i].id) : peer;
         if (peer != NULL) {
             peer->member = true;
@@ -231,7 +231,7 @@ static void ping(struct mount *m, struct peer *peer, enum link_purpose purpose)
 {
     struct message message = { .kind = MESSAGE_PING };
     message.ping.request = ++m->next_number;
-    peer_send(m, peer, purpose, &message);
+    peer_post(m, peer, purpose, &message);
 }
 
 /* Try to have this link; returns when to look at it again. */
@@ -257,7 +257,7 @@ static usec_t ready_tick(struct mount *m, struct peer *peer, struct peer_link *l
     usec_t now = m->now.mono_us;
     if (peer->silent && m->awake_us - peer->silent_us >= HOPELESS_US) {
         MARK(m, "mount.peer.hopeless");
-        link_close(m, link);
+        link_shut(m, link);
         link_peer_lost(m, peer, link->purpose);
         return link->retry_us;
     }
@@ -280,7 +280,7 @@ static usec_t link_tick(struct mount *m, struct peer *peer, struct peer_link *li
         return closed_tick(m, peer, link);
     case LINK_OPENING:
         if (address == NULL) {
-            link_close(m, link);
+            link_shut(m, link);
             return USEC_NEVER;
         }
         if (now - link->since_us < OPEN_AGAIN_US) {
@@ -293,7 +293,7 @@ static usec_t link_tick(struct mount *m, struct peer *peer, struct peer_link *li
         if (now - link->since_us < GREETING_US) {
             return link->since_us + GREETING_US;
         }
-        link_close(m, link);
+        link_shut(m, link);
         link_peer_lost(m, peer, link->purpose);
         return link->retry_us;
     case LINK_READY:
@@ -382,7 +382,7 @@ struct peer *peer_any(struct mount *m)
     return NULL;
 }
 
-void peer_send(struct mount *m, struct peer *peer, enum link_purpose purpose,
+void peer_post(struct mount *m, struct peer *peer, enum link_purpose purpose,
                const struct message *message)
 {
     struct peer_link *link = &peer->links[purpose];

@@ -100,7 +100,7 @@ void read_detach(struct mount *m, struct op *op)
         struct block *block = op->blocks[i];
         CHECK(block->pins > 0);
         block->pins--;
-        block_settle(m, block);
+        block_finish(m, block);
     }
     op->block_count = 0;
 }

@@ -121,7 +121,7 @@ struct sheet *sheet_get(struct mount *m, struct listing *listing, uint32_t index
     folder_ref(listing);
     sheet->call = call;
     call->sheet = sheet;
-    call_start(m, call);
+    call_begin(m, call);
     return sheet;
 }
 
