@@ -1,0 +1,283 @@
+/* sim/host_effects.c: what the two machines of a node want done. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "sim/host_inside.h"
+#include "sim/net.h"
+#include "sim/rings.h"
+#include "sim/source.h"
+
+#define QUEUE_US 15 /* from one thread to another */
+
+void host_answer(struct process *process, const struct node_event *event)
+{
+    host_node_step(host_of(process), event);
+}
+
+/* ---- from one machine to the other ----------------------------------------------------------- */
+
+struct for_node {
+    struct work work;
+    struct node_event event;
+    uint8_t room[];
+};
+
+struct for_gossip {
+    struct work work;
+    struct gossip_event event;
+    struct address addresses[HOST_SEEDS_MAX];
+};
+
+static void for_node_run(struct work *work)
+{
+    host_node_step(host_of(work->process), &CONTAINER_OF(work, struct for_node, work)->event);
+}
+
+static void for_gossip_run(struct work *work)
+{
+    struct for_gossip *told = CONTAINER_OF(work, struct for_gossip, work);
+    host_gossip_step(host_of(work->process), &told->event);
+}
+
+static struct for_node *for_node(struct host_node *host, enum node_event_kind kind, size_t room)
+{
+    struct for_node *told = work_new(&host->process, sizeof *told + room);
+    told->work.run = for_node_run;
+    told->event.kind = kind;
+    return told;
+}
+
+static struct for_gossip *for_gossip(struct host_node *host, enum gossip_event_kind kind)
+{
+    struct for_gossip *told = work_new(&host->process, sizeof *told);
+    told->work.run = for_gossip_run;
+    told->event.kind = kind;
+    return told;
+}
+
+void host_node_leave(struct host_node *host)
+{
+    struct for_gossip *told = for_gossip(host, GOSSIP_LEAVE);
+    world_say(host->process.world, "%s leaves", host->process.name);
+    work_post(&told->work, QUEUE_US);
+    work_post(&for_node(host, NODE_LEAVE, 0)->work, QUEUE_US);
+}
+
+void host_node_admin(struct host_node *host, enum admin_kind kind, struct span argument)
+{
+    struct for_node *told = for_node(host, NODE_ADMIN, argument.size);
+    host->admin_answered = false;
+    told->event.admin.id = ++host->admin_last;
+    told->event.admin.kind = kind;
+    if (argument.size > 0) {
+        memcpy(told->room, argument.data, argument.size);
+    }
+    told->event.admin.argument = span_of(told->room, argument.size);
+    work_post(&told->work, QUEUE_US);
+}
+
+/* ---- gossip ------------------------------------------------------------------------------------- */
+
+static void give_view(struct host_node *host)
+{
+    uint32_t count = 0;
+    const struct member *members = view_members(gossip_view(host->gossip), &count);
+    struct for_node *told = for_node(host, NODE_VIEW, count * sizeof *members);
+    memcpy(told->room, members, count * sizeof *members);
+    told->event.view.members = (const struct member *)(const void *)told->room;
+    told->event.view.count = count;
+    work_post(&told->work, QUEUE_US);
+}
+
+static void resolve(struct host_node *host)
+{
+    struct for_gossip *told = for_gossip(host, GOSSIP_SEEDS);
+    for (uint32_t i = 0; i < host->seed_count; i++) {
+        told->addresses[i] = process_address(&host->seeds[i]->process, ENDPOINT_GOSSIP);
+    }
+    told->event.seeds.addresses = told->addresses;
+    told->event.seeds.count = host->seed_count;
+    work_post(&told->work, rng_between(&host->rng, 100, MSEC(50)));
+}
+
+static const char *member_name(struct host_node *host, struct node_id id)
+{
+    const struct member *member = view_find(gossip_view(host->gossip), id);
+    return member == NULL ? "?" : member->name;
+}
+
+static void say_member(struct host_node *host, const struct gossip_effect *effect, const char *what)
+{
+    world_log(host->process.world, 12, host->process.index, (uint64_t)effect->kind,
+              get_u64(effect->node.b));
+    world_say(host->process.world, "%s: %s %s", host->process.name,
+              member_name(host, effect->node), what);
+}
+
+static void end_gossip(struct host_node *host, const char *why)
+{
+    world_say(host->process.world, "%s: %s", host->process.name, why);
+    host->over = true;
+}
+
+void host_gossip_effect(struct host_node *host, const struct gossip_effect *effect)
+{
+    switch (effect->kind) {
+    case GOSSIP_SEND:
+        net_datagram(host->process.world->net, &host->process, &effect->send.to,
+                     effect->send.bytes);
+        return;
+    case GOSSIP_VIEW:
+        give_view(host);
+        return;
+    case GOSSIP_RESOLVE:
+        resolve(host);
+        return;
+    case GOSSIP_PERSIST:
+        host->incarnation = effect->incarnation;
+        return;
+    case GOSSIP_LEFT:
+        end_gossip(host, "has left");
+        return;
+    case GOSSIP_PEER_CATALOG: {
+        struct for_node *told = for_node(host, NODE_PEER_CATALOG, 0);
+        told->event.peer_catalog.node = effect->node;
+        work_post(&told->work, QUEUE_US);
+        return;
+    }
+    case GOSSIP_IDENTITY_IN_USE:
+        end_gossip(host, "identity in use");
+        world_fail(host->process.world, "%s believes that its identity is in use",
+                   host->process.name);
+        return;
+    case GOSSIP_MEMBER_JOINED:
+        say_member(host, effect, "joined");
+        return;
+    case GOSSIP_MEMBER_SUSPECT:
+        say_member(host, effect, "is suspect");
+        return;
+    case GOSSIP_MEMBER_REFUTED:
+        say_member(host, effect, "refuted");
+        return;
+    case GOSSIP_MEMBER_DEAD:
+        say_member(host, effect, "is dead");
+        return;
+    case GOSSIP_MEMBER_LEFT:
+        say_member(host, effect, "left");
+        return;
+    }
+    BUG("an effect of no kind");
+}
+
+/* ---- node ------------------------------------------------------------------------------------------ */
+
+static void connect_both(struct host_node *host, const struct node_effect *effect)
+{
+    struct net *net = host->process.world->net;
+    (void)net_connect(net, &host->process, &effect->connect.control, LINK_CONTROL,
+                      effect->connect.node);
+    (void)net_connect(net, &host->process, &effect->connect.data, LINK_DATA, effect->connect.node);
+}
+
+static void build_ring(struct host_node *host, const struct node_effect *effect)
+{
+    const struct ring_options options = { .slots_log2 = host->options.slots_log2,
+                                          .selector = effect->ring_build.selector };
+    struct for_node *told = for_node(host, NODE_RING, 0);
+    told->event.ring.id = effect->ring_build.id;
+    told->event.ring.ring =
+        rings_kept_get(host->process.world->rings, effect->ring_build.members,
+                       effect->ring_build.count, &options);
+    work_post(&told->work, rng_between(&host->rng, MSEC(1), MSEC(20)));
+}
+
+static void admin_reply(struct host_node *host, const struct node_effect *effect)
+{
+    if (effect->admin_reply.id == host->admin_last) {
+        host->admin_answered = true;
+        host->admin_err = effect->admin_reply.err;
+        snprintf(host->admin_text, sizeof host->admin_text, "%.*s",
+                 (int)effect->admin_reply.text.size, (const char *)effect->admin_reply.text.data);
+    }
+}
+
+static void say_log(struct host_node *host, const struct node_effect *effect)
+{
+    world_say(host->process.world, "%s: %.*s", host->process.name, (int)effect->log.text.size,
+              (const char *)effect->log.text.data);
+}
+
+static void tell_gossip(struct host_node *host, const struct node_effect *effect)
+{
+    struct for_gossip *told = NULL;
+    if (effect->kind == NODE_EVIDENCE) {
+        told = for_gossip(host, GOSSIP_EVIDENCE);
+        told->event.evidence.node = effect->evidence.node;
+    } else if (effect->kind == NODE_CATALOG) {
+        told = for_gossip(host, GOSSIP_CATALOG);
+        told->event.catalog.digest = effect->catalog.digest;
+    } else if (effect->kind == NODE_OWNING) {
+        told = for_gossip(host, GOSSIP_READY);
+    } else {
+        told = for_gossip(host, GOSSIP_LEAVE);
+        told->event.leave.drained = true;
+        host->drained = true;
+    }
+    work_post(&told->work, QUEUE_US);
+}
+
+void host_node_effect(struct host_node *host, const struct node_effect *effect)
+{
+    struct world *world = host->process.world;
+    world_log(world, 13, host->process.index, (uint64_t)effect->kind, 0);
+    switch (effect->kind) {
+    case NODE_SEND:
+        net_send(world->net, &host->process, effect->send.link, effect->send.frame,
+                 effect->send.payload);
+        return;
+    case NODE_RELEASE:
+        net_release(world->net, &host->process, effect->release.token);
+        return;
+    case NODE_CONNECT:
+        connect_both(host, effect);
+        return;
+    case NODE_CLOSE:
+        net_close(world->net, &host->process, effect->close.link);
+        return;
+    case NODE_RING_BUILD:
+        build_ring(host, effect);
+        return;
+    case NODE_FETCH:
+    case NODE_FETCH_CANCEL:
+    case NODE_LIST:
+    case NODE_HEAD:
+        source_do(world->source, &host->process, host_answer, effect);
+        return;
+    case NODE_DISK_WRITE:
+    case NODE_DISK_READ:
+    case NODE_DISK_DROP:
+    case NODE_META_PUT:
+    case NODE_META_GET:
+    case NODE_META_DELETE:
+        disk_do(host->disk, effect);
+        return;
+    case NODE_ADMIN_REPLY:
+        admin_reply(host, effect);
+        return;
+    case NODE_EVIDENCE:
+    case NODE_CATALOG:
+    case NODE_OWNING:
+    case NODE_DRAINED:
+        tell_gossip(host, effect);
+        return;
+    case NODE_LOG:
+        say_log(host, effect);
+        return;
+    case NODE_RING_DROP: /* tables live as long as the world */
+    case NODE_SOURCE:
+        return;
+    }
+    BUG("an effect of no kind");
+}

@@ -1,0 +1,14 @@
+/* sim/rings.h: rings of all processes, each table built once and shared by all that ask for it. */
+#pragma once
+#include <stdint.h>
+
+#include "ring/ring.h"
+
+struct rings_kept;
+
+struct rings_kept *rings_kept_new(void);
+void rings_kept_free(struct rings_kept **kept);
+/* The ring of these members: built, or the one that was built before. It lives as long as the
+ * world. */
+const struct ring *rings_kept_get(struct rings_kept *kept, const struct member *members,
+                                  uint32_t count, const struct ring_options *options);
