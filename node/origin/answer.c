@@ -164,7 +164,7 @@ static const struct code_row codes[] = {
     { "CpuLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
     { "QpsLimitExceeded", ERR_SOURCE_THROTTLED, wait_and_try },
     { "SignatureDoesNotMatch", ERR_SOURCE_DENIED,
-      "the secret key is wrong for this access key id, or the region is" },
+      "the secret key is wrong for this access key id, or the region is not the bucket's" },
     { "InvalidAccessKeyId", ERR_SOURCE_DENIED, "the store does not know this access key id" },
     { "RequestTimeTooSkewed", ERR_SOURCE_DENIED, "this host's clock is wrong; set it by NTP" },
     { "ExpiredToken", ERR_SOURCE_DENIED, token_expired },

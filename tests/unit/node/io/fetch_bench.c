@@ -35,6 +35,7 @@ void bench_start(struct bench *bench, const struct bench_options *options)
         effect.source.source = bench->source;
         effect.source.uri = span_text(options->uri);
         effect.source.endpoint = text_or_none(options->endpoint);
+        effect.source.region = text_or_none(options->region);
         effect.source.credential = text_or_none(options->credential);
         CHECK(fetch_do(bench->fetch, &effect) == ERR_OK);
     }

@@ -19,6 +19,7 @@ struct bench {
 struct bench_options {
     const char *uri; /* NULL: no source is described */
     const char *endpoint;
+    const char *region;
     const char *credential;
     const char *credentials_dir;
     const char *allow_root;
