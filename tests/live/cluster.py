@@ -317,8 +317,10 @@ class Cluster:
         for node in self.living():
             if not node.ready():
                 return False
-            ring = node.json("/api/v1/ring")
-            if len(ring["nodes"]) != len(self.living()):
+            ring = node.json("/api/v1/ring")["rings"][0]
+            states = [n["state"] for n in node.json("/api/v1/nodes")["nodes"]]
+            if not ring["built"] or len(ring["nodes"]) != len(self.living()) or \
+                    states.count("owning") != len(self.living()):
                 return False
             rings.add(ring["digest"])
         return len(rings) == 1
