@@ -2,6 +2,7 @@
 #include "node/core/pages.h"
 
 #include "base/hash.h"
+#include "node/core/budget.h"
 #include "node/core/meta.h"
 #include "node/core/pages_fetch.h"
 
@@ -173,16 +174,16 @@ uint32_t pages_root_number(uint32_t index)
 
 void pages_answer(struct node *node, struct meta_ask *ask, const struct page_bytes *page)
 {
-    if (!sends_room(node)) {
+    struct session *session = ask->ask.session;
+    if (!sends_room(node) || !budget_admits(node, session, page->size)) {
         MARK(node, "pages.sends.full");
         meta_ask_fail(node, ask, ERR_BUSY, span_of(NULL, 0));
         return;
     }
     struct message message = { .kind = MESSAGE_SHARD,
                                .shard = { .request = ask->ask.request, .checksum = page->crc } };
-    struct send_what what = { .session = ask->ask.session,
-                              .buffer = page->buffer,
-                              .size = page->size };
+    struct send_what what = { .session = session, .buffer = page->buffer, .size = page->size };
+    budget_take(session, page->size);
     send_buffer(node, ask->ask.link, &message, &what);
     meta_ask_end(node, ask);
 }

@@ -125,6 +125,10 @@ void lab_start_unscanned(struct lab *lab, uint32_t index)
     w->up = true;
     w->owning = false;
     w->frozen = false;
+    if (lab->hooks != NULL) {
+        lab->hooks->load(lab, index);
+        return;
+    }
     uint8_t record[DATASET_RECORD_MAX];
     size_t used = 0;
     assert_int_equal(dataset_encode(&lab->dataset, record, sizeof record, &used), ERR_OK);
@@ -195,10 +199,12 @@ void lab_tell_members(struct lab *lab)
     }
 }
 
-struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota)
+static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
+                        const struct lab_hooks *hooks)
 {
     struct lab *lab = calloc(1, sizeof *lab);
     assert_non_null(lab);
+    lab->hooks = hooks;
     lab->node_count = count;
     lab->now_us = SEC(10);
     lab->insecure = true;
@@ -232,11 +238,24 @@ struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota)
             w->options.tier[0].quota = quota;
             w->options.tier[0].segment_size = quota >= (64u << 20) ? 8u << 20 : 4u << 20;
         }
+        if (hooks != NULL) {
+            hooks->tune(&w->options);
+        }
         lab_start(lab, i);
     }
     lab_tell_members(lab);
     lab_run(lab, MSEC(300));
     return lab;
+}
+
+struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota)
+{
+    return make(count, region_size, quota, NULL);
+}
+
+struct lab *lab_new_hooked(uint32_t count, size_t region_size, const struct lab_hooks *hooks)
+{
+    return make(count, region_size, 0, hooks);
 }
 
 void lab_kill(struct lab *lab, uint32_t index)
@@ -250,6 +269,16 @@ void lab_kill(struct lab *lab, uint32_t index)
             lab_pending_free(item);
         } else {
             at = &item->next;
+        }
+    }
+    for (struct received_payload **at = &lab->payloads; *at != NULL;) {
+        struct received_payload *payload = *at;
+        if (payload->node == index) {
+            *at = payload->next;
+            free(payload->data);
+            free(payload);
+        } else {
+            at = &payload->next;
         }
     }
     w->up = false;

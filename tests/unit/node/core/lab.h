@@ -102,7 +102,17 @@ struct lab_node {
     usec_t last_us;     /* of its last step */
 };
 
+/* What a test plays itself: the metadata store, listings, operators. */
+struct lab_hooks {
+    void (*tune)(struct node_options *options);
+    void (*load)(struct lab *lab, uint32_t index); /* a start: META_RECORDs and META_READY */
+    /* true: the effect was theirs. */
+    bool (*effect)(struct lab *lab, uint32_t index, const struct node_effect *effect);
+    void *context;
+};
+
 struct lab {
+    const struct lab_hooks *hooks; /* may be NULL */
     struct lab_node nodes[LAB_NODES];
     uint32_t node_count;
     struct client clients[LAB_CLIENTS];
@@ -113,7 +123,7 @@ struct lab {
     struct pending *pending; /* in order of time */
     uint64_t next_link;
     uint64_t next_token;
-    bool hold_sent; /* receivers are slow: no SENT */
+    usec_t sent_us; /* how long a receiver takes to take a payload in; 0: no time */
     bool insecure;
     struct cluster_keys keys;
     uint64_t violations;
@@ -125,6 +135,7 @@ struct lab {
 /* A lab with `count` nodes in one ring, their links up. region_size and tier quota per node;
  * 0: no tier. */
 struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota);
+struct lab *lab_new_hooked(uint32_t count, size_t region_size, const struct lab_hooks *hooks);
 void lab_free(struct lab *lab);
 /* Let that much time pass. */
 void lab_run(struct lab *lab, usec_t us);

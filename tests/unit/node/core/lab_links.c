@@ -51,8 +51,8 @@ void lab_send(struct lab *lab, uint64_t link, struct span frame, const struct pa
 {
     uint32_t side = 0;
     const struct wire *wire = lab_wire(lab, link, &side);
-    if (wire == NULL) {
-        return;
+    if (wire == NULL || wire->link[1 - side] == 0) {
+        return; /* the other end has closed it: that we hear soon */
     }
     struct pending item = { .node = wire->end[1 - side], .link = wire->link[1 - side] };
     item.event.kind = NODE_MESSAGE;
@@ -118,6 +118,7 @@ static void keep_payload(struct lab *lab, struct pending *item)
     assert_non_null(kept);
     kept->token = ++lab->next_token;
     kept->data = item->payload;
+    kept->node = item->node;
     kept->next = lab->payloads;
     lab->payloads = kept;
     item->event.message.payload.token = kept->token;
@@ -160,7 +161,7 @@ static void effect_send(struct lab *lab, uint32_t index, const struct node_effec
         struct pending item = { .node = index };
         item.event.kind = NODE_SENT;
         item.event.sent.token = payload->token;
-        lab_later(lab, lab->hold_sent ? SEC(3600) : DELAY_US, &item);
+        lab_later(lab, lab->sent_us > 0 ? lab->sent_us : DELAY_US, &item);
     }
 }
 
@@ -238,6 +239,9 @@ static void effect_meta(struct lab *lab, uint32_t index, const struct node_effec
 
 void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
+    if (lab->hooks != NULL && lab->hooks->effect(lab, index, effect)) {
+        return;
+    }
     switch (effect->kind) {
     case NODE_SEND:
         effect_send(lab, index, effect);
