@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
@@ -52,26 +53,199 @@ static const struct options_table where_table = {
     .arguments_max = 1,
 };
 
-static int ask(const struct options_table *table, int argc, char **argv, const char *path)
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static const json_t *part(const json_t *object, const char *key)
+{
+    return json_object_get(object, key);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static void show_reasons(const json_t *answer)
+{
+    size_t i;
+    json_t *reason;
+    json_array_foreach(json_object_get(answer, "reasons"), i, reason)
+    {
+        const char *node = text_of(reason, "node");
+        printf("  %s%s%s\n    %s\n", text_of(reason, "text"), node[0] != 0 ? ": " : "", node,
+               text_of(reason, "next"));
+    }
+}
+
+/* "memory    12 MiB of 1.0 GiB" */
+static void show_room(const json_t *answer, const char *key, const char *most)
+{
+    char used[TABLE_CELL_MAX];
+    char size[TABLE_CELL_MAX];
+    table_cell("used", part(part(answer, key), "used"), used);
+    table_cell("size", part(part(answer, key), most), size);
+    printf("%-10s%s of %s\n", key, used, size);
+}
+
+struct word {
+    const char *key;
+    const char *name;
+};
+
+/* "nodes     3 owning, 1 dead": what is zero is left out, but for the first. */
+static void show_counts(const char *title, const json_t *object, const struct word *words,
+                        uint32_t count)
+{
+    printf("%-10s", title);
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *value = part(object, words[i].key);
+        char cell[TABLE_CELL_MAX];
+        table_cell(words[i].key, value, cell);
+        if (i == 0 || json_number_value(value) != 0) {
+            printf("%s%s %s", i > 0 ? ", " : "", cell, words[i].name);
+        }
+    }
+    putchar('\n');
+}
+
+static void show_status(const json_t *answer)
+{
+    static const struct word nodes[] = {
+        { "owning", "owning" }, { "warming", "warming" }, { "leaving", "leaving" },
+        { "dead", "dead" },     { "left", "left" },       { "unreachable", "unreachable" }
+    };
+    static const struct word ring[] = { { "agree", "agree" }, { "differ", "differ" } };
+    static const struct word source[] = { { "bytes", "read" },
+                                          { "gets", "GETs" },
+                                          { "lists", "LISTs" },
+                                          { "heads", "HEADs" },
+                                          { "errors", "errors" } };
+    static const struct word open[] = { { "requests", "requests" }, { "fetches", "fetches" } };
+    char ratio[TABLE_CELL_MAX];
+    char more[TABLE_CELL_MAX];
+    printf("%s\n", text_of(answer, "verdict"));
+    show_reasons(answer);
+    printf("%-10s%s, as %s sees it\n", "cluster", text_of(answer, "cluster"),
+           text_of(answer, "asked_node"));
+    show_counts("nodes", part(answer, "nodes"), nodes, ARRAY_COUNT(nodes));
+    show_counts("ring", part(answer, "ring"), ring, ARRAY_COUNT(ring));
+    show_room(answer, "memory", "size");
+    show_room(answer, "disk", "quota");
+    table_cell("hit_ratio", part(part(answer, "served_bytes"), "hit_ratio"), ratio);
+    table_cell("bytes", part(part(answer, "served_bytes"), "total"), more);
+    printf("%-10s%s, %s of it from the cache\n", "served", more, ratio);
+    show_counts("source", part(answer, "source"), source, ARRAY_COUNT(source));
+    table_cell("amplification", part(part(answer, "source"), "amplification"), ratio);
+    printf("%-10s%s times what was wanted\n", "", ratio);
+    show_counts("open", part(answer, "open"), open, ARRAY_COUNT(open));
+    table_cell("datasets", part(answer, "datasets"), more);
+    printf("%-10s%s\n", "datasets", more);
+}
+
+/* ---- nodes, ring, where ------------------------------------------------------------------------ */
+
+static void show_nodes(const json_t *answer)
+{
+    static const char *const keys[] = { "name",         "state",       "zone",          "labels",
+                                        "share",        "memory_used", "memory_size",   "disk_used",
+                                        "disk_quota",   "blocks",      "requests_open", "reachable",
+                                        "heard_seconds" };
+    table_rows(part(answer, "nodes"), keys, ARRAY_COUNT(keys));
+}
+
+static void show_ring(const json_t *answer)
+{
+    static const char *const keys[] = { "name", "slots", "share", "id" };
+    size_t i;
+    json_t *ring;
+    json_array_foreach(json_object_get(answer, "rings"), i, ring)
+    {
+        const char *selector = text_of(ring, "selector");
+        char slots[TABLE_CELL_MAX];
+        table_cell("slots", part(ring, "slots"), slots);
+        printf("%sring of %s: digest %s, %s slots\n", i > 0 ? "\n" : "",
+               selector[0] != 0 ? selector : "all nodes", text_of(ring, "digest"), slots);
+        table_rows(part(ring, "nodes"), keys, ARRAY_COUNT(keys));
+    }
+}
+
+/* "n1 memory, n3 absent": who is to have the block, preferred first, and who has it. */
+static void show_ranks(const json_t *block)
+{
+    size_t i;
+    json_t *rank;
+    char number[TABLE_CELL_MAX];
+    table_cell("block", part(block, "block"), number);
+    printf("%8s  ", number);
+    json_array_foreach(json_object_get(block, "ranks"), i, rank)
+    {
+        printf("%s%s %s", i > 0 ? ", " : "", text_of(rank, "node"), text_of(rank, "has"));
+    }
+    putchar('\n');
+}
+
+static void put_date(const json_t *us, char *out)
+{
+    struct tm tm;
+    const time_t at = (time_t)(json_integer_value(us) / 1000000);
+    gmtime_r(&at, &tm);
+    strftime(out, TABLE_CELL_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static void show_where(const json_t *answer)
+{
+    static const char *const facts[] = { "path",   "type", "size",   "mtime_us", "pin",
+                                         "source", "key",  "object", "blocks" };
+    size_t i;
+    json_t *block;
+    char cell[TABLE_CELL_MAX];
+    for (i = 0; i < ARRAY_COUNT(facts); i++) {
+        const json_t *value = part(answer, facts[i]);
+        const bool is_date = strcmp(facts[i], "mtime_us") == 0;
+        if (is_date) {
+            put_date(value, cell);
+        } else {
+            table_cell(facts[i], value, cell);
+        }
+        if (value != NULL) {
+            printf("%-10s%s\n", is_date ? "mtime" : facts[i], cell);
+        }
+    }
+    if (json_array_size(part(answer, "map")) > 0) {
+        printf("\n%8s  NODES, PREFERRED FIRST\n", "BLOCK");
+    }
+    json_array_foreach(json_object_get(answer, "map"), i, block)
+    {
+        show_ranks(block);
+    }
+    if (json_array_size(part(answer, "nodes")) > 0) {
+        putchar('\n');
+        table_rows(part(answer, "nodes"), NULL, 0);
+    }
+}
+
+static int ask(const struct options_table *table, int argc, char **argv, const char *path,
+               client_show *show)
 {
     int status;
     struct options *options = client_options(table, argc, argv, &status);
-    return options == NULL ? status : client_run(options, path, table_show);
+    return options == NULL ? status : client_run(options, path, show);
 }
 
 int status_command(int argc, char **argv)
 {
-    return ask(&status_table, argc, argv, "/api/v1/status");
+    return ask(&status_table, argc, argv, "/api/v1/status", show_status);
 }
 
 int nodes_command(int argc, char **argv)
 {
-    return ask(&nodes_table, argc, argv, "/api/v1/nodes");
+    return ask(&nodes_table, argc, argv, "/api/v1/nodes", show_nodes);
 }
 
 int ring_command(int argc, char **argv)
 {
-    return ask(&ring_table, argc, argv, "/api/v1/ring");
+    return ask(&ring_table, argc, argv, "/api/v1/ring", show_ring);
 }
 
 int where_command(int argc, char **argv)
@@ -97,7 +271,7 @@ int where_command(int argc, char **argv)
         options_free(&options);
         return err_exit_code(ERR_NOMEM);
     }
-    status = client_run(options, path, table_show);
+    status = client_run(options, path, show_where);
     free(path);
     return status;
 }

@@ -175,11 +175,36 @@ static int create(int argc, char **argv)
 
 /* ---- the others ------------------------------------------------------------------------------ */
 
+static void show_list(const json_t *answer)
+{
+    static const char *const keys[] = { "name",       "uris",         "metadata",    "selector",
+                                        "block_size", "files_listed", "listed_bytes" };
+    size_t i;
+    size_t k;
+    json_t *dataset;
+    json_t *row;
+    json_array_foreach(json_object_get(answer, "datasets"), i, dataset)
+    {
+        json_t *uris = json_array();
+        json_array_foreach(json_object_get(dataset, "rows"), k, row)
+        {
+            const char *uri = json_string_value(json_object_get(row, "uri"));
+            const char *prefix = json_string_value(json_object_get(row, "prefix"));
+            json_array_append_new(uris, json_sprintf("%s%s%s", uri != NULL ? uri : "?",
+                                                     prefix != NULL && prefix[0] != 0 ? "/" : "",
+                                                     prefix != NULL ? prefix : ""));
+        }
+        json_object_set_new(dataset, "uris", uris);
+        json_object_set(dataset, "listed_bytes", json_object_get(dataset, "bytes_listed"));
+    }
+    table_rows(json_object_get(answer, "datasets"), keys, ARRAY_COUNT(keys));
+}
+
 static int list(int argc, char **argv)
 {
     int status;
     struct options *options = client_options(&dataset_list_table, argc, argv, &status);
-    return options == NULL ? status : client_run(options, DATASETS, table_show);
+    return options == NULL ? status : client_run(options, DATASETS, show_list);
 }
 
 /* Options of a command about one dataset, and its path; NULL when it ends here. */

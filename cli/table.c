@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_MAX 512
 #define COLUMNS_MAX 24
 
 /* ---- cells ----------------------------------------------------------------------------------- */
@@ -20,22 +19,23 @@ static void put_bytes(double bytes, char *out)
         bytes /= 1024;
         unit++;
     }
-    snprintf(out, CELL_MAX, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    snprintf(out, TABLE_CELL_MAX, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes,
+             units[unit]);
 }
 
 static void put_time(double us, char *out)
 {
     const double s = us / 1e6;
     if (s < 1) {
-        snprintf(out, CELL_MAX, "%.0f ms", us / 1e3);
+        snprintf(out, TABLE_CELL_MAX, "%.0f ms", us / 1e3);
     } else if (s < 120) {
-        snprintf(out, CELL_MAX, "%.0f s", s);
+        snprintf(out, TABLE_CELL_MAX, "%.0f s", s);
     } else if (s < 7200) {
-        snprintf(out, CELL_MAX, "%.0f min", s / 60);
+        snprintf(out, TABLE_CELL_MAX, "%.0f min", s / 60);
     } else if (s < 172800) {
-        snprintf(out, CELL_MAX, "%.0f h", s / 3600);
+        snprintf(out, TABLE_CELL_MAX, "%.0f h", s / 3600);
     } else {
-        snprintf(out, CELL_MAX, "%.0f d", s / 86400);
+        snprintf(out, TABLE_CELL_MAX, "%.0f d", s / 86400);
     }
 }
 
@@ -48,9 +48,9 @@ static void put_list(const json_t *list, char *out)
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
         const char *text = json_string_value(item);
-        const int put = snprintf(out + used, CELL_MAX - used, "%s%s", i > 0 ? "," : "",
+        const int put = snprintf(out + used, TABLE_CELL_MAX - used, "%s%s", i > 0 ? "," : "",
                                  text != NULL ? text : "?");
-        used += put > 0 && used + (size_t)put < CELL_MAX ? (size_t)put : 0;
+        used += put > 0 && used + (size_t)put < TABLE_CELL_MAX ? (size_t)put : 0;
     }
 }
 
@@ -59,7 +59,7 @@ static void put_plain(const json_t *value, char *out)
 {
     const char *text = json_string_value(value);
     char *dumped = text == NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    snprintf(out, CELL_MAX, "%s", text != NULL ? text : dumped != NULL ? dumped : "?");
+    snprintf(out, TABLE_CELL_MAX, "%s", text != NULL ? text : dumped != NULL ? dumped : "?");
     free(dumped);
     for (char *c = out; *c != 0; c++) {
         if ((unsigned char)*c < ' ' || *c == 0x7f) {
@@ -76,9 +76,26 @@ static bool ends_in(const char *key, const char *word)
            (size == word_size || key[size - word_size - 1] == '_');
 }
 
+static bool is_among(const char *key, const char *const *words, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (ends_in(key, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_bytes(const char *key)
+{
+    static const char *const words[] = { "bytes", "used", "size", "quota" };
+    return is_among(key, words, 4);
+}
+
 static bool is_ratio(const char *key)
 {
-    return ends_in(key, "ratio") || ends_in(key, "share");
+    static const char *const words[] = { "ratio", "share" };
+    return is_among(key, words, 2);
 }
 
 static bool is_table(const json_t *value)
@@ -87,21 +104,23 @@ static bool is_table(const json_t *value)
            json_is_object(json_array_get(value, 0));
 }
 
-static void put_cell(const char *key, const json_t *value, char *out)
+void table_cell(const char *key, const json_t *value, char *out)
 {
     const double number = json_number_value(value);
     if (value == NULL || json_is_null(value)) {
         out[0] = 0;
     } else if (json_is_boolean(value)) {
-        snprintf(out, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
-    } else if (json_is_number(value) && ends_in(key, "bytes")) {
+        snprintf(out, TABLE_CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
+    } else if (json_is_number(value) && is_bytes(key)) {
         put_bytes(number, out);
     } else if (json_is_number(value) && ends_in(key, "us")) {
         put_time(number, out);
+    } else if (json_is_number(value) && ends_in(key, "seconds")) {
+        put_time(number * 1e6, out);
     } else if (json_is_number(value) && is_ratio(key)) {
-        snprintf(out, CELL_MAX, "%.1f %%", 100 * number);
+        snprintf(out, TABLE_CELL_MAX, "%.1f %%", 100 * number);
     } else if (json_is_real(value)) {
-        snprintf(out, CELL_MAX, "%.3f", number);
+        snprintf(out, TABLE_CELL_MAX, "%.3f", number);
     } else if (json_is_array(value) && !is_table(value)) {
         put_list(value, out);
     } else {
@@ -120,8 +139,10 @@ static void put_name(const char *key, bool capitals, char *out)
         size -= 6;
     } else if (ends_in(key, "us") && size > 3) {
         size -= 3;
+    } else if (ends_in(key, "seconds") && size > 8) {
+        size -= 8;
     }
-    snprintf(out, CELL_MAX, "%.*s", (int)size, key);
+    snprintf(out, TABLE_CELL_MAX, "%.*s", (int)size, key);
     for (char *c = out; *c != 0; c++) {
         *c = *c == '_' ? ' ' : *c;
         *c = capitals && *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
@@ -153,6 +174,21 @@ static void widen(struct columns *columns, uint32_t i, const char *cell)
     columns->widths[i] = width > columns->widths[i] ? width : columns->widths[i];
 }
 
+static void add_column(struct columns *columns, const char *key)
+{
+    char cell[TABLE_CELL_MAX];
+    for (uint32_t i = 0; i < columns->count; i++) {
+        if (strcmp(columns->keys[i], key) == 0) {
+            return;
+        }
+    }
+    if (columns->count < COLUMNS_MAX) {
+        columns->keys[columns->count++] = key;
+        put_name(key, true, cell);
+        widen(columns, columns->count - 1, cell);
+    }
+}
+
 /* Every key of any row, in the order of their first appearance. */
 static void find_columns(const json_t *rows, struct columns *columns)
 {
@@ -160,26 +196,28 @@ static void find_columns(const json_t *rows, struct columns *columns)
     json_t *row;
     const char *key;
     json_t *value;
-    char cell[CELL_MAX];
     json_array_foreach((json_t *)(uintptr_t)rows, r, row)
     {
         json_object_foreach(row, key, value)
         {
-            uint32_t i = 0;
-            while (i < columns->count && strcmp(columns->keys[i], key) != 0) {
-                i++;
-            }
-            if (i == columns->count && i < COLUMNS_MAX) {
-                columns->count++;
-                columns->keys[i] = key;
-                columns->right[i] = json_is_number(value);
-                put_name(key, true, cell);
-                widen(columns, i, cell);
-            }
-            if (i < columns->count) {
-                put_cell(key, value, cell);
-                widen(columns, i, cell);
-            }
+            (void)value;
+            add_column(columns, key);
+        }
+    }
+}
+
+static void find_widths(const json_t *rows, struct columns *columns)
+{
+    char cell[TABLE_CELL_MAX];
+    size_t r;
+    json_t *row;
+    json_array_foreach((json_t *)(uintptr_t)rows, r, row)
+    {
+        for (uint32_t i = 0; i < columns->count; i++) {
+            const json_t *value = json_object_get(row, columns->keys[i]);
+            columns->right[i] = columns->right[i] || json_is_number(value);
+            table_cell(columns->keys[i], value, cell);
+            widen(columns, i, cell);
         }
     }
 }
@@ -197,13 +235,19 @@ static void put_padded(const struct columns *columns, uint32_t i, const char *te
     }
 }
 
-void table_rows(const json_t *rows)
+void table_rows(const json_t *rows, const char *const *keys, uint32_t count)
 {
     struct columns columns = { .count = 0 };
-    char cell[CELL_MAX];
+    char cell[TABLE_CELL_MAX];
     size_t r;
     json_t *row;
-    find_columns(rows, &columns);
+    for (uint32_t i = 0; i < count; i++) {
+        add_column(&columns, keys[i]);
+    }
+    if (keys == NULL) {
+        find_columns(rows, &columns);
+    }
+    find_widths(rows, &columns);
     for (uint32_t i = 0; i < columns.count; i++) {
         put_name(columns.keys[i], true, cell);
         put_padded(&columns, i, cell);
@@ -211,7 +255,7 @@ void table_rows(const json_t *rows)
     json_array_foreach((json_t *)(uintptr_t)rows, r, row)
     {
         for (uint32_t i = 0; i < columns.count; i++) {
-            put_cell(columns.keys[i], json_object_get(row, columns.keys[i]), cell);
+            table_cell(columns.keys[i], json_object_get(row, columns.keys[i]), cell);
             put_padded(&columns, i, cell);
         }
     }
@@ -226,7 +270,7 @@ static void show_facts(const json_t *object, int indent)
 {
     const char *key;
     json_t *value;
-    char cell[CELL_MAX];
+    char cell[TABLE_CELL_MAX];
     int width = 0;
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
@@ -238,7 +282,7 @@ static void show_facts(const json_t *object, int indent)
         if (is_fact(value)) {
             put_name(key, false, cell);
             printf("%*s%s%*s  ", indent, "", cell, width - width_of(cell), "");
-            put_cell(key, value, cell);
+            table_cell(key, value, cell);
             printf("%s\n", cell);
         }
     }
@@ -248,9 +292,9 @@ void table_show(const json_t *answer)
 {
     const char *key;
     json_t *value;
-    char name[CELL_MAX];
+    char name[TABLE_CELL_MAX];
     if (is_table(answer)) {
-        table_rows(answer);
+        table_rows(answer, NULL, 0);
         return;
     }
     show_facts(answer, 0);
@@ -264,7 +308,7 @@ void table_show(const json_t *answer)
         if (json_is_object(value)) {
             show_facts(value, 2);
         } else {
-            table_rows(value);
+            table_rows(value, NULL, 0);
         }
     }
 }

@@ -1,12 +1,16 @@
-/* cli/table.h: an answer of a node for people, in the order in which the node tells it.
+/* cli/table.h: an answer of a node for people.
  *
- * How a value is shown follows from its key's last word: "…_bytes" as 12.3 GiB, "…_us" as 3 s or
- * 5 min, "…_ratio" and "…_share" (0 to 1) as per cent. A list of objects is a table, anything else
- * a line "name  value". */
+ * How a value is shown follows from its key's last word: "bytes", "used", "size" and "quota" as
+ * 12.3 GiB, "us" and "seconds" as 3 s or 5 min, "ratio" and "share" (0 to 1) as per cent. */
 #pragma once
 #include <jansson.h>
+#include <stdint.h>
+
+#define TABLE_CELL_MAX 512
 
 /* A whole answer: facts first, then each list and object in it under its name. */
 void table_show(const json_t *answer);
-/* A list of objects, with a line of titles. */
-void table_rows(const json_t *rows);
+/* A list of objects with a line of titles: the columns named, or all when `keys` is NULL. */
+void table_rows(const json_t *rows, const char *const *keys, uint32_t count);
+/* One value as it stands in a table; `out` holds TABLE_CELL_MAX. */
+void table_cell(const char *key, const json_t *value, char *out);

@@ -20,7 +20,7 @@
 
 /* ---- ports ------------------------------------------------------------------------------- */
 
-void mark_dirty(struct links *links, struct port *port)
+void links_mark_dirty(struct links *links, struct port *port)
 {
     if (port->zmq != NULL && !list_is_linked(&port->dirty)) {
         list_push_back(&links->dirty, &port->dirty);
@@ -41,7 +41,7 @@ static bool port_open(struct links *links, struct port *port, enum port_kind kin
         socket_close(&port->zmq);
         return false;
     }
-    mark_dirty(links, port); /* what came before epoll looked */
+    links_mark_dirty(links, port); /* what came before epoll looked */
     return true;
 }
 
@@ -57,7 +57,7 @@ static void port_close(struct links *links, struct port *port)
 
 /* ---- one link's life ----------------------------------------------------------------------- */
 
-void link_bury(struct links *links, struct link *link)
+void links_bury(struct links *links, struct link *link)
 {
     port_close(links, &link->watch);
     port_close(links, &link->socket);
@@ -67,7 +67,7 @@ void link_bury(struct links *links, struct link *link)
     links->has_buried = true;
 }
 
-void link_sweep(struct links *links)
+void links_sweep(struct links *links)
 {
     for (uint32_t i = 0; links->has_buried && i < links->table.limit; i++) {
         if (links->table.links[i].state == LINK_BURIED) {
@@ -92,7 +92,7 @@ static bool try_to_open(struct links *links, struct link *link, const char *endp
     return zmq_connect(zmq, endpoint) == 0;
 }
 
-void link_attempt(struct links *links, struct link *link)
+void links_attempt(struct links *links, struct link *link)
 {
     char endpoint[SOCKET_ENDPOINT_MAX];
     link->retry_at_us = USEC_NEVER;
@@ -100,7 +100,7 @@ void link_attempt(struct links *links, struct link *link)
     if (!try_to_open(links, link, endpoint)) {
         LOG(LOG_DEBUG, "link.failed", LOG_TEXT("endpoint", endpoint),
             LOG_TEXT("err", zmq_strerror(errno)));
-        link_again(links, link);
+        links_again(links, link);
     } else if (links->options.transport == LINKS_PRIVATE) { /* no handshake that could be watched */
         link->state = LINK_OPEN;
         list_remove(&link->retry);
@@ -108,7 +108,7 @@ void link_attempt(struct links *links, struct link *link)
     }
 }
 
-void link_again(struct links *links, struct link *link)
+void links_again(struct links *links, struct link *link)
 {
     port_close(links, &link->watch);
     port_close(links, &link->socket);
@@ -116,20 +116,20 @@ void link_again(struct links *links, struct link *link)
     link->retry_wait_us = usec_min(2 * link->retry_wait_us, RETRY_LAST_US);
 }
 
-void link_fall(struct links *links, struct link *link)
+void links_fall(struct links *links, struct link *link)
 {
     if (link->state != LINK_OPEN) {
         return;
     }
     if (list_is_linked(&link->news)) { /* its owner was never told that it is up */
-        link_bury(links, link);
+        links_bury(links, link);
         return;
     }
     link->state = LINK_FALLEN;
     list_push_back(&links->news, &link->news);
 }
 
-void link_say_closed(struct port *router, const uint8_t *route)
+void links_say_closed(struct port *router, const uint8_t *route)
 {
     /* When it does not get through the connection is gone, which is as good. */
     (void)socket_send(router->zmq, route, span_of(NULL, 0), NULL);
@@ -328,7 +328,7 @@ static struct link *find_trying(struct links *links, const struct address *addre
             return link;
         }
         if (!node_id_is_zero(node)) { /* it has moved: nobody will answer at the old address */
-            link_bury(links, link);
+            links_bury(links, link);
         }
     }
     return NULL;
@@ -340,7 +340,7 @@ static struct link *take_slot(struct links *links)
     struct link *link = table_take(&links->table);
     if (link == NULL && !list_is_empty(&links->trying)) {
         struct link *victim = CONTAINER_OF(list_first(&links->trying), struct link, retry);
-        link_bury(links, victim);
+        links_bury(links, victim);
         table_give(&links->table, victim); /* nobody looks at a link that was never up */
         link = table_take(&links->table);
     }
@@ -368,7 +368,7 @@ struct link_id links_connect(struct links *links, const struct address *address,
     link->watch.link = link;
     link->retry_wait_us = RETRY_FIRST_US;
     list_push_back(&links->trying, &link->retry);
-    link_attempt(links, link);
+    links_attempt(links, link);
     return (struct link_id){ link->id };
 }
 
@@ -383,13 +383,13 @@ void links_close(struct links *links, struct link_id id)
         links->totals.open--;
     }
     if (link->outbound) {
-        link_bury(links, link);
+        links_bury(links, link);
         return;
     }
-    link_say_closed(link->router, link->route);
-    mark_dirty(links, link->router);
+    links_say_closed(link->router, link->route);
+    links_mark_dirty(links, link->router);
     if (link->fd < 0) {
-        link_bury(links, link);
+        links_bury(links, link);
         return;
     }
     list_remove(&link->news);
@@ -451,9 +451,9 @@ void links_send(struct links *links, struct link_id id, struct span frame, struc
     bool sent = !has_payload || wrap(links, payload, &message);
     sent = sent && socket_send(port->zmq, link->outbound ? NULL : link->route, frame,
                                has_payload ? &message : NULL);
-    mark_dirty(links, port);
+    links_mark_dirty(links, port);
     if (!sent) {
-        link_fall(links, link);
+        links_fall(links, link);
         return;
     }
     links->totals.messages_out++;

@@ -45,16 +45,16 @@ struct links {
     struct links_totals totals;
 };
 
-void mark_dirty(struct links *links, struct port *port);
+void links_mark_dirty(struct links *links, struct port *port);
 /* No event of it will be told. Its slot is used again only after the turn in which this happens:
  * a loop further up may still look at it. */
-void link_bury(struct links *links, struct link *link);
+void links_bury(struct links *links, struct link *link);
 /* An open link is at its end, and its owner has to be told. */
-void link_fall(struct links *links, struct link *link);
+void links_fall(struct links *links, struct link *link);
 /* Start an attempt now; plan the next one, later each time. */
-void link_attempt(struct links *links, struct link *link);
-void link_again(struct links *links, struct link *link);
+void links_attempt(struct links *links, struct link *link);
+void links_again(struct links *links, struct link *link);
 /* Tell a link of others that it is closed. */
-void link_say_closed(struct port *router, const uint8_t *route);
+void links_say_closed(struct port *router, const uint8_t *route);
 /* Slots of buried links become free. */
-void link_sweep(struct links *links);
+void links_sweep(struct links *links);

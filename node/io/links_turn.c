@@ -37,7 +37,7 @@ static void tell_news(struct links *links)
             link->state = LINK_SHUT;
         } else {
             links->totals.open--;
-            link_bury(links, link);
+            links_bury(links, link);
         }
         tell(links, &event);
     }
@@ -117,9 +117,9 @@ static void read_router_watch(struct links *links, struct port *router, struct p
         while (link != NULL) { /* two: the last words of one that was gone already */
             table_forget_fd(&links->table, link);
             if (link->state == LINK_SHUT) {
-                link_bury(links, link);
+                links_bury(links, link);
             }
-            link_fall(links, link);
+            links_fall(links, link);
             link = table_by_fd(&links->table, router, (int)fd);
         }
     }
@@ -135,7 +135,7 @@ static struct link *link_accept(struct links *links, struct port *router, const 
     if (link == NULL) {
         links->totals.refused++;
         if (!in->foreign) {
-            link_say_closed(router, in->route);
+            links_say_closed(router, in->route);
         }
         return NULL;
     }
@@ -174,7 +174,7 @@ static void read_router(struct links *links, struct port *router)
         }
         incoming_close(&in);
     }
-    mark_dirty(links, router);
+    links_mark_dirty(links, router);
 }
 
 static void read_dealer(struct links *links, struct port *port, uint32_t batch)
@@ -187,7 +187,7 @@ static void read_dealer(struct links *links, struct port *port, uint32_t batch)
         deliver(links, port->link, &in);
         incoming_close(&in);
     }
-    mark_dirty(links, port);
+    links_mark_dirty(links, port);
 }
 
 static void read_watch(struct links *links, struct port *port)
@@ -202,11 +202,11 @@ static void read_watch(struct links *links, struct port *port)
             list_push_back(&links->news, &link->news);
             tell_news(links);
         } else if ((event & SOCKET_END_EVENTS) != 0 && link->state == LINK_TRYING) {
-            link_again(links, link);
+            links_again(links, link);
         } else if ((event & SOCKET_END_EVENTS) != 0 && link->state == LINK_OPEN) {
             read_dealer(links, &link->socket,
                         UINT32_MAX); /* what was sent before the end still counts */
-            link_fall(links, link);
+            links_fall(links, link);
         }
     }
 }
@@ -281,7 +281,7 @@ static usec_t retry_due(struct links *links)
         struct link *link = CONTAINER_OF(at, struct link, retry);
         at = at->next;
         if (link->retry_at_us <= now_us) {
-            link_attempt(links, link);
+            links_attempt(links, link);
         }
         if (link->state == LINK_TRYING) {
             next_us = usec_min(next_us, link->retry_at_us);
@@ -296,7 +296,7 @@ static void work(struct links *links)
     read_dirty(links);
     tell_news(links);
     tell_sent(links);
-    link_sweep(links);
+    links_sweep(links);
 }
 
 static void wait_for_events(struct links *links, usec_t wait_us)
@@ -307,7 +307,7 @@ static void wait_for_events(struct links *links, usec_t wait_us)
     CHECK(count >= 0 || errno == EINTR);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr != NULL) { /* NULL: one of the queues */
-            mark_dirty(links, events[i].data.ptr);
+            links_mark_dirty(links, events[i].data.ptr);
         }
     }
 }

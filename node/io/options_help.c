@@ -70,6 +70,16 @@ static void wrap(FILE *out, const char *text, int column)
     fputc('\n', out);
 }
 
+/* Letters, not bytes: what continues a UTF-8 letter takes no column. */
+static int width_of(const char *text)
+{
+    int width = 0;
+    for (; *text != 0; text++) {
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return width;
+}
+
 static void help_row(const struct option_row *row, FILE *out)
 {
     char left[96];
@@ -85,10 +95,10 @@ static void help_row(const struct option_row *row, FILE *out)
     snprintf(help, sizeof help, "%s%s%s%s%s", row->help,
              row->kind == OPTION_LIST ? " (repeatable)" : "", show ? " [" : "",
              show ? row->fallback : "", show ? "]" : "");
-    if (strlen(left) + 2 > HELP_COLUMN) {
+    if (width_of(left) + 2 > HELP_COLUMN) {
         fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");
     } else {
-        fprintf(out, "%-*s", HELP_COLUMN, left);
+        fprintf(out, "%s%*s", left, HELP_COLUMN - width_of(left), "");
     }
     wrap(out, help, HELP_COLUMN);
 }
