@@ -27,7 +27,7 @@
 #define DIR_RELIST_US SEC(1)     /* a proven stale directory is listed again at most so often */
 #define DIR_ADMIN_US SEC(60)     /* for an operator's refresh of one directory */
 #define DIR_EMPTY_ROOT_SIZE 512u /* more than a root without shards takes */
-#define DIR_ACTING_US MSEC(100)  /* wait for the roots of other ranks */
+#define DIR_ACTING_US MSEC(400)  /* for the roots of other ranks: listing again costs far more */
 
 struct gather;
 struct link;
