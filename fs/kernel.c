@@ -13,6 +13,7 @@
 #include "node/io/threads.h"
 
 #define THREADS_MAX 16
+#define NAME_LONGEST 255
 #define WAKE_SIGNAL SIGUSR1 /* ends a read of /dev/fuse that waits */
 
 struct kernel {
@@ -21,6 +22,7 @@ struct kernel {
     struct requests *requests;
     pthread_t threads[THREADS_MAX];
     uint32_t thread_count;
+    bool opens_are_free; /* the kernel can be told never to ask for them */
 };
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -90,6 +92,7 @@ static void on_init(void *self, struct fuse_conn_info *connection)
                     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_EXPLICIT_INVAL_DATA |
                     FUSE_CAP_NO_OPEN_SUPPORT;
     connection->want = connection->capable & want;
+    kernel->opens_are_free = (connection->want & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
     connection->max_read = kernel->options.read_max;
     connection->max_readahead = 1u << 20;
     connection->max_background = 64;
@@ -99,6 +102,10 @@ static void on_init(void *self, struct fuse_conn_info *connection)
 
 static void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
+    if (strlen(name) > NAME_LONGEST) {
+        fuse_reply_err(request, ENAMETOOLONG); /* the kernel's own limit is 1,024 */
+        return;
+    }
     push(request, &(struct mount_op){ .kind = OP_LOOKUP, .ino = parent }, name);
 }
 
@@ -122,10 +129,17 @@ static void on_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
     push(request, &(struct mount_op){ .kind = OP_GETATTR, .ino = ino }, NULL);
 }
 
+/* A node id is one version of a file, so an open has nothing to settle: ENOSYS says so once, and
+ * the kernel opens by itself from then on and keeps the pages (docs/mount.md, "Names"). */
 static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file)
 {
+    const struct kernel *kernel = fuse_req_userdata(request);
     if ((file->flags & O_ACCMODE) != O_RDONLY || (file->flags & O_TRUNC) != 0) {
         fuse_reply_err(request, EROFS);
+        return;
+    }
+    if (kernel->opens_are_free) {
+        fuse_reply_err(request, ENOSYS);
         return;
     }
     push(request, &(struct mount_op){ .kind = OP_OPEN, .ino = ino }, NULL);

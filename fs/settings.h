@@ -13,9 +13,9 @@
 #define SETTINGS_PATH_MAX 4096
 
 struct settings {
-    char dataset[65];  /* with nodes */
-    char prefix[1025]; /* below it; "" or ends in "/" */
-    char uri[1600];    /* without nodes: a private one; else "" */
+    char dataset[65];            /* with nodes */
+    char prefix[1025];           /* below it; "" or ends in "/" */
+    char uri[1600];              /* without nodes: a private one; else "" */
     char dir[SETTINGS_PATH_MAX]; /* absolute */
     char seeds[4096];
     bool insecure;
