@@ -28,10 +28,15 @@ void cut_look_soon(struct gossip *g)
     g->review_at_us = usec_min(g->review_at_us, g->now.mono_us);
 }
 
-void cut_stalled(struct gossip *g)
+static void hold_anew(struct gossip *g)
 {
     g->pending_changed_us = g->now.mono_us;
     g->pending_since_us = g->now.mono_us;
+}
+
+void cut_stalled(struct gossip *g)
+{
+    hold_anew(g);
     cut_look_soon(g);
 }
 
@@ -59,11 +64,12 @@ static bool has_company(struct gossip *g)
     return false;
 }
 
-/* Only who reaches a member vouches for it: its observers. `anybody`: also those who are none. */
+/* Only who reaches a member vouches for it: its observers, not itself, so that their cut takes
+ * several at once. `anybody`: also those who are none. */
 static bool is_reached(struct gossip *g, const struct peer *peer, bool anybody)
 {
     if (peer == roster_self(g)) {
-        return has_company(g) || is_alone_for_good(g);
+        return (anybody && has_company(g)) || is_alone_for_good(g);
     }
     if (prober_find(g, peer) == NULL) {
         return anybody;
@@ -175,7 +181,7 @@ void cut_tick(struct gossip *g)
     struct outlook o = look(g);
     note_pending(g, digest_of_actions(g, &o));
     if (g->health >= HEALTH_MUTE) {
-        cut_stalled(g); /* what we saw before we stood still is old: look again for as long */
+        hold_anew(g); /* what we saw before we stood still is old: look again for as long */
     }
     bool has_settled = !o.doubts && g->now.mono_us - g->pending_changed_us >= HOLD_US;
     if (g->pending != 0 && g->health < HEALTH_MUTE && (has_settled || o.is_forced)) {

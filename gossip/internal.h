@@ -26,6 +26,8 @@
 #define VOTE_LIFE_US SEC(10)       /* without being renewed */
 #define VOTE_RENEW_US SEC(3)       /* by its observer */
 #define SLOW_US SEC(3)             /* a quorum of the sound observers only must last that long */
+#define ASK_US MSEC(1500)          /* before that its voters look which observers answer */
+#define SOUND_US SEC(4)            /* an observer that answered so lately is sound */
 #define HOLD_US SEC(1)             /* nothing changed for that long: cut */
 #define FORCE_US SEC(10)           /* a cut waits no longer than this */
 #define REVIEW_US MSEC(100)        /* pace of looking while something is undecided */
@@ -105,6 +107,7 @@ struct peer {
     bool condemned;  /* enough of them, as of the last review */
     bool suspect_told;
     usec_t suspected_us;     /* since when there is a voice; USEC_NEVER */
+    usec_t asked_us;         /* when we last looked whether it is a sound observer */
     usec_t accused_until_us; /* somebody says it is dead; USEC_NEVER */
     uint64_t accused_incarnation;
     usec_t accused_us;

@@ -136,6 +136,7 @@ struct peer *roster_add(struct gossip *g, const struct member *member, bool read
     peer->good_us = LONG_AGO;
     peer->acked_us = LONG_AGO;
     peer->evidence_us = LONG_AGO;
+    peer->asked_us = LONG_AGO;
     peer->catalog_told_us = LONG_AGO;
     peer->suspected_us = USEC_NEVER;
     peer->accused_until_us = USEC_NEVER;

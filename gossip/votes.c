@@ -1,8 +1,9 @@
 /* gossip/votes.c: what the observers of a member say, and when it is enough.
  *
  * Enough (docs/gossip.md, "Quorum"): three fifths of its observers, at least two; or, when that has
- * lasted, three fifths of those observers that are sound themselves, be it one. Votes of members
- * that are themselves about to go do not count: a node that hears nobody accuses everybody. */
+ * lasted, three fifths of those observers that are sound themselves, be it one: who has voted asks
+ * the others. Votes of members that are themselves about to go do not count: a node that hears
+ * nobody accuses everybody. */
 #include "gossip/internal.h"
 
 static struct vote *find_vote(struct peer *peer, struct node_id observer)
@@ -134,31 +135,48 @@ static bool is_enough(uint32_t voices, uint32_t observers)
     return voices >= 2 && voices >= quorum_of(observers);
 }
 
-/* Observers we have no reason to doubt. */
-static uint32_t count_sound(struct gossip *g, const uint32_t *observers, uint32_t count)
+static bool is_sound(struct gossip *g, uint32_t observer, bool must_answer)
 {
-    uint32_t sound = 0;
+    const struct peer *peer = &g->peers[observer];
+    bool answers = g->now.mono_us - peer->good_us <= SOUND_US;
+    bool is_doubted = peer->shut_out || peer->voices >= 2 || votes_ours_stands(g, peer);
+    return observer == g->self || (!is_doubted && (answers || !must_answer));
+}
+
+/* Who of the other observers is there at all? Those that our own probes do not reach anyway. */
+static void ask_observers(struct gossip *g, const uint32_t *observers, uint32_t count)
+{
     for (uint32_t i = 0; i < count; i++) {
-        const struct peer *observer = &g->peers[observers[i]];
-        bool doubted =
-            observer->shut_out || observer->voices >= 2 || votes_ours_stands(g, observer);
-        sound += observers[i] == g->self || !doubted ? 1 : 0;
+        struct peer *peer = &g->peers[observers[i]];
+        if (observers[i] != g->self && g->now.mono_us - peer->good_us > ASK_US &&
+            g->now.mono_us - peer->asked_us >= PROBE_AGAIN_US && parcel_has_room(g)) {
+            MARK(g, "gossip.votes.observer_asked");
+            peer->asked_us = g->now.mono_us;
+            pings_member(g, peer, PING_CONTACT, 0);
+        }
     }
-    return sound;
 }
 
 static bool is_condemned(struct gossip *g, const struct peer *peer)
 {
     uint32_t observers[OBSERVERS_MAX];
+    uint32_t sound = 0;
     uint32_t count = circles_observers(g, roster_index(g, peer), observers);
     if (is_enough(peer->voices, count)) {
         return true;
     }
-    if (peer->voices == 0 || g->now.mono_us - peer->suspected_us < SLOW_US) {
+    if (peer->voices == 0 || g->now.mono_us - peer->suspected_us < SLOW_US - ASK_US) {
         return false;
     }
-    uint32_t sound = count_sound(g, observers, count);
-    bool enough = peer->voices >= quorum_of(sound > 0 ? sound : 1);
+    bool is_ours = votes_ours_stands(g, peer);
+    if (is_ours) {
+        ask_observers(g, observers, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sound += is_sound(g, observers[i], is_ours) ? 1 : 0;
+    }
+    bool enough = peer->voices >= quorum_of(sound > 0 ? sound : 1) &&
+                  g->now.mono_us - peer->suspected_us >= SLOW_US;
     if (enough) {
         MARK(g, "gossip.votes.slow_quorum");
     }

@@ -14,6 +14,7 @@ struct net *net_new(uint32_t count, uint64_t seed)
     net->count = count;
     net->delay_min_us = 100;
     net->delay_max_us = 2000;
+    net->members_max = 64;
     net->seeds[0] = PORT_BASE;
     net->seed_count = 1;
     for (uint32_t i = 0; i < count; i++) {
@@ -117,6 +118,8 @@ static void transmit(struct net *net, const struct net_node *from, const struct 
     const struct net_node *to = node_at(net, e->send.to.port);
     net->sent_packets++;
     net->sent_bytes += e->send.bytes.size + 28; /* IPv4 and UDP headers */
+    net->trace = hash64(e->send.bytes.data, e->send.bytes.size,
+                        hash64_mix(net->trace, (uint64_t)net->now_us));
     assert_true(e->send.bytes.size <= GOSSIP_PACKET_MAX);
     if (to == NULL || net->is_blocked[from - net->nodes][to - net->nodes] ||
         rng_chance(&net->rng, net->loss_permille * 1000)) {
@@ -228,6 +231,7 @@ void net_event(struct net *net, uint32_t index, const struct gossip_event *event
     static struct gossip_effects effects;
     struct net_node *node = &net->nodes[index];
     struct now now = { .mono_us = net->now_us, .wall_us = EPOCH_US + net->now_us };
+    now.wall_us -= node->clock_behind_us;
     bool resolve = false;
     gossip_step(node->gossip, now, event, &effects);
     for (uint32_t i = 0; i < effects.count; i++) {
@@ -247,11 +251,11 @@ void net_start(struct net *net, uint32_t index)
     struct net_node *node = &net->nodes[index];
     struct gossip_options options = { .cluster = span_text(node->cluster),
                                       .insecure = node->is_insecure,
-                                      .members_max = NET_MEMBERS_MAX,
+                                      .members_max = net->members_max,
                                       .marks = &net->marks };
     struct arena mem;
-    size_t size = gossip_memory(NET_MEMBERS_MAX);
-    uint64_t clock = (uint64_t)(EPOCH_US + net->now_us) / 1000 << 16;
+    size_t size = gossip_memory(net->members_max);
+    uint64_t clock = (uint64_t)(EPOCH_US + net->now_us - node->clock_behind_us) / 1000 << 16;
     assert_null(node->gossip);
     memset(options.key, node->key, sizeof options.key);
     options.seed = rng_next(&net->rng);
@@ -369,6 +373,8 @@ void net_run(struct net *net, usec_t for_us)
             deliver(net);
             continue;
         }
+        net->ticks_at_once = wake_us > net->now_us ? 0 : net->ticks_at_once + 1;
+        assert_true(net->ticks_at_once < 1000);
         net->now_us = wake_us;
         net_event(net, waker, &(struct gossip_event){ .kind = GOSSIP_TICK });
     }
@@ -422,6 +428,41 @@ usec_t net_settle(struct net *net, usec_t most_us)
         net_run(net, STEP_US);
     }
     return net->now_us - began_us;
+}
+
+uint32_t net_suspects(const struct net *net)
+{
+    uint32_t suspects = 0;
+    for (uint32_t i = 0; i < net->count; i++) {
+        suspects += net->nodes[i].suspects;
+    }
+    return suspects;
+}
+
+uint32_t net_deaths(const struct net *net)
+{
+    uint32_t deaths = 0;
+    for (uint32_t i = 0; i < net->count; i++) {
+        deaths += net->nodes[i].deaths;
+    }
+    return deaths;
+}
+
+void net_forget_rings(struct net *net)
+{
+    for (uint32_t i = 0; i < net->count; i++) {
+        net->nodes[i].rings = 0;
+    }
+}
+
+uint32_t net_rings(const struct net *net)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < net->count; i++) {
+        most =
+            net->nodes[i].gossip != NULL && net->nodes[i].rings > most ? net->nodes[i].rings : most;
+    }
+    return most;
 }
 
 bool net_is_out(const struct net *net, uint32_t gone)

@@ -14,7 +14,6 @@
 #include "gossip/gossip.h"
 
 #define NET_NODES_MAX 32u
-#define NET_MEMBERS_MAX 64u
 
 struct net_packet {
     usec_t at_us;
@@ -32,11 +31,11 @@ struct net_node {
     uint16_t port;
     uint64_t persisted; /* incarnation on its disk */
     usec_t paused_until_us;
-    bool is_loud; /* its packets are printed */
     bool is_insecure;
     uint8_t key;     /* which cluster key */
     char cluster[8]; /* name */
     bool ready_at_once;
+    usec_t clock_behind_us; /* its wall clock */
     bool has_left;
     bool in_use; /* ended with IDENTITY_IN_USE */
     uint32_t views;
@@ -64,10 +63,13 @@ struct net {
     uint32_t packet_room;
     uint64_t next_order;
     uint32_t boots;
-    uint32_t false_deaths; /* of a process that ran, and was in nobody's way */
+    uint32_t false_deaths; /* of a process that ran, with nothing blocked or paused around it */
     struct marks marks;
     uint64_t sent_packets;
     uint64_t sent_bytes;
+    uint64_t trace; /* hash of all packets with their times */
+    uint32_t members_max;
+    uint32_t ticks_at_once; /* without time passing: a machine that spins fails the test */
 };
 
 /* `count` nodes, none running; node 0 is everybody's seed. Prints the seed. */
@@ -92,6 +94,12 @@ const struct member *net_sees(const struct net *net, uint32_t node, uint32_t oth
 bool net_is_settled(const struct net *net);
 /* Run until net_is_settled; returns how long it took, USEC_NEVER when it took longer. */
 usec_t net_settle(struct net *net, usec_t most_us);
+/* Over all nodes. */
+uint32_t net_suspects(const struct net *net);
+uint32_t net_deaths(const struct net *net);
+/* Count rings from here; the most that any node has seen since. */
+void net_forget_rings(struct net *net);
+uint32_t net_rings(const struct net *net);
 /* Is `gone` (running or not) out of the ring of all other running nodes? */
 bool net_is_out(const struct net *net, uint32_t gone);
 usec_t net_wait_out(struct net *net, uint32_t gone, usec_t most_us);
