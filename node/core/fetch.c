@@ -157,7 +157,8 @@ static struct flight *neighbour(struct node *node, struct object *object, uint32
         return ahead ? flight_ahead(node, object, index, FLIGHT_SOURCE) : NULL;
     }
     struct flight *flight = block->flight;
-    if (flight == NULL || flight->phase != FLIGHT_GATHER || flight->object != object) {
+    if (flight == NULL || flight->phase != FLIGHT_GATHER || flight->object != object ||
+        block->arrived > 0) { /* one that has a beginning needs a GET from there */
         return NULL;
     }
     MARK(node, "fetch.gathered");

@@ -28,6 +28,7 @@ struct wire {
 struct received_payload {
     struct received_payload *next;
     uint64_t token;
+    uint32_t node; /* whose it is */
     uint8_t *data;
 };
 

@@ -387,7 +387,7 @@ static void a_slow_receiver_does_not_take_more_than_its_share(void **state)
         (void)ask(lab, 1, KEY, 64 * LAB_BLOCK, i);
         lab_run(lab, MSEC(20));
     }
-    lab->hold_sent = true;
+    lab->sent_us = SEC(3600);
     for (uint32_t i = 0; i < 300; i++) {
         (void)ask(lab, 0, KEY, 64 * LAB_BLOCK, i % 16);
     }
@@ -395,7 +395,7 @@ static void a_slow_receiver_does_not_take_more_than_its_share(void **state)
     assert_int_equal(lab_client_count(&lab->clients[0], MESSAGE_DATA, 0), 16);
     const struct received *fail = lab_client_find(&lab->clients[0], MESSAGE_FAIL, 0);
     assert_int_equal(fail->message.fail.err, ERR_BUSY);
-    lab->hold_sent = false;
+    lab->sent_us = 0;
     uint64_t request = ask(lab, 1, KEY, 64 * LAB_BLOCK, 3);
     lab_run(lab, MSEC(10));
     assert_int_equal(lab_client_bytes(&lab->clients[1], request, KEY, 3), LAB_BLOCK);
