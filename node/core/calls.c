@@ -174,6 +174,7 @@ uint64_t call_start(struct node *node, struct node_id peer, struct message *mess
     if (call->options.silence_us == 0) {
         call->options.silence_us = CALL_SILENCE_US;
     }
+    call->started_us = node->now.mono_us;
     call->sign_us = node_active(node);
     call->timer.kind = TIMER_CALL;
     map_insert(&calls->by_request, &call->by_request, hash64_mix(call->request, 0));
@@ -266,9 +267,12 @@ void calls_on_answer(struct node *node, struct node_id peer, const struct messag
         return;
     }
     call_sign(node, call);
+    usec_t started_us = call->started_us;
     if (deliver(node, call, message, payload) == CALL_MORE) {
         return;
     }
+    node->metrics.peer_answers++;
+    node->metrics.peer_answer_us += (uint64_t)(node->now.mono_us - started_us);
     call = call_find(node, request); /* its owner may have cancelled it meanwhile */
     if (call != NULL) {
         call_free(node, call);

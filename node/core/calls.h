@@ -54,6 +54,7 @@ struct call {
     struct timer timer;
     struct node_id peer;
     uint64_t request;
+    usec_t started_us;
     usec_t sign_us; /* sent, or the last sign of this very request (active time) */
     struct call_options options;
 };

@@ -127,6 +127,7 @@ static void attempt_start(struct node *node, struct fetch *fetch)
     }
     fetch->id = node_next_id(node);
     fetch->bytes = 0;
+    fetch->started_us = node->now.mono_us;
     map_insert(&node->fetches.by_id, &fetch->by_id, hash64_mix(fetch->id, 4));
     node->metrics.source_gets++;
     effects_push(node, &(struct node_effect){
@@ -390,6 +391,7 @@ void fetch_on_fetched(struct node *node, const struct node_event *event)
     if (!event->fetched.ended) {
         return;
     }
+    node->metrics.source_get_us += (uint64_t)(node->now.mono_us - fetch->started_us);
     map_remove(&node->fetches.by_id, &fetch->by_id);
     fetch->id = 0;
     if (fetch->at == fetch->count) {

@@ -23,6 +23,7 @@ struct fetch {
     uint32_t at;    /* the flight whose bytes come now */
     uint64_t bytes; /* of this attempt, reported */
     uint32_t attempt;
+    usec_t started_us; /* this attempt */
     bool background;
     struct timer timer;
     /* A chunk that an earlier attempt left in its middle. */

@@ -84,6 +84,7 @@ static bool serve_at_once(struct node *node, struct link *link, const struct mes
                                       .size = (uint32_t)get->length,
                                       .tier = TIER_MEMORY });
     serve_count(node, TIER_MEMORY, get->length, true);
+    serve_count_answer(node, 0);
     return true;
 }
 

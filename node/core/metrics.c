@@ -46,6 +46,21 @@ static uint64_t open_peers(const struct node *node)
     return count;
 }
 
+static void count_members(struct node *node)
+{
+    uint64_t states[MEMBER_LEFT + 1] = { 0 };
+    uint32_t count = 0;
+    const struct member *members = view_members(node->rings.view, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        states[members[i].state]++;
+    }
+    node->metrics.members_warming = states[MEMBER_WARMING];
+    node->metrics.members_owning = states[MEMBER_OWNING];
+    node->metrics.members_leaving = states[MEMBER_LEAVING];
+    node->metrics.members_dead = states[MEMBER_DEAD];
+    node->metrics.members_left = states[MEMBER_LEFT];
+}
+
 void metrics_gauges(struct node *node)
 {
     struct metrics *metrics = &node->metrics;
@@ -72,5 +87,10 @@ void metrics_gauges(struct node *node)
     metrics->sessions_open = node->sessions.pool.used;
     metrics->peers_open = open_peers(node);
     metrics->members_living = rings_living(node);
+    count_members(node);
+    struct node_totals totals;
+    node_totals(node, &totals);
+    metrics->view_hash = totals.view_digest & UINT32_MAX; /* a gauge is a double elsewhere */
+    metrics->ring_hash = totals.ring_digest & UINT32_MAX;
     metrics->owning = node->owning ? 1 : 0;
 }

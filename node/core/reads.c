@@ -202,7 +202,7 @@ static enum call_more pass_data(struct node *node, struct read *read,
     if (!last) {
         return CALL_MORE;
     }
-    node->metrics.get_wait_us += (uint64_t)(node->now.mono_us - read->ask.opened_us);
+    serve_count_answer(node, node->now.mono_us - read->ask.opened_us);
     forward_over(node, read);
     ask_close(node, &read->ask);
     read_free(node, read);

@@ -110,3 +110,5 @@ struct serve {
 };
 void serve_part(struct node *node, const struct serve *part);
 void serve_count(struct node *node, enum data_tier tier, uint64_t bytes, bool first);
+/* A request was answered in full. */
+void serve_count_answer(struct node *node, usec_t waited_us);

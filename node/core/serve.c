@@ -27,6 +27,18 @@ void serve_count(struct node *node, enum data_tier tier, uint64_t bytes, bool fi
     BUG("a tier that is none");
 }
 
+void serve_count_answer(struct node *node, usec_t waited_us)
+{
+    struct metrics *metrics = &node->metrics;
+    metrics->gets_answered++;
+    metrics->get_wait_us += (uint64_t)waited_us;
+    metrics->gets_within_1ms += waited_us <= MSEC(1) ? 1 : 0;
+    metrics->gets_within_10ms += waited_us <= MSEC(10) ? 1 : 0;
+    metrics->gets_within_100ms += waited_us <= MSEC(100) ? 1 : 0;
+    metrics->gets_within_1s += waited_us <= SEC(1) ? 1 : 0;
+    metrics->gets_within_10s += waited_us <= SEC(10) ? 1 : 0;
+}
+
 void serve_part(struct node *node, const struct serve *part)
 {
     uint32_t within = part->offset - part->base;
@@ -72,7 +84,7 @@ static void serve_session(struct node *node, struct session *session)
         list_remove(&read->turn);
     }
     if (!more) {
-        node->metrics.get_wait_us += (uint64_t)(node->now.mono_us - read->ask.opened_us);
+        serve_count_answer(node, node->now.mono_us - read->ask.opened_us);
         ask_close(node, &read->ask);
         reads_on_gone(node, &read->ask);
     }
