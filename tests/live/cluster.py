@@ -312,18 +312,22 @@ class Cluster:
         return [n for n in self.members if n.alive()]
 
     def agreed(self):
-        """All living nodes are ready and own their share in one ring of just them."""
-        rings = set()
+        """All living nodes are ready, own their share in one ring of just them, and know each
+        other's present start (a node that was restarted is not taken for what it was before)."""
+        rings, starts = set(), set()
         for node in self.living():
             if not node.ready():
                 return False
             ring = node.json("/api/v1/ring")["rings"][0]
-            states = [n["state"] for n in node.json("/api/v1/nodes")["nodes"]]
+            members = node.json("/api/v1/nodes")["nodes"]
+            states = [n["state"] for n in members]
+            starts.add(tuple(sorted((n["id"], n["incarnation"]) for n in members
+                                    if n["state"] == "owning")))
             if not ring["built"] or len(ring["nodes"]) != len(self.living()) or \
                     states.count("owning") != len(self.living()):
                 return False
             rings.add(ring["digest"])
-        return len(rings) == 1
+        return len(rings) == 1 and len(starts) == 1
 
     def wait_agreed(self, seconds=40):
         try:
