@@ -67,6 +67,16 @@ struct catalog_item *catalog_item(const struct node *node, struct dataset_id id)
     return NULL;
 }
 
+uint64_t catalog_living(const struct node *node)
+{
+    uint64_t count = 0;
+    const struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        count += item->dataset.deleted ? 0 : 1;
+    }
+    return count;
+}
+
 const struct dataset *catalog_find(const struct node *node, struct dataset_id id)
 {
     const struct catalog_item *item = catalog_item(node, id);
@@ -212,7 +222,7 @@ void catalog_numbers(struct node *node, const struct dataset *dataset, uint64_t 
     if (item != NULL) {
         *files = item->files + item->peer_files;
         *bytes = item->bytes + item->peer_bytes;
-        report_numbers_wanted(node, item->id);
+        report_totals_wanted(node);
     }
 }
 

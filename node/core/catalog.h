@@ -33,6 +33,8 @@ struct catalog_item {
     uint64_t bytes;
     uint64_t peer_files; /* what the other members said last */
     uint64_t peer_bytes;
+    uint64_t sum_files; /* being added up */
+    uint64_t sum_bytes;
 };
 
 /* A description of a source that the shell has. */
@@ -92,6 +94,8 @@ enum err catalog_init(struct catalog *catalog, struct arena *mem,
 /* Everything, deleted ones too; pass NULL first. */
 struct catalog_item *catalog_next(const struct node *node, const struct catalog_item *after);
 struct catalog_item *catalog_item(const struct node *node, struct dataset_id id);
+/* Datasets that are not deleted. */
+uint64_t catalog_living(const struct node *node);
 /* The dataset's first row with that source; NULL: none. */
 const struct dataset_row *catalog_row(const struct dataset *dataset, struct source_id source);
 /* This node's directories of the dataset have so many more files and bytes. */

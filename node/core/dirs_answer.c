@@ -209,6 +209,7 @@ static void put_to_work(struct node *node, struct meta_ask *ask, const struct di
 void dirs_on_get(struct node *node, struct link *link, const struct message_dir_get *get)
 {
     struct access access = { .key = get->prefix, .capability = get->capability };
+    node->metrics.directory_gets++;
     memcpy(access.dataset.b, get->dataset, ID_SIZE);
     memcpy(access.source.b, get->source, ID_SIZE);
     if (!is_valid(node, get)) {

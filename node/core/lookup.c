@@ -178,6 +178,7 @@ static void start(struct node *node, struct snapshot *snapshot, uint32_t number,
     lookup->name_size = (uint32_t)name.size;
     memcpy(lookup->name, name.data, name.size);
     lookup->state = LOOKUP_ASKED;
+    node->metrics.directory_lookups++;
     struct io_for head = { .kind = IO_PROBE_HEAD, .owner = snapshot, .tag = number };
     lookup->head_io = io_head(node, &head, work->source, span_of(bytes, key.used));
     text_char(&key, '/');

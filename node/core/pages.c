@@ -220,6 +220,7 @@ static enum err admit(struct node *node, const struct link *link,
 void pages_on_get(struct node *node, struct link *link, const struct message_shard_get *get)
 {
     struct page_search search = { .selector = span_of(NULL, 0) };
+    node->metrics.page_gets++;
     if (get->fence.size > ENTRY_NAME_MAX || get->generation == 0) {
         MARK(node, "pages.get.invalid");
         ask_refuse(node, link, get->request, ERR_INVALID, 0);

@@ -197,6 +197,8 @@ static void report_metrics(struct node *node, uint64_t admin)
     struct text text;
     report_begin(node, &text);
     metrics_gauges(node);
+    node->metrics.directories_known = node->meta->dirs.pool.used;
+    node->metrics.datasets_known = catalog_living(node);
     for (uint32_t i = 0; i < metrics_count(); i++) {
         struct metric metric = metrics_at(node, i);
         put_metric(&text, &metric);

@@ -26,9 +26,8 @@ struct reports {
     char *buffer; /* of the answer being written: one a step */
     size_t size;
     struct pool gathers;
-    struct dataset_id numbers_of; /* last asked of the other members */
-    usec_t numbers_us;
-    bool counting;
+    usec_t totals_us; /* the other members were last asked for their totals */
+    bool counting;    /* ... and have not all answered */
 };
 
 size_t reports_memory(const struct node_options *options);
@@ -44,8 +43,8 @@ void report_error(struct node *node, uint64_t admin, enum err err, const char *t
 /* The same for a failure somebody else told; `text` may be empty. */
 void report_failed(struct node *node, uint64_t admin, enum err err, struct span text);
 
-/* The totals of that dataset at the other members are wanted: asked for now and then. */
-void report_numbers_wanted(struct node *node, struct dataset_id id);
+/* The totals of datasets at the other members are wanted: asked for every two seconds at most. */
+void report_totals_wanted(struct node *node);
 
 /* A directory's root that a gathering asked for (dirs_root_find); empty: there is none. */
 void report_on_root(struct node *node, struct gather *gather, struct span root);

@@ -1,7 +1,8 @@
 /* node/core/report_gather.c: questions to several nodes, and what this one says when asked. */
 #include "node/core/report_gather.h"
 
-#define NUMBERS_AGAIN_US SEC(2)
+#define TOTALS_AGAIN_US SEC(2)
+#define TOTALS_ARGUMENT "totals"
 #define BLOCKS_ARGUMENT_SIZE (ID_SIZE + 4u) /* object, how many from the first */
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -47,7 +48,7 @@ const struct gather_node *gather_find(const struct gather *gather, struct node_i
 static void answer_here(struct node *node, struct gather *gather, struct gather_node *to)
 {
     to->state = GATHER_ANSWERED;
-    report_numbers_here(node, gather->numbers_of, &to->numbers);
+    report_numbers_here(node, &to->numbers);
     if (gather->kind == GATHER_WHERE) {
         report_blocks_here(node, gather->file.object, gather->file.shown, to->blocks);
     }
@@ -84,21 +85,15 @@ void gather_add_living(struct node *node, struct gather *gather)
 
 /* ---- asking ------------------------------------------------------------------------------ */
 
-/* The directories that other members own count for statfs, too. */
-static void take_totals(struct node *node, struct gather *gather)
+/* What the other members said becomes what is known of them, for every dataset. */
+static void take_totals(struct node *node)
 {
-    struct catalog_item *item = catalog_item(node, gather->numbers_of);
-    uint64_t files = 0;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < gather->node_count; i++) {
-        files += gather->nodes[i].numbers.files;
-        bytes += gather->nodes[i].numbers.bytes;
+    struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        item->peer_files = item->sum_files;
+        item->peer_bytes = item->sum_bytes;
     }
     node->meta->reports.counting = false;
-    if (item != NULL) {
-        item->peer_files = files;
-        item->peer_bytes = bytes;
-    }
 }
 
 static void end(struct node *node, struct gather *gather)
@@ -113,8 +108,8 @@ static void end(struct node *node, struct gather *gather)
     case GATHER_WHERE:
         report_where(node, gather);
         break;
-    case GATHER_NUMBERS:
-        take_totals(node, gather);
+    case GATHER_TOTALS:
+        take_totals(node);
         break;
     }
     gather_free(node, gather);
@@ -136,8 +131,8 @@ static void ask(struct node *node, struct gather *gather, struct gather_node *to
         memcpy(argument, gather->file.object.b, ID_SIZE);
         put_u32(argument + ID_SIZE, gather->file.shown);
         message.report_get.argument = span_of(argument, sizeof argument);
-    } else if (!dataset_id_is_zero(gather->numbers_of)) {
-        message.report_get.argument = span_of(gather->numbers_of.b, ID_SIZE);
+    } else if (gather->kind == GATHER_TOTALS) {
+        message.report_get.argument = span_text(TOTALS_ARGUMENT);
     }
     to->call = call_start(node, to->id, &message, &options);
     to->state = to->call != 0 ? GATHER_OPEN : GATHER_FAILED;
@@ -222,23 +217,33 @@ static void take_number(struct span line, struct report_numbers *out)
     }
 }
 
+/* Takes one line off the front; false: there is none. */
+static bool line_next(struct span *lines, struct span *line)
+{
+    if (lines->size == 0) {
+        return false;
+    }
+    const uint8_t *newline = memchr(lines->data, '\n', lines->size);
+    size_t size = newline == NULL ? lines->size : (size_t)(newline - lines->data);
+    size_t step = size + (newline == NULL ? 0 : 1);
+    *line = span_of(lines->data, size);
+    *lines = span_of(lines->data + step, lines->size - step);
+    return true;
+}
+
 /* Names we do not know are of a later version. */
 static void take_numbers(struct span lines, struct report_numbers *out)
 {
-    while (lines.size > 0) {
-        const uint8_t *newline = memchr(lines.data, '\n', lines.size);
-        size_t size = newline == NULL ? lines.size : (size_t)(newline - lines.data);
-        size_t step = size + (newline == NULL ? 0 : 1);
-        take_number(span_of(lines.data, size), out);
-        lines = span_of(lines.data + step, lines.size - step);
+    struct span line;
+    while (line_next(&lines, &line)) {
+        take_number(line, out);
     }
 }
 
-void report_numbers_here(struct node *node, struct dataset_id dataset, struct report_numbers *out)
+void report_numbers_here(struct node *node, struct report_numbers *out)
 {
     const struct metrics *metrics = &node->metrics;
     const struct ring *ring = rings_current(node, span_of(NULL, 0));
-    const struct catalog_item *item = catalog_item(node, dataset);
     metrics_gauges(node);
     *out = (struct report_numbers){
         .ring_digest = ring == NULL ? 0 : ring_digest(ring),
@@ -266,8 +271,6 @@ void report_numbers_here(struct node *node, struct dataset_id dataset, struct re
         .acting = metrics->fetch_acting,
         .differing = metrics->fetch_differing,
         .owning = node->owning ? 1 : 0,
-        .files = item == NULL ? 0 : item->files,
-        .bytes = item == NULL ? 0 : item->bytes,
     };
     for (uint32_t i = 0; i < node->options.tier_count; i++) {
         struct store_report tier;
@@ -297,22 +300,73 @@ void report_blocks_here(struct node *node, struct object_id object, uint32_t cou
     }
 }
 
-void report_numbers_wanted(struct node *node, struct dataset_id id)
+/* ---- totals of datasets ------------------------------------------------------------------ */
+
+/* "<id> <files> <bytes>" for each dataset: of the directories this node owns. */
+static enum err say_totals(struct node *node, struct text *text)
+{
+    const struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        text_hex(text, item->id.b, ID_SIZE);
+        text_char(text, ' ');
+        text_u64(text, item->files);
+        text_char(text, ' ');
+        text_u64(text, item->bytes);
+        text_char(text, '\n');
+    }
+    return text->overflow ? ERR_FULL : ERR_OK;
+}
+
+static void take_total(struct node *node, struct span line)
+{
+    struct dataset_id id;
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    const size_t id_size = 2 * (size_t)ID_SIZE;
+    if (line.size <= id_size + 1 || !id_parse(span_of(line.data, id_size), id.b)) {
+        return;
+    }
+    struct span rest = span_of(line.data + id_size + 1, line.size - id_size - 1);
+    const uint8_t *space = memchr(rest.data, ' ', rest.size);
+    struct catalog_item *item = catalog_item(node, id);
+    if (space == NULL || item == NULL) {
+        return;
+    }
+    size_t size = (size_t)(space - rest.data);
+    if (parse_u64(span_of(rest.data, size), &files) &&
+        parse_u64(span_of(space + 1, rest.size - size - 1), &bytes)) {
+        item->sum_files += files;
+        item->sum_bytes += bytes;
+    }
+}
+
+static void take_total_lines(struct node *node, struct span lines)
+{
+    struct span line;
+    while (line_next(&lines, &line)) {
+        take_total(node, line);
+    }
+}
+
+void report_totals_wanted(struct node *node)
 {
     struct reports *reports = &node->meta->reports;
-    bool recent = reports->numbers_us != 0 && dataset_id_equal(reports->numbers_of, id) &&
-                  node->now.mono_us < reports->numbers_us + NUMBERS_AGAIN_US;
+    bool recent =
+        reports->totals_us != 0 && node->now.mono_us < reports->totals_us + TOTALS_AGAIN_US;
     if (reports->counting || recent || rings_living(node) <= 1) {
         return;
     }
-    struct gather *gather = gather_new(node, GATHER_NUMBERS, 0);
+    struct gather *gather = gather_new(node, GATHER_TOTALS, 0);
     if (gather == NULL) {
         return;
     }
     reports->counting = true;
-    reports->numbers_of = id;
-    reports->numbers_us = node->now.mono_us;
-    gather->numbers_of = id;
+    reports->totals_us = node->now.mono_us;
+    struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        item->sum_files = 0;
+        item->sum_bytes = 0;
+    }
     struct peer *peer = NULL;
     while ((peer = peers_next_open(node, peer)) != NULL) {
         gather_add(node, gather, peer->id);
@@ -333,6 +387,8 @@ enum call_more report_on_answer(struct node *node, const struct call *call,
         struct span said = message->report.json;
         size_t size = said.size < sizeof from->blocks ? said.size : sizeof from->blocks;
         memcpy(from->blocks, size > 0 ? said.data : (const uint8_t *)from->blocks, size);
+    } else if (is_report && gather->kind == GATHER_TOTALS) {
+        take_total_lines(node, message->report.json);
     } else if (is_report) {
         take_numbers(message->report.json, &from->numbers);
     }
@@ -376,25 +432,23 @@ static enum err say_blocks(struct node *node, struct span argument, struct text 
 
 static enum err say_numbers(struct node *node, struct span argument, struct text *text)
 {
-    struct dataset_id dataset = { .b = { 0 } };
     struct report_numbers numbers;
-    if (argument.size != 0 && argument.size != ID_SIZE) {
-        return ERR_INVALID;
+    if (span_equal(argument, span_text(TOTALS_ARGUMENT))) {
+        return say_totals(node, text);
     }
-    if (argument.size == ID_SIZE) {
-        memcpy(dataset.b, argument.data, ID_SIZE);
+    if (argument.size != 0) {
+        return ERR_UNSUPPORTED;
     }
-    report_numbers_here(node, dataset, &numbers);
+    report_numbers_here(node, &numbers);
     put_numbers(text, &numbers);
     return ERR_OK;
 }
 
 void report_on_get(struct node *node, struct link *link, const struct message_report_get *get)
 {
-    char buffer[4096];
     struct text text;
     enum err err = ERR_UNSUPPORTED;
-    text_init(&text, buffer, sizeof buffer);
+    report_begin(node, &text);
     if (link->session->role == WIRE_MOUNT) {
         MARK(node, "report.refused");
         err = ERR_DENIED;
@@ -403,10 +457,16 @@ void report_on_get(struct node *node, struct link *link, const struct message_re
     } else if (get->kind == REPORT_BLOCKS) {
         err = say_blocks(node, get->argument, &text);
     }
-    CHECK(!text.overflow);
+    if (err == ERR_OK && !effects_roomy(node, text.used)) {
+        MARK(node, "report.get.busy");
+        err = ERR_BUSY;
+    }
+    if (err != ERR_OK) {
+        text.used = 0;
+    }
     struct message message = { .kind = MESSAGE_REPORT,
                                .report = { .request = get->request,
                                            .err = (uint64_t)err,
-                                           .json = span_of(buffer, text.used) } };
+                                           .json = span_of(text.data, text.used) } };
     node_send(node, link->id, &message, (struct payload){ 0 });
 }

@@ -56,7 +56,7 @@ struct gather_node {
     char blocks[REPORT_BLOCKS_MAX]; /* WHERE: a letter each */
 };
 
-enum gather_kind { GATHER_STATUS, GATHER_NODES, GATHER_WHERE, GATHER_NUMBERS };
+enum gather_kind { GATHER_STATUS, GATHER_NODES, GATHER_WHERE, GATHER_TOTALS };
 
 /* WHERE: the file. */
 struct gather_file {
@@ -89,7 +89,6 @@ struct gather {
     struct meta_ask *ask; /* WHERE: for the directory */
     struct page_waiter waiter;
     struct gather_file file;
-    struct dataset_id numbers_of;
     uint32_t node_count;
     uint32_t next; /* not yet asked */
     uint32_t open;
@@ -109,7 +108,7 @@ void gather_start(struct node *node, struct gather *gather);
 /* NULL: not among them. */
 const struct gather_node *gather_find(const struct gather *gather, struct node_id id);
 
-void report_numbers_here(struct node *node, struct dataset_id dataset, struct report_numbers *out);
+void report_numbers_here(struct node *node, struct report_numbers *out);
 /* Letters for blocks first .. first + count of an object: m memory, d disk, f fetching, - absent. */
 void report_blocks_here(struct node *node, struct object_id object, uint32_t count, char *out);
 

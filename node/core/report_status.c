@@ -9,7 +9,7 @@ enum verdict { VERDICT_OK, VERDICT_DEGRADED, VERDICT_CRITICAL };
 struct reason {
     enum verdict verdict;
     const char *text;
-    const char *subject; /* "" or a node's name */
+    const char *subject; /* "", or a node's or dataset's name */
     const char *next;
 };
 
@@ -117,6 +117,22 @@ static void judge_rings(struct node *node, const struct gather *gather, struct s
     }
 }
 
+/* A selector that admits nobody leaves its dataset without an owner. */
+static void judge_datasets(struct node *node, struct findings *findings)
+{
+    const struct catalog_item *item = catalog_next(node, NULL);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        const struct dataset *dataset = &item->dataset;
+        const struct ring *ring =
+            dataset->deleted ? NULL : rings_current(node, span_text(dataset->selector));
+        if (ring != NULL && ring_count(ring) == 0) {
+            find(findings,
+                 &(struct reason){ VERDICT_CRITICAL, "no node has the labels that a dataset wants",
+                                   dataset->name, "atoll nodes; atoll dataset show" });
+        }
+    }
+}
+
 /* ---- writing ----------------------------------------------------------------------------- */
 
 static const char *verdict_word(enum verdict verdict)
@@ -213,16 +229,6 @@ static void put_traffic(struct json *json, const struct report_numbers *all)
     json_close(json, '}');
 }
 
-static uint64_t count_datasets(const struct node *node)
-{
-    uint64_t count = 0;
-    const struct catalog_item *item = catalog_next(node, NULL);
-    for (; item != NULL; item = catalog_next(node, item)) {
-        count += item->dataset.deleted ? 0 : 1;
-    }
-    return count;
-}
-
 void report_status(struct node *node, struct gather *gather)
 {
     struct findings findings = { .count = 0 };
@@ -234,6 +240,7 @@ void report_status(struct node *node, struct gather *gather)
         judge_node(node, &gather->nodes[i], &sums, &findings);
     }
     judge_rings(node, gather, &sums, &findings);
+    judge_datasets(node, &findings);
     report_begin(node, &text);
     json_init(&json, &text);
     json_open(&json, NULL, '{');
@@ -244,7 +251,7 @@ void report_status(struct node *node, struct gather *gather)
     put_ring(node, &json, &sums);
     put_space(&json, &sums.all);
     put_traffic(&json, &sums.all);
-    json_u64(&json, "datasets", count_datasets(node));
+    json_u64(&json, "datasets", catalog_living(node));
     json_close(&json, '}');
     report_reply(node, gather->admin, ERR_OK, &text);
 }

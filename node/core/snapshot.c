@@ -207,8 +207,12 @@ static void end(struct node *node, struct snapshot *snapshot)
     uint32_t text_size = snapshot->text_size;
     memcpy(text, snapshot->text, text_size);
     if (err != ERR_OK) {
+        node->metrics.listings_failed++;
         log_failure(node, snapshot);
     } else {
+        uint64_t *count = snapshot->unchanged ? &node->metrics.listings_unchanged
+                                              : &node->metrics.listings_published;
+        (*count)++;
         log_hidden(node, snapshot);
     }
     snapshot_ops_cancel(node, snapshot);

@@ -96,6 +96,7 @@ struct snapshot {
     uint64_t checked_us;
     bool force;
     bool changed;
+    bool unchanged; /* found at the end: no new generation */
     uint64_t list_io;
     bool listed_all;
     bool any_key;

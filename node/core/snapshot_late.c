@@ -130,6 +130,7 @@ void snapshot_redo(struct node *node, struct snapshot *snapshot)
         struct dir *dir = snapshot->work->dir;
         MARK(snapshot, "snapshot.unchanged");
         dir->checked_us = snapshot->checked_us;
+        snapshot->unchanged = true;
         snapshot->phase = SNAPSHOT_DONE;
         return;
     }
