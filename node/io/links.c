@@ -15,6 +15,16 @@
 #include "node/io/links_inside.h"
 #include "node/io/log.h"
 
+/* The thread sanitizer does not see hand-overs inside ZeroMQ. */
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define HAND_OVER(at) __tsan_release(at)
+#define HANDED_OVER(at) __tsan_acquire(at)
+#else
+#define HAND_OVER(at) ((void)(at))
+#define HANDED_OVER(at) ((void)(at))
+#endif
+
 #define RETRY_FIRST_US MSEC(100)
 #define RETRY_LAST_US SEC(2)
 
@@ -57,10 +67,20 @@ static void port_close(struct links *links, struct port *port)
 
 /* ---- one link's life ----------------------------------------------------------------------- */
 
+/* The watched one is told first: ZeroMQ's thread waits for ever to tell an event to a watch that
+ * is gone. */
+static void close_pair(struct links *links, struct port *socket, struct port *watch)
+{
+    if (socket->zmq != NULL && watch->zmq != NULL) {
+        socket_unwatch(socket->zmq);
+    }
+    port_close(links, watch);
+    port_close(links, socket);
+}
+
 void links_bury(struct links *links, struct link *link)
 {
-    port_close(links, &link->watch);
-    port_close(links, &link->socket);
+    close_pair(links, &link->socket, &link->watch);
     list_remove(&link->news);
     list_remove(&link->retry);
     link->state = LINK_BURIED;
@@ -110,8 +130,7 @@ void links_attempt(struct links *links, struct link *link)
 
 void links_again(struct links *links, struct link *link)
 {
-    port_close(links, &link->watch);
-    port_close(links, &link->socket);
+    close_pair(links, &link->socket, &link->watch);
     link->retry_at_us = clock_mono_us() + link->retry_wait_us;
     link->retry_wait_us = usec_min(2 * link->retry_wait_us, RETRY_LAST_US);
 }
@@ -200,13 +219,10 @@ enum err links_new(const struct links_options *options, struct links **out)
 static void close_ports(struct links *links)
 {
     for (uint32_t i = 0; links->table.memory != NULL && i < links->table.limit; i++) {
-        port_close(links, &links->table.links[i].watch);
-        port_close(links, &links->table.links[i].socket);
+        close_pair(links, &links->table.links[i].socket, &links->table.links[i].watch);
     }
-    port_close(links, &links->control_watch);
-    port_close(links, &links->data_watch);
-    port_close(links, &links->control);
-    port_close(links, &links->data);
+    close_pair(links, &links->control, &links->control_watch);
+    close_pair(links, &links->data, &links->data_watch);
     port_close(links, &links->zap);
 }
 
@@ -398,10 +414,12 @@ void links_close(struct links *links, struct link_id id)
 
 /* ---- payloads ------------------------------------------------------------------------------ */
 
+/* On one of ZeroMQ's threads, mostly. */
 static void give_back(void *data, void *hint)
 {
     struct sending *sending = hint;
     (void)data;
+    HANDED_OVER(sending);
     queue_push(sending->links->sent, &sending->queue);
 }
 
@@ -415,6 +433,7 @@ static bool wrap(struct links *links, struct payload payload, zmq_msg_t *frame)
     }
     *sending = (struct sending){ .links = links, .token = payload.token, .size = payload.size };
     links->totals.unsent_bytes += payload.size;
+    HAND_OVER(sending);
     if (frame == NULL) {
         give_back(NULL, sending);
         return false;

@@ -23,6 +23,8 @@ void *socket_router(void *zmq, const struct links_keys *keys);
 void *socket_dealer(void *zmq, const struct links_keys *keys);
 /* A PAIR that reads the monitor of `socket`; `events` is ZMQ_EVENT_*. */
 void *socket_watch(void *zmq, void *socket, int events);
+/* Stop telling events: before the PAIR is closed. */
+void socket_unwatch(void *socket);
 /* Who answers the question whether a CURVE key is welcome: all are; it becomes the User-Id. */
 void *socket_zap(void *zmq);
 void socket_close(void **socket);

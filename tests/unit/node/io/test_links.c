@@ -15,6 +15,7 @@
 #include "node/io/address.h"
 #include "node/io/clock.h"
 #include "node/io/links.h"
+#include "node/io/threads.h"
 
 #define EVENTS_MAX 4096
 #define PATIENCE SEC(10)
@@ -25,6 +26,7 @@ struct end {
     struct links_event events[EVENTS_MAX];
     uint8_t frames[EVENTS_MAX][32];
     uint32_t count;
+    struct link_id links_of_peer[2]; /* when one of these ends the other is closed, as nodes do */
 };
 
 struct pair {
@@ -47,6 +49,11 @@ static void record(void *self, const struct links_event *event)
                event->frame.size < 32 ? event->frame.size : 32);
     }
     end->count++;
+    if (event->kind == LINKS_DOWN && end->links_of_peer[0].v != 0) {
+        const bool first = event->link.v == end->links_of_peer[0].v;
+        links_close(end->links, end->links_of_peer[first ? 1 : 0]);
+        memset(end->links_of_peer, 0, sizeof end->links_of_peer);
+    }
 }
 
 static int bound_socket(const struct address *address)
@@ -414,6 +421,51 @@ static void a_link_the_node_closes_goes_down_at_the_mount_only(void **state)
     pair_free(pair);
 }
 
+static void *end_node(void *self)
+{
+    struct pair *pair = self;
+    links_free(&pair->node.links);
+    return NULL;
+}
+
+static void nodes_that_come_and_go_leave_the_other_links_alone(void **state)
+{
+    struct pair *pair = pair_make(false, false);
+    struct pair *steady = pair_make(false, false);
+    struct end *mount = &pair->mount;
+    struct link_id here;
+    pthread_t thread;
+    (void)state;
+    bind_node(pair);
+    bind_node(steady);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct link_id there[2];
+        open_link(pair, LINK_CONTROL, &there[0], &here);
+        open_link(pair, LINK_DATA, &there[1], &here);
+        memcpy(mount->links_of_peer, there, sizeof there);
+        /* The mount sees the first end while the node still closes the second one. */
+        assert_int_equal(threads_start("end", end_node, pair, &thread), ERR_OK);
+        const uint32_t seen = mount->count;
+        while (mount->count == seen) {
+            links_poll(mount->links, SEC(10), record, mount);
+        }
+        assert_int_equal(last(mount)->kind, LINKS_DOWN);
+        threads_join(thread);
+        start_end(pair, &pair->node, NULL);
+        bind_node(pair);
+        /* The context of the mount's links still works. */
+        const struct link_id link =
+            links_connect(mount->links, &steady->control, LINK_CONTROL, (struct node_id){ { 0 } });
+        turn_until(pair, mount, mount->count + 1);
+        assert_int_equal(last(mount)->kind, LINKS_UP);
+        links_close(mount->links, link);
+        mount->count = 0;
+        pair->node.count = 0;
+    }
+    pair_free(steady);
+    pair_free(pair);
+}
+
 static void more_than_two_frames_end_the_link(void **state)
 {
     struct pair *pair = pair_make(false, false);
@@ -588,6 +640,7 @@ int main(void)
         cmocka_unit_test(the_node_sees_a_mount_that_went_away),
         cmocka_unit_test(the_mount_sees_a_node_that_went_away),
         cmocka_unit_test(a_link_the_node_closes_goes_down_at_the_mount_only),
+        cmocka_unit_test(nodes_that_come_and_go_leave_the_other_links_alone),
         cmocka_unit_test(more_than_two_frames_end_the_link),
         cmocka_unit_test(garbage_on_both_ports_harms_nobody),
         cmocka_unit_test(a_request_over_the_limit_ends_the_link),
