@@ -14,6 +14,7 @@
 #define UNKNOWN_MAX 6u /* a dataset made just now may not be everywhere yet */
 #define FORGET_US SEC(10)
 #define RING_AGAIN_US SEC(1)
+#define TOTALS_US SEC(2)
 
 size_t cluster_memory(const struct mount_options *options)
 {
@@ -286,6 +287,14 @@ void cluster_renew(struct mount *m)
 {
     if (m->dataset_number == 0) {
         timers_set(&m->timers, &m->renew_timer, m->now.mono_us);
+    }
+}
+
+void cluster_wants_totals(struct mount *m)
+{
+    if (m->now.mono_us - m->totals_us >= TOTALS_US && m->dataset_known) {
+        m->totals_us = m->now.mono_us;
+        cluster_renew(m);
     }
 }
 

@@ -257,6 +257,7 @@ static void settle_freshness(struct mount *m, struct folder *folder,
         return;
     }
     folder->newer_than = 0;
+    cluster_wants_totals(m);
 }
 
 enum err folder_install(struct mount *m, struct folder *folder, const struct root_answer *answer)

@@ -69,6 +69,8 @@ void op_wait(struct op *op, struct list *waiters);
 void op_wait_room(struct mount *m, struct op *op);
 /* It ends with this failure as soon as there is room for the reply. */
 void op_fail(struct mount *m, struct op *op, enum err err);
+/* The same after a pause. */
+void op_fail_later(struct mount *m, struct op *op, enum err err, usec_t wait_us);
 void op_fail_all(struct mount *m, struct list *waiters, enum err err);
 /* Push the answer; op_end must follow when it is filled in. */
 struct mount_effect *op_reply(struct mount *m, struct op *op, enum mount_effect_kind kind);
@@ -168,6 +170,7 @@ struct mount {
     uint8_t capability[512];
     uint32_t capability_size;
     uint64_t files, bytes;
+    usec_t totals_us;        /* when they were asked for by somebody who wanted to know */
     uint64_t dataset_number; /* of the question; 0: none is open */
     usec_t dataset_asked_us;
     uint32_t dataset_misses;

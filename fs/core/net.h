@@ -119,6 +119,8 @@ void cluster_on_peer_gone(struct mount *m, struct peer *peer);
 /* A node's view has another digest than ours: ask it. */
 void cluster_compare(struct mount *m, struct peer *peer, uint64_t digest);
 void cluster_renew(struct mount *m);
+/* The dataset's files and bytes grow with what is listed: ask again, if that was not just now. */
+void cluster_wants_totals(struct mount *m);
 void cluster_start_timer(struct mount *m);
 void cluster_renew_timer(struct mount *m);
 void cluster_view_timer(struct mount *m);

@@ -75,6 +75,14 @@ void op_fail(struct mount *m, struct op *op, enum err err)
     op_wake(m, op);
 }
 
+void op_fail_later(struct mount *m, struct op *op, enum err err, usec_t wait_us)
+{
+    CHECK(err != ERR_OK && !op->ready);
+    unwait(op);
+    op->err = err;
+    timers_set(&m->timers, &op->timer, m->now.mono_us + wait_us);
+}
+
 void op_fail_all(struct mount *m, struct list *waiters, enum err err)
 {
     while (!list_is_empty(waiters)) {
@@ -182,6 +190,7 @@ static void statfs(struct mount *m, const struct mount_op *in)
     effect->reply_statfs.id = in->id;
     effect->reply_statfs.bytes = m->bytes;
     effect->reply_statfs.files = m->files;
+    cluster_wants_totals(m); /* for whoever asks next */
 }
 
 void op_on_event(struct mount *m, const struct mount_op *in)
@@ -283,6 +292,9 @@ void op_on_interrupt(struct mount *m, uint64_t id)
     }
     struct op *op = CONTAINER_OF(node, struct op, by_id);
     op->interrupted = true;
+    if (op->err != ERR_OK) {
+        return; /* it ends in a moment */
+    }
     usec_t at = op->started_us + INTERRUPT_US;
     if (m->now.mono_us >= at) {
         op_timer(m, op);
@@ -293,7 +305,9 @@ void op_on_interrupt(struct mount *m, uint64_t id)
 
 void op_timer(struct mount *m, struct op *op)
 {
-    if (op->interrupted) {
+    if (op->err != ERR_OK) {
+        op_wake(m, op);
+    } else if (op->interrupted) {
         MARK(m, "mount.op.interrupted");
         op_fail(m, op, ERR_CANCELLED);
     } else {

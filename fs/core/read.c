@@ -1,6 +1,8 @@
 /* fs/core/read.c: READ: a range of one version of a file, answered out of pieces as they lie. */
 #include "fs/core/internal.h"
 
+#define CHANGED_US MSEC(5) /* the kernel drops the name before the program can open it again */
+
 /* What of block `i` of the request it needs, in bytes of that block. */
 struct part {
     uint32_t from;
@@ -303,7 +305,9 @@ void read_failed(struct mount *m, struct block *block, struct chunks range, enum
         }
         if (err == ERR_CHANGED) {
             inode_changed(m, r.inode);
+            op_fail_later(m, op, err, CHANGED_US);
+        } else {
+            op_fail(m, op, err);
         }
-        op_fail(m, op, err);
     }
 }

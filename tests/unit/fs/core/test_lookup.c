@@ -283,13 +283,7 @@ static void forgotten_inode_is_gone_and_its_number_not_used_again(void **state)
     (void)state;
     struct world *w = small_world();
     uint64_t ino = world_ino(w, "a.txt");
-    struct mount_op forget = { .kind = OP_FORGET, .ino = ino, .count = 1 };
-    w->next_op++; /* FORGET has no answer */
-    struct mount_event event = { .kind = MOUNT_OP };
-    event.op = forget;
-    static struct mount_effects effects;
-    struct now now = { .mono_us = w->now_us };
-    mount_step(w->mount, now, &event, &effects);
+    world_forget(w, ino, 1);
     struct mount_op op = { .kind = OP_GETATTR, .ino = ino };
     assert_int_equal(world_wait(w, world_op(w, op), 0)->err, ESTALE);
     assert_int_not_equal(world_ino(w, "a.txt"), ino);

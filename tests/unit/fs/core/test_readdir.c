@@ -42,16 +42,6 @@ static void closedir(struct world *w, uint64_t handle)
     assert_true(world_wait(w, world_op(w, op), 0)->done);
 }
 
-static void forget(struct world *w, uint64_t ino, uint64_t count)
-{
-    static struct mount_effects effects;
-    struct mount_event event = { .kind = MOUNT_OP };
-    event.op = (struct mount_op){ .kind = OP_FORGET, .ino = ino, .count = count };
-    struct now now = { .mono_us = w->now_us };
-    mount_step(w->mount, now, &event, &effects);
-    assert_int_equal(effects.count, 0);
-}
-
 /* Reads to the end with replies of this size; names must come in order, each once. */
 static void assert_lists_all(struct world *w, uint64_t handle, uint32_t size, uint32_t files)
 {
@@ -138,7 +128,7 @@ static void readdirplus_gives_inodes_that_count_one_lookup_each(void **state)
     assert_int_equal(world_totals(w).inodes, before + given);
     for (uint32_t i = 2; i < reply->count; i++) {
         assert_int_equal(reply->entries[i].entry.attr.size, 5000);
-        forget(w, reply->entries[i].entry.ino, 1);
+        world_forget(w, reply->entries[i].entry.ino, 1);
     }
     assert_int_equal(world_totals(w).inodes, before);
     world_free(w);
@@ -151,10 +141,10 @@ static void readdirplus_twice_counts_two_lookups(void **state)
     uint64_t handle = world_opendir(w, world_ino(w, "many"));
     uint64_t ino = readdirplus(w, handle, 2, 4096)->entries[0].entry.ino;
     assert_int_equal(readdirplus(w, handle, 2, 4096)->entries[0].entry.ino, ino);
-    forget(w, ino, 1);
+    world_forget(w, ino, 1);
     struct mount_op op = { .kind = OP_GETATTR, .ino = ino };
     assert_int_equal(world_wait(w, world_op(w, op), 0)->kind, MOUNT_REPLY_ATTR);
-    forget(w, ino, 1);
+    world_forget(w, ino, 1);
     assert_int_equal(world_wait(w, world_op(w, op), 0)->err, ESTALE);
     world_free(w);
 }

@@ -146,6 +146,11 @@ void world_interrupt(struct world *w, uint64_t op);
 /* All links of the node go down, and cannot be opened again until `down` is false. */
 void world_cut(struct world *w, uint32_t node);
 
+/* The mount is told to forget; there is no answer. */
+void world_forget(struct world *w, uint64_t ino, uint64_t count);
+/* A frame arrives out of nowhere, over the i-th open link, with so many bytes of payload. */
+void world_inject(struct world *w, uint32_t link, struct span frame, uint32_t payload);
+
 /* Shorthands that wait for the answer. */
 const struct world_reply *world_lookup(struct world *w, uint64_t parent, const char *name);
 uint64_t world_ino(struct world *w, const char *path);
