@@ -252,7 +252,6 @@ void fetching_do(struct source *source, struct process *process, source_answer *
                  const struct node_effect *effect)
 {
     struct fetch *fetch = calloc(1, sizeof *fetch);
-    const struct watch *watch = &source->world->watch;
     uint64_t sum = 0;
     CHECK(fetch != NULL && effect->fetch.part_count <= FETCH_PARTS_MAX);
     fetch->source = source;
@@ -275,9 +274,6 @@ void fetching_do(struct source *source, struct process *process, source_answer *
     world_say(source->world, "%s GET %.*s %llu+%llu%s", process->name, (int)effect->fetch.key.size,
               (const char *)effect->fetch.key.data, (unsigned long long)fetch->offset,
               (unsigned long long)fetch->size, effect->fetch.background ? " (background)" : "");
-    if (watch->fetch != NULL) {
-        watch->fetch(watch->self, process, effect->fetch.key, fetch->offset, fetch->size);
-    }
     first_step(fetch);
 }
 

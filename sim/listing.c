@@ -170,7 +170,7 @@ void listing_do(struct source *source, struct process *process, source_answer *a
             token.size > 0 ? copy(request->after, span_of(token.data + 2, token.size - 2))
                            : copy(request->after, effect->list.after);
     }
-    world_say(source->world, "%s %s %s after %s", process->name, request->is_head ? "HEAD" : "LIST",
-              request->prefix, request->after);
+    world_say(source->world, "%s %s %s (%u) after \"%s\"", process->name,
+              request->is_head ? "HEAD" : "LIST", request->prefix, request->limit, request->after);
     work_post(&request->work, source_delay(source) / 2);
 }

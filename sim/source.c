@@ -58,7 +58,7 @@ struct source_object *source_at(const struct source *source, uint32_t index)
     return source->objects[index];
 }
 
-static uint32_t lower_bound(const struct source *source, struct span key)
+uint32_t source_lower_bound(const struct source *source, struct span key)
 {
     uint32_t low = 0;
     uint32_t high = source->count;
@@ -76,7 +76,7 @@ static uint32_t lower_bound(const struct source *source, struct span key)
 
 struct source_object *source_find(const struct source *source, struct span key)
 {
-    const uint32_t at = lower_bound(source, key);
+    const uint32_t at = source_lower_bound(source, key);
     if (at == source->count) {
         return NULL;
     }
@@ -86,7 +86,7 @@ struct source_object *source_find(const struct source *source, struct span key)
 
 static struct source_object *object_new(struct source *source, const char *key)
 {
-    const uint32_t at = lower_bound(source, span_text(key));
+    const uint32_t at = source_lower_bound(source, span_text(key));
     struct source_object *object = calloc(1, sizeof *object);
     CHECK(object != NULL);
     object->key = strdup(key);
@@ -216,6 +216,10 @@ bool source_is_throttled(struct source *source)
 void source_do(struct source *source, struct process *process, source_answer *answer,
                const struct node_effect *effect)
 {
+    const struct watch *watch = &source->world->watch;
+    if (watch->asked != NULL && effect->kind != NODE_FETCH_CANCEL) {
+        watch->asked(watch->self, process, effect);
+    }
     if (effect->kind == NODE_FETCH) {
         fetching_do(source, process, answer, effect);
     } else if (effect->kind == NODE_FETCH_CANCEL) {

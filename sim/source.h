@@ -55,6 +55,8 @@ struct source_object *source_put(struct source *source, const char *key, uint64_
 uint32_t source_count(const struct source *source);
 /* In byte order of the keys. */
 struct source_object *source_at(const struct source *source, uint32_t index);
+/* The first one at or after `key`; source_count when there is none. */
+uint32_t source_lower_bound(const struct source *source, struct span key);
 /* NULL: no such key. */
 struct source_object *source_find(const struct source *source, struct span key);
 /* Does `data` hold the bytes of that version from `offset` on? */

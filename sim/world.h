@@ -24,6 +24,7 @@
 
 struct world;
 struct process;
+struct node_effect;
 struct net;
 struct source;
 struct rings_kept;
@@ -112,9 +113,8 @@ struct watch {
     /* A frame is handed to a link by `from`, and taken out of one by `to`. */
     void (*sent)(void *self, struct process *from, struct process *to, struct span frame);
     void (*taken)(void *self, struct process *from, struct process *to, struct span frame);
-    /* A node asks the source for a range. */
-    void (*fetch)(void *self, struct process *node, struct span key, uint64_t offset,
-                  uint64_t size);
+    /* A node asks the source: NODE_FETCH, NODE_LIST or NODE_HEAD. */
+    void (*asked)(void *self, struct process *node, const struct node_effect *effect);
     /* A machine has made a step. */
     void (*stepped)(void *self, struct process *process);
 };

@@ -12,7 +12,7 @@
 #define READ_SIZE 131072u
 #define DEPTH_MAX 12u
 #define LIST_BYTES 32768u
-#define PAUSE_US MSEC(20)
+#define PAUSE_US MSEC(250) /* at most, between two files; a listing is followed by eight such */
 #define AGAIN_MAX 20u /* times a file may change under the reader */
 
 enum phase {
@@ -128,7 +128,8 @@ static void job_end(struct reader *r)
     forget_all(r);
     r->phase = PHASE_IDLE;
     if (r->running) {
-        world_set(world_of(r), &r->next, rng_between(&r->rng, 0, PAUSE_US));
+        world_set(world_of(r), &r->next,
+                  rng_between(&r->rng, 0, PAUSE_US) * (r->job == JOB_LIST ? 8 : 1));
     }
 }
 

@@ -70,14 +70,10 @@ void tree_make(struct trial *trial)
 
 static bool is_directory(const struct source *source, const struct source_object *object)
 {
-    for (uint32_t i = 0; i < source_count(source); i++) {
-        const struct source_object *other = source_at(source, i);
-        if (other->key_size > object->key_size && other->key[object->key_size] == '/' &&
-            memcmp(other->key, object->key, object->key_size) == 0) {
-            return true;
-        }
-    }
-    return false;
+    char below[1300];
+    snprintf(below, sizeof below, "%s/", object->key);
+    const uint32_t at = source_lower_bound(source, span_text(below));
+    return at < source_count(source) && strncmp(source_at(source, at)->key, below, strlen(below)) == 0;
 }
 
 bool tree_is_shown(const struct source *source, const struct source_object *object)
@@ -141,10 +137,11 @@ const char *tree_seen_end(const struct tree_seen *seen, const struct source *sou
     uint64_t hash = 0;
     uint32_t count = 0;
     struct span last = { 0 };
-    for (uint32_t i = 0; i < source_count(source); i++) {
+    for (uint32_t i = source_lower_bound(source, span_text(seen->dir)); i < source_count(source);
+         i++) {
         const struct source_object *object = source_at(source, i);
-        if (object->key_size <= skip || memcmp(object->key, seen->dir, skip) != 0) {
-            continue;
+        if (strncmp(object->key, seen->dir, skip) != 0) {
+            break;
         }
         const char *rest = object->key + skip;
         const char *slash = strchr(rest, '/');
