@@ -79,19 +79,51 @@ class Reader:
         return json.loads(text)
 
 
+def wait_until_read(readers, total, share):
+    """Until all have read that share together, or ended; a line each second of waiting."""
+    said = time.monotonic()
+
+    def enough():
+        nonlocal said
+        got = sum(r.bytes_read() for r in readers) / (total * READERS)
+        if time.monotonic() - said > 1:
+            said = time.monotonic()
+            print(f"   {got:4.0%} read", flush=True)
+        return got >= share or all(r.process.poll() is not None for r in readers)
+
+    live.wait_for(f"{share:.0%} of the reads", enough, 240, 0.02)
+
+
 def round_of_reads(cluster, total, number, in_the_middle=None):
     readers = [Reader(m, number * 10 + i, cluster.dir) for i, m in enumerate(cluster.mounts)]
     try:
         if in_the_middle is not None:
-            live.wait_for("middle of the round", lambda: sum(r.bytes_read() for r in readers)
-                          > total * READERS * 0.4, 120, 0.02)
+            wait_until_read(readers, total, 0.4)
             in_the_middle()
-        return [r.result() for r in readers]
+        wait_until_read(readers, total, 1.0)
+        results = [r.result() for r in readers]
     finally:
         for reader in readers:
             if reader.process.poll() is None:
                 reader.process.kill()
                 reader.process.wait()
+    print(f"   done in {max(r['seconds'] for r in results):.1f} s", flush=True)
+    return results
+
+
+class Victim:
+    """The node that is killed, and what it alone knew."""
+
+    def __init__(self, node):
+        self.node, self.metrics = node, {}
+
+    def kill(self):
+        self.metrics = self.node.metrics()
+        self.node.kill()
+        print(f"   kill -9 {self.node.name}", flush=True)
+
+    def source_bytes(self):
+        return self.metrics.get("atoll_source_read_bytes_total", 0.0)
 
 
 def check(results, truth):
@@ -126,12 +158,16 @@ def table(rows):
         print(f"  {name:<{width}}  {value}")
 
 
-def tier_rows(metrics):
-    rows = []
-    for tier, words in (("memory", "memory of a node"), ("disk", "disk of a node"),
-                        ("peer", "another node"), ("source", "object store")):
-        value = metrics.get(f'atoll_served_bytes_total{{tier="{tier}"}}', 0.0)
-        rows.append((f"  served from {words}", size_text(value)))
+def tier_rows(nodes, wanted):
+    """Where the bytes came from: what the nodes sent to mounts, each node as long as it lived, and
+    the rest, for which no node was asked."""
+    rows, sent = [], 0.0
+    for tier, words in (("source", "object store, through its owner"), ("memory", "memory of a node"),
+                        ("disk", "disk of a node"), ("peer", "another node")):
+        value = sum(m.get(f'atoll_served_bytes_total{{tier="{tier}"}}', 0.0) for m in nodes)
+        sent += value
+        rows.append((f"  from {words}", size_text(value)))
+    rows.append(("  from the mount's memory or the page cache", size_text(max(0, wanted - sent))))
     return rows
 
 
@@ -139,26 +175,32 @@ def report(cold, warm, faults, numbers):
     gets, got = numbers["kinds"].get("GET", (0, 0))
     lists, _ = numbers["kinds"].get("LIST", (0, 0))
     heads, _ = numbers["kinds"].get("HEAD", (0, 0))
-    unique = numbers["unique"]
+    unique, victim = numbers["unique"], numbers["victim"]
+    extra, wanted = got - unique, sum(r["bytes"] for r in cold + warm)
     print("\nWhat happened\n")
     table([
         ("files, each read by both mounts, twice", f"{numbers['files']:,}"),
         ("bytes of the dataset", size_text(unique)),
         ("first round (cold), both readers", f"{speed(cold):,.0f} MB/s"),
         ("second round (warm), both readers", f"{speed(warm):,.0f} MB/s"),
-        ("bytes read by applications", size_text(sum(r["bytes"] for r in cold + warm))),
+        ("bytes read by applications", size_text(wanted)),
+        *tier_rows(numbers["metrics"], wanted),
         ("object store: GET, LIST, HEAD", f"{gets:,}, {lists:,}, {heads:,}"),
         ("object store: bytes of data", size_text(got)),
         ("amplification (1.000 = each byte left it once)", f"{got / unique:.3f}"),
-        ("node killed in the middle of round one", numbers["killed"]),
+        ("node killed in the middle of round one", victim.node.name),
+        ("  bytes that it alone had read from the store", size_text(victim.source_bytes())),
+        ("  bytes read from the store a second time", size_text(extra)),
         ("longest wait for one small file", f"{numbers['stall'] * 1000:.0f} ms"),
-        *tier_rows(numbers["metrics"]),
         ("read errors, wrong bytes", f"{len(faults)}"),
     ])
     print("\nWhat it means\n")
     print("  Two mounts wanted every byte, four nodes shared the work, and the store was asked for")
-    print(f"  {got / unique:.3f} times the dataset. What is above 1 is what the killed node alone"
-          " had.")
+    print(f"  {got / unique:.3f} times the dataset. Without a failure that is 1.000: one node owns each"
+          " block.")
+    print(f"  What {victim.node.name} alone had when it was killed, or was just fetching, another node"
+          " read")
+    print("  again. No reader saw an error: a silent node's reads go to the next in rank.")
     if faults:
         print("\n  FAILED:")
         for line in faults[:20]:
@@ -176,8 +218,11 @@ def keep(cluster):
                  f"curl -s 'http://{cluster.store.admin_address}/counters?keys=0'",
                  f"kill -9 {cluster.living()[-1].pid}    # another node"):
         print(f"  {line}")
-    print("\nCtrl-C here stops and removes everything.")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    print(f"\nCtrl-C here, or kill {os.getpid()}, stops and removes everything.", flush=True)
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    signal.sigwait(ends)
+    print("\n== stopping", flush=True)
 
 
 def run(directory, keep_running):
@@ -194,8 +239,8 @@ def run(directory, keep_running):
         print("== two mounts", flush=True)
         for _ in range(READERS):
             cluster.mount("set")
-        victim = cluster.members[3]
-        print(f"== round one: both read {len(truth):,} files; {victim.name} gets kill -9 in the "
+        victim = Victim(cluster.members[3])
+        print(f"== round one: both read {len(truth):,} files; {victim.node.name} gets kill -9 in the "
               "middle", flush=True)
         cold = round_of_reads(cluster, unique, 1, victim.kill)
         print("== round two: both read everything again", flush=True)
@@ -203,7 +248,8 @@ def run(directory, keep_running):
         faults = check(cold + warm, truth)
         report(cold, warm, faults,
                {"files": len(truth), "unique": unique, "kinds": kinds(origin.counters()),
-                "killed": victim.name, "metrics": cluster.metrics(),
+                "victim": victim,
+                "metrics": [victim.metrics, *(n.metrics() for n in cluster.living())],
                 "stall": max(r["longest_small"] for r in cold)})
         if keep_running:
             keep(cluster)
@@ -224,8 +270,13 @@ def main():
     if not os.path.exists("/dev/fuse"):
         print("demo: /dev/fuse is not there: mounts cannot be shown on this machine")
         return 2
-    with tempfile.TemporaryDirectory(prefix="atoll-demo-") as directory:
-        code = run(pathlib.Path(directory), options.keep)
+    live.interruptible()
+    try:
+        with tempfile.TemporaryDirectory(prefix="atoll-demo-") as directory:
+            code = run(pathlib.Path(directory), options.keep)
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing was left behind.")
+        return 130
     print("\nNothing was left behind." if code == 0 else "\nThe demo failed.")
     return code
 

@@ -10,6 +10,7 @@
 Everything listens on 127.0.0.1 and is ended by its own process id; mounts are taken off, also when
 a test fails. Waiting is always for a condition, with a deadline."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -76,14 +77,38 @@ def free_ports(count):
         return first
 
 
+_libc = ctypes.CDLL(None)
+
+
+def end_with_parent():
+    """In a child: SIGTERM when the process that started it is gone, however it went. A mount
+    takes itself off then."""
+    _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def interruptible():
+    """SIGTERM ends this program like Ctrl-C: by way of every `with`, so that nothing is left."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 class Process:
-    """A child with its log; ended for good by stop or kill."""
+    """A child with its log; ended for good by stop or kill. It has a session of its own: Ctrl-C is
+    for us, and we end our children in order."""
 
     def __init__(self, name, args, log, env=None, preexec=None):
         self.name, self.args, self.log = name, [str(a) for a in args], pathlib.Path(log)
+
+        def prepare():
+            end_with_parent()
+            if preexec:
+                preexec()
+
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=out, env=env, preexec_fn=preexec)
+                                            stderr=out, env=env, preexec_fn=prepare,
+                                            start_new_session=True)
 
     @property
     def pid(self):
@@ -101,6 +126,7 @@ class Process:
         return self.process.wait()
 
     def stop(self, seconds=20):
+        """Its exit code; it ends in order or the test fails."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         try:

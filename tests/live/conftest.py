@@ -15,6 +15,10 @@ no_fuse = pytest.mark.skipif(not os.path.exists("/dev/fuse"),
                              reason="/dev/fuse is not there: mounts cannot be tested here")
 
 
+def pytest_configure(config):
+    live.interruptible()
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if "mounts" in getattr(item, "fixturenames", ()) or "cluster" in item.fixturenames:
