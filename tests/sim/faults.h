@@ -2,6 +2,9 @@
 #pragma once
 #include "tests/sim/trial.h"
 
+#define FAULTS_EXCUSE_US SEC(3) /* after the end of a fault */
+#define FAULTS_SETTLE_US SEC(10) /* one view and one ring by then (DESIGN 14) */
+
 struct faults *faults_new(struct trial *trial);
 void faults_free(struct faults **faults);
 /* They begin and end by themselves within that time. */
@@ -10,5 +13,11 @@ void faults_begin(struct faults *faults, usec_t within_us);
 void faults_end(struct faults *faults);
 /* "crash freeze ..." */
 void faults_names(const struct faults *faults, char *out, size_t room);
-/* How many are active. */
+/* How many are active, and how many have begun so far. */
 uint32_t faults_active(const struct faults *faults);
+uint32_t faults_began(const struct faults *faults);
+/* A fault that readers must wait out excuses their waiting until this world time. */
+usec_t faults_excused_us(const struct faults *faults);
+/* Views may differ, or nodes act for others: a chunk may come from the source twice. */
+bool faults_may_repeat(const struct faults *faults);
+bool faults_is_kind(const char *name);

@@ -17,7 +17,6 @@
 #define BEFORE_US SEC(12)  /* all is well, readers read */
 #define FAULTS_US SEC(40)  /* then faults come and go */
 #define AFTER_US SEC(60)   /* at most, until the files held back are read */
-#define SETTLE_US SEC(10)  /* one view and one ring by then (DESIGN 14) */
 #define STOP_US SEC(40)    /* at most, until the last request is answered */
 #define REST_US SEC(8)     /* for what goes on in the background */
 
@@ -234,18 +233,15 @@ static void course(struct trial *trial)
     begin(trial);
     start_readers(trial, false);
     world_run(trial->world, BEFORE_US);
-    checks_calm(trial->checks);
     faults_begin(trial->faults, FAULTS_US);
     world_run(trial->world, FAULTS_US);
     faults_end(trial->faults);
     trial->calm_us = trial->world->now_us;
-    world_run(trial->world, SETTLE_US);
+    world_run(trial->world, FAULTS_SETTLE_US);
     checks_settled(trial->checks);
     stop_readers(trial);
-    checks_fresh_begin(trial->checks);
     start_readers(trial, true);
     run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
-    checks_fresh_end(trial->checks);
     stop_readers(trial);
     world_run(trial->world, REST_US);
     checks_rest(trial->checks);
@@ -278,6 +274,7 @@ static void sum_up(struct trial *trial, struct trial_result *out)
         out->bytes += totals->bytes;
         out->longest_us = usec_max(out->longest_us, totals->longest_us);
     }
+    out->repeated = checks_repeated(trial->checks);
     source_amplification(trial->world->source, &out->given, &out->unique);
     faults_names(trial->faults, out->faults, sizeof out->faults);
 }

@@ -21,7 +21,8 @@ struct faults;
 struct trial_options {
     uint64_t seed;
     bool verbose;
-    bool calm; /* no faults */
+    bool calm;        /* no faults */
+    const char *only; /* this kind of fault, several times; NULL: any */
 };
 
 struct trial {
@@ -52,6 +53,7 @@ struct trial_result {
     uint64_t bytes;        /* that they read */
     uint64_t given;        /* by the source */
     uint64_t unique;       /* of them */
+    uint64_t repeated;     /* bytes asked for although a live node had them */
     usec_t longest_us;     /* of an op */
     char faults[256];      /* their kinds */
 };

@@ -1,0 +1,199 @@
+/* tests/sim/listen.c: requests as their answerers took them, and what is sent because of them. */
+#include "tests/sim/listen.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "wire/message.h"
+
+#define TABLE_LOG2 16
+#define LATE_US MSEC(5) /* a thread may wake up that late */
+
+/* A request under way. An older one in the same place of the table is forgotten. */
+struct known {
+    uint64_t key; /* 0: none */
+    usec_t taken_us;
+    usec_t deadline_us;
+};
+
+struct listen {
+    struct trial *trial;
+    struct known requests[1u << TABLE_LOG2]; /* by answerer, asker and number */
+    struct known traces[1u << TABLE_LOG2];   /* by answerer and trace */
+};
+
+struct listen *listen_new(struct trial *trial)
+{
+    struct listen *listen = calloc(1, sizeof *listen);
+    CHECK(listen != NULL);
+    listen->trial = trial;
+    return listen;
+}
+
+void listen_free(struct listen **listen)
+{
+    free(*listen);
+    *listen = NULL;
+}
+
+static uint64_t request_key(const struct process *asker, const struct process *answerer,
+                            uint64_t number)
+{
+    return hash64_mix(hash64_mix(number, asker->life), answerer->life) | 1;
+}
+
+static uint64_t trace_key(const struct process *answerer, uint64_t trace)
+{
+    return hash64_mix(trace, answerer->life) | 1;
+}
+
+static struct known *place(struct known *table, uint64_t key)
+{
+    return &table[key >> (64 - TABLE_LOG2)];
+}
+
+/* ---- requests ------------------------------------------------------------------------------------ */
+
+struct request {
+    uint64_t number;
+    uint64_t remaining_us;
+    uint64_t hops;
+    uint64_t trace;
+    bool forwardable;
+};
+
+static bool request_of(const struct message *message, struct request *out)
+{
+    if (message->kind == MESSAGE_GET) {
+        *out = (struct request){ .number = message->get.request,
+                                 .remaining_us = message->get.remaining_us,
+                                 .hops = message->get.hops,
+                                 .trace = message->get.trace,
+                                 .forwardable = message->get.mode == GET_PLAIN };
+        return true;
+    }
+    if (message->kind == MESSAGE_DIR_GET) {
+        *out = (struct request){ .number = message->dir_get.request,
+                                 .remaining_us = message->dir_get.remaining_us,
+                                 .hops = message->dir_get.hops,
+                                 .trace = message->dir_get.trace,
+                                 .forwardable = message->dir_get.mode == GET_PLAIN };
+        return true;
+    }
+    if (message->kind == MESSAGE_SHARD_GET) {
+        *out = (struct request){ .number = message->shard_get.request,
+                                 .remaining_us = message->shard_get.remaining_us };
+        return true;
+    }
+    return false;
+}
+
+static bool is_mount(const struct listen *listen, const struct process *process)
+{
+    return process->index >= listen->trial->node_count;
+}
+
+void listen_taken(struct listen *listen, struct process *from, struct process *to,
+                  struct span frame)
+{
+    struct message message;
+    struct request request;
+    if (is_mount(listen, to)) {
+        return;
+    }
+    enum err err = message_decode(frame, &message);
+    if (err != ERR_OK) {
+        world_fail(listen->trial->world, "%s got a frame that is %s", to->name, err_name(err));
+        return;
+    }
+    if (!request_of(&message, &request)) {
+        return;
+    }
+    const usec_t now_us = listen->trial->world->now_us;
+    const usec_t most_us = SEC(100000);
+    const usec_t left_us =
+        request.remaining_us < (uint64_t)most_us ? (usec_t)request.remaining_us : most_us;
+    const struct known known = { .key = request_key(from, to, request.number),
+                                 .taken_us = now_us,
+                                 .deadline_us = now_us + left_us };
+    *place(listen->requests, known.key) = known;
+    if (request.trace != 0 && request.forwardable) {
+        const uint64_t key = trace_key(to, request.trace);
+        struct known *trace = place(listen->traces, key);
+        *trace = known;
+        trace->key = key;
+    }
+}
+
+/* A request that a node passes on. */
+static void check_forward(struct listen *listen, struct process *from, const struct request *request)
+{
+    const uint64_t key = trace_key(from, request->trace);
+    const struct known *known = place(listen->traces, key);
+    struct world *world = listen->trial->world;
+    if (request->hops > 1) {
+        world_fail(world, "%s sends a request over %llu hops", from->name,
+                   (unsigned long long)request->hops);
+    }
+    if (request->hops == 1 && request->forwardable) {
+        world_fail(world, "%s forwards a request that may be forwarded again", from->name);
+    }
+    if (request->trace != 0 && known->key == key &&
+        world->now_us + (usec_t)request->remaining_us > known->deadline_us + LATE_US) {
+        world_fail(world, "%s gives a request more time than it has", from->name);
+    }
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------- */
+
+static void check_answer(struct listen *listen, struct process *from, struct process *to,
+                         const struct message *message, uint64_t number)
+{
+    const uint64_t key = request_key(to, from, number);
+    const struct known *known = place(listen->requests, key);
+    struct world *world = listen->trial->world;
+    if (known->key == key && from->thawed_us <= known->taken_us &&
+        world->now_us > known->deadline_us + LATE_US) {
+        world_fail(world, "%s sends %s %.6f s past the request's deadline", from->name,
+                   message_name(message->kind), (double)(world->now_us - known->deadline_us) / 1e6);
+    }
+}
+
+static void check_pending(struct listen *listen, struct process *from, struct process *to,
+                          const struct message *message)
+{
+    const struct span numbers = message->pending.requests;
+    for (size_t at = 0; at + 8 <= numbers.size; at += 8) {
+        check_answer(listen, from, to, message, get_u64(numbers.data + at));
+    }
+}
+
+void listen_sent(struct listen *listen, struct process *from, struct process *to, struct span frame)
+{
+    struct message message;
+    struct request request;
+    enum err err = message_decode(frame, &message);
+    if (err != ERR_OK) {
+        world_fail(listen->trial->world, "%s sends a frame that is %s", from->name, err_name(err));
+        return;
+    }
+    if (is_mount(listen, from)) {
+        if (request_of(&message, &request) && request.hops != 0) {
+            world_fail(listen->trial->world, "%s asks with hops", from->name);
+        }
+        return;
+    }
+    if (request_of(&message, &request)) {
+        check_forward(listen, from, &request);
+    } else if (message.kind == MESSAGE_DATA) {
+        check_answer(listen, from, to, &message, message.data.request);
+    } else if (message.kind == MESSAGE_FAIL) {
+        check_answer(listen, from, to, &message, message.fail.request);
+    } else if (message.kind == MESSAGE_DIR_ROOT) {
+        check_answer(listen, from, to, &message, message.dir_root.request);
+    } else if (message.kind == MESSAGE_SHARD) {
+        check_answer(listen, from, to, &message, message.shard.request);
+    } else if (message.kind == MESSAGE_PENDING) {
+        check_pending(listen, from, to, &message);
+    }
+}

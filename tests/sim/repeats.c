@@ -1,0 +1,154 @@
+/* tests/sim/repeats.c: looks into all nodes at the moment one of them asks the source. */
+#include "tests/sim/repeats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/core/internal.h"
+#include "tests/sim/faults.h"
+
+#define PREFIXES_MAX 64
+
+struct listed_prefix {
+    char prefix[1200];
+    uint32_t count;
+    usec_t first_us;
+};
+
+struct repeats {
+    struct trial *trial;
+    uint64_t bytes;
+    struct listed_prefix prefixes[PREFIXES_MAX];
+    uint32_t prefix_count;
+};
+
+struct repeats *repeats_new(struct trial *trial)
+{
+    struct repeats *repeats = calloc(1, sizeof *repeats);
+    CHECK(repeats != NULL);
+    repeats->trial = trial;
+    return repeats;
+}
+
+void repeats_free(struct repeats **repeats)
+{
+    free(*repeats);
+    *repeats = NULL;
+}
+
+uint64_t repeats_bytes(const struct repeats *repeats)
+{
+    return repeats->bytes;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------------- */
+
+/* Bytes of [from, to) of a block that this node has, or is fetching from the source. */
+static uint64_t had_by(const struct host_node *host, struct block_id id, uint32_t from, uint32_t to)
+{
+    const struct block *block = blocks_find(host->node, id);
+    if (block == NULL) {
+        return 0;
+    }
+    if (block->segment != NULL ||
+        (block->flight != NULL && block->flight->phase == FLIGHT_SOURCE)) {
+        return to - from;
+    }
+    const uint32_t arrived = block->buffer == NULL ? 0 : block_available(block);
+    return arrived > from ? (arrived < to ? arrived : to) - from : 0;
+}
+
+static bool can_be_asked(const struct repeats *repeats, const struct host_node *asker,
+                         const struct host_node *host)
+{
+    const struct net *net = repeats->trial->world->net;
+    const uint32_t a = asker->process.index;
+    const uint32_t b = host->process.index;
+    return host != asker && host->process.up && !host->process.frozen &&
+           !net_is_blocked(net, a, b) && !net_is_blocked(net, b, a);
+}
+
+static void check_block(struct repeats *repeats, struct host_node *asker, struct block_id id,
+                        uint32_t from, uint32_t to)
+{
+    struct trial *trial = repeats->trial;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        const uint64_t had = can_be_asked(repeats, asker, host) ? had_by(host, id, from, to) : 0;
+        if (had == 0) {
+            continue;
+        }
+        repeats->bytes += had;
+        world_say(trial->world, "%s asks the source for block %u that %s has",
+                  asker->process.name, id.index, host->process.name);
+        if (!faults_may_repeat(trial->faults)) {
+            world_fail(trial->world, "%s asks the source for %llu bytes of a block that %s has",
+                       asker->process.name, (unsigned long long)had, host->process.name);
+        }
+        return;
+    }
+}
+
+static void check_fetch(struct repeats *repeats, struct host_node *asker,
+                        const struct node_effect *effect)
+{
+    const uint32_t block_size = repeats->trial->block_size;
+    const struct object_id object = object_id_make(effect->fetch.source, effect->fetch.key,
+                                                   effect->fetch.pin, block_size);
+    uint64_t at = effect->fetch.offset;
+    const uint64_t end = at + effect->fetch.size;
+    while (at < end) {
+        const uint32_t index = (uint32_t)(at / block_size);
+        const uint64_t block_end = (uint64_t)(index + 1) * block_size;
+        const uint64_t to = block_end < end ? block_end : end;
+        check_block(repeats, asker, (struct block_id){ .object = object, .index = index },
+                    (uint32_t)(at % block_size), (uint32_t)(to - (uint64_t)index * block_size));
+        at = to;
+    }
+}
+
+/* ---- listings --------------------------------------------------------------------------------------- */
+
+static struct listed_prefix *prefix_of(struct repeats *repeats, struct span prefix)
+{
+    for (uint32_t i = 0; i < repeats->prefix_count; i++) {
+        if (span_equal(prefix, span_text(repeats->prefixes[i].prefix))) {
+            return &repeats->prefixes[i];
+        }
+    }
+    CHECK(repeats->prefix_count < PREFIXES_MAX && prefix.size < sizeof repeats->prefixes[0].prefix);
+    struct listed_prefix *found = &repeats->prefixes[repeats->prefix_count++];
+    memcpy(found->prefix, prefix.data, prefix.size);
+    found->first_us = repeats->trial->world->now_us;
+    return found;
+}
+
+/* A listing begins (a probe of a single key is none). */
+static void check_list(struct repeats *repeats, struct host_node *asker,
+                       const struct node_effect *effect)
+{
+    const struct trial *trial = repeats->trial;
+    if (effect->list.continuation.size > 0 || effect->list.limit <= 2) {
+        return;
+    }
+    struct listed_prefix *prefix = prefix_of(repeats, effect->list.prefix);
+    uint64_t most = 1;
+    prefix->count++;
+    if (trial->ttl_us > 0) {
+        most += (uint64_t)((trial->world->now_us - prefix->first_us) / trial->ttl_us) + 1;
+    }
+    if (prefix->count > most && faults_began(trial->faults) == 0) {
+        world_fail(trial->world, "%s lists \"%s\" for the %u. time", asker->process.name,
+                   prefix->prefix, prefix->count);
+    }
+}
+
+void repeats_asked(struct repeats *repeats, struct process *node, const struct node_effect *effect)
+{
+    struct host_node *asker = CONTAINER_OF(node, struct host_node, process);
+    if (effect->kind == NODE_FETCH) {
+        check_fetch(repeats, asker, effect);
+    } else if (effect->kind == NODE_LIST) {
+        check_list(repeats, asker, effect);
+    }
+}
