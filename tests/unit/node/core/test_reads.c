@@ -99,6 +99,22 @@ static void a_part_of_a_block_comes_before_the_block_is_whole(void **state)
     lab_free(lab);
 }
 
+static void a_block_says_where_it_is(void **state)
+{
+    (void)state;
+    struct lab *lab = one(REGION);
+    struct block_id id = { .object = object_id_make(lab->dataset.rows[0].source, span_text(KEY),
+                                                    span_text("v1"), LAB_BLOCK) };
+    assert_int_equal(blocks_state(lab->nodes[0].node, id), BLOCK_ABSENT);
+    lab->source.step_us = MSEC(50);
+    (void)ask(lab, 0, KEY, 700000, 0);
+    lab_run(lab, MSEC(100)); /* a part of it is there */
+    assert_int_equal(blocks_state(lab->nodes[0].node, id), BLOCK_FETCHING);
+    lab_run(lab, SEC(1));
+    assert_int_equal(blocks_state(lab->nodes[0].node, id), BLOCK_MEMORY);
+    lab_free(lab);
+}
+
 static void neighbours_in_the_extent_come_with_the_same_get(void **state)
 {
     (void)state;
@@ -463,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_block_in_memory_is_answered_without_the_source),
         cmocka_unit_test(many_who_ask_at_once_share_one_get),
         cmocka_unit_test(a_part_of_a_block_comes_before_the_block_is_whole),
+        cmocka_unit_test(a_block_says_where_it_is),
         cmocka_unit_test(neighbours_in_the_extent_come_with_the_same_get),
         cmocka_unit_test(blocks_before_the_asked_one_come_by_a_background_get),
         cmocka_unit_test(a_cut_get_goes_on_where_it_stopped),

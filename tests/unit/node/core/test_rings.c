@@ -171,6 +171,26 @@ static void no_more_than_eight_earlier_tables_are_kept(void **state)
     lab_free(lab);
 }
 
+static void a_change_that_moves_no_block_keeps_the_ring(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
+    const struct ring *before = rings_current(node, span_text(""));
+    struct member members[2];
+    members[0] = *view_find(node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(node->rings.view, lab->nodes[1].id);
+    members[1].version++;
+    members[1].serve_weight++;
+    uint64_t builds = node->metrics.ring_builds;
+    tell(lab, 0, members, 2);
+    lab_run(lab, MSEC(50));
+    assert_int_equal(node->metrics.ring_builds, builds + 1);
+    assert_ptr_equal(rings_current(node, span_text("")), before);
+    assert_int_equal(node->rings.use[0].old_count, 0);
+    lab_free(lab);
+}
+
 static void a_selector_has_a_ring_of_its_own(void **state)
 {
     (void)state;
@@ -200,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_peer_cannot_bury_anybody),
         cmocka_unit_test(earlier_owners_are_known_for_a_minute),
         cmocka_unit_test(no_more_than_eight_earlier_tables_are_kept),
+        cmocka_unit_test(a_change_that_moves_no_block_keeps_the_ring),
         cmocka_unit_test(a_selector_has_a_ring_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
