@@ -122,6 +122,9 @@ class Victim:
         self.node.kill()
         print(f"   kill -9 {self.node.name}", flush=True)
 
+    def open_requests(self):
+        return self.metrics.get("atoll_fetch_open", 0.0)
+
     def source_bytes(self):
         return self.metrics.get("atoll_source_read_bytes_total", 0.0)
 
@@ -190,6 +193,7 @@ def report(cold, warm, faults, numbers):
         ("amplification (1.000 = each byte left it once)", f"{got / unique:.3f}"),
         ("node killed in the middle of round one", victim.node.name),
         ("  bytes that it alone had read from the store", size_text(victim.source_bytes())),
+        ("  requests to the store that it had under way", f"{victim.open_requests():.0f}"),
         ("  bytes read from the store a second time", size_text(extra)),
         ("longest wait for one small file", f"{numbers['stall'] * 1000:.0f} ms"),
         ("read errors, wrong bytes", f"{len(faults)}"),

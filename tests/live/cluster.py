@@ -419,7 +419,7 @@ class Cluster:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None:
+        if kind is not None and kind is not KeyboardInterrupt:
             print(self.tails(), file=sys.stderr)
         try:
             self.close()
