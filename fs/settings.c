@@ -132,10 +132,10 @@ static bool is_harmless(const char *word)
 }
 
 /* KEY=VALUE of -o. */
-static enum err take_value(const char *word, const char *value, struct settings *out,
-                           struct text *why)
+static enum err take_value(const char *word, struct settings *out, struct text *why)
 {
-    size_t size = (size_t)(value - word) - 1;
+    size_t size = strcspn(word, "=");
+    const char *value = word[size] == '=' ? word + size + 1 : "";
     bool fine = false;
     if (size == 5 && memcmp(word, "timeo", size) == 0) {
         fine = parse_duration(span_text(value), &out->timeo_us) && out->timeo_us > 0;
@@ -157,7 +157,6 @@ static enum err take_value(const char *word, const char *value, struct settings 
 
 static enum err take_word(const char *word, struct settings *out, struct text *why)
 {
-    const char *equals = strchr(word, '=');
     if (strcmp(word, "rw") == 0) {
         return refuse(why, "-o", word, "Atoll shows datasets read-only; leave it out or say ro");
     }
@@ -168,7 +167,7 @@ static enum err take_word(const char *word, struct settings *out, struct text *w
     } else if (strcmp(word, "nonempty") == 0) {
         out->nonempty = true;
     } else if (!is_harmless(word)) {
-        return take_value(word, equals == NULL ? word + strlen(word) + 1 : equals + 1, out, why);
+        return take_value(word, out, why);
     }
     return ERR_OK;
 }

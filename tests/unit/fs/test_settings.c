@@ -1,0 +1,192 @@
+/* tests/unit/fs/test_settings.c: what `atoll mount` takes, and what it says about the rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/settings.h"
+
+#define WORDS_MAX 16
+
+struct parsed {
+    struct options *options;
+    struct settings settings;
+    enum err err;
+    char line[1024];
+};
+
+/* A command line as words separated by one space. */
+static void parse(struct parsed *p, const char *line)
+{
+    char copy[1024];
+    char *argv[WORDS_MAX + 1];
+    int argc = 0;
+    bool help = false;
+    struct text why;
+    snprintf(copy, sizeof copy, "mount %s", line);
+    char *rest = NULL;
+    for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        assert_true(argc < WORDS_MAX);
+        argv[argc++] = word;
+    }
+    argv[argc] = NULL;
+    memset(p, 0, sizeof *p);
+    text_init(&why, p->line, sizeof p->line);
+    p->err = options_parse(&settings_table, argc, argv, &p->options, &help, &why);
+    if (p->err == ERR_OK) {
+        p->err = settings_make(p->options, &p->settings, &why);
+    }
+}
+
+static void done(struct parsed *p)
+{
+    options_free(&p->options);
+}
+
+/* Parsed, and well. */
+static void take(struct parsed *p, const char *line)
+{
+    parse(p, line);
+    if (p->err != ERR_OK) {
+        print_message("%s\n", p->line);
+    }
+    assert_int_equal(p->err, ERR_OK);
+}
+
+/* Refused as invalid, with this in the line for a person. */
+static void refuse(const char *line, const char *said)
+{
+    struct parsed p;
+    parse(&p, line);
+    assert_int_equal(p.err, ERR_INVALID);
+    if (strstr(p.line, said) == NULL) {
+        print_message("\"%s\" does not say \"%s\"\n", p.line, said);
+    }
+    assert_non_null(strstr(p.line, said));
+    done(&p);
+}
+
+#define CLUSTER " --seeds a:7700 --insecure --cluster lab"
+
+static void dataset_and_prefix_are_told_apart(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "train/2026/may /mnt/t" CLUSTER);
+    assert_string_equal(p.settings.dataset, "train");
+    assert_string_equal(p.settings.prefix, "2026/may/");
+    assert_string_equal(p.settings.dir, "/mnt/t");
+    assert_string_equal(p.settings.uri, "");
+    assert_string_equal(p.settings.keys.cluster, "lab");
+    done(&p);
+    take(&p, "train /mnt/t" CLUSTER);
+    assert_string_equal(p.settings.prefix, "");
+    done(&p);
+}
+
+static void uri_needs_no_cluster(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "s3://bucket/set /mnt/set --region eu-west-1 --metadata ttl=60");
+    assert_string_equal(p.settings.uri, "s3://bucket/set");
+    assert_string_equal(p.settings.region, "eu-west-1");
+    assert_int_equal(p.settings.ttl_us, SEC(60));
+    assert_true(p.settings.insecure);
+    done(&p);
+}
+
+static void mount_options_have_the_defaults_of_a_read_only_mount(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "train /mnt/t" CLUSTER);
+    assert_false(p.settings.hard);
+    assert_int_equal(p.settings.timeo_us, SEC(300));
+    assert_int_equal(p.settings.file_mode, 0444);
+    assert_int_equal(p.settings.dir_mode, 0555);
+    assert_int_equal(p.settings.uid, getuid());
+    assert_false(p.settings.allow_other);
+    done(&p);
+}
+
+static void mount_options_may_be_given_together_and_again(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p,
+         "train /mnt/t" CLUSTER
+         " -o hard,uid=7,gid=8 -o file-mode=0640,dir-mode=750,timeo=30 -o allow_other,ro,_netdev");
+    assert_true(p.settings.hard);
+    assert_int_equal(p.settings.uid, 7);
+    assert_int_equal(p.settings.gid, 8);
+    assert_int_equal(p.settings.file_mode, 0640);
+    assert_int_equal(p.settings.dir_mode, 0750);
+    assert_int_equal(p.settings.timeo_us, SEC(30));
+    assert_true(p.settings.allow_other);
+    done(&p);
+}
+
+static void relative_directory_becomes_absolute(void **state)
+{
+    (void)state;
+    struct parsed p;
+    char here[4096];
+    char want[4200];
+    assert_non_null(getcwd(here, sizeof here));
+    take(&p, "train some/where/" CLUSTER);
+    snprintf(want, sizeof want, "%s/some/where", here);
+    assert_string_equal(p.settings.dir, want);
+    done(&p);
+}
+
+static void wrong_words_are_refused_with_what_to_do(void **state)
+{
+    (void)state;
+    refuse("train" CLUSTER, "atoll mount DATASET|URI DIR");
+    refuse("train /mnt/t", "--seeds");
+    refuse("train /mnt/t --seeds a:7700", "--client-file");
+    refuse("train /mnt/t --seeds a:7700 --insecure", "--cluster NAME");
+    refuse("train /mnt/t --seeds nonsense --insecure --cluster lab", "HOST:PORT");
+    refuse("train /mnt/t" CLUSTER " -o rw", "read-only");
+    refuse("train /mnt/t" CLUSTER " -o bogus", "unknown");
+    refuse("train /mnt/t" CLUSTER " -o bogus=3", "unknown");
+    refuse("train /mnt/t" CLUSTER " -o timeo", "not valid");
+    refuse("train /mnt/t" CLUSTER " -o timeo=soon", "not valid");
+    refuse("train /mnt/t" CLUSTER " -o timeo=0", "not valid");
+    refuse("train /mnt/t" CLUSTER " -o file-mode=9", "not valid");
+    refuse("train /mnt/t" CLUSTER " -o uid=-1", "not valid");
+    refuse("train /mnt/t" CLUSTER " --memory 10MiB", "96MiB");
+    refuse("train /mnt/t" CLUSTER " --log-level loud", "write error");
+    refuse("s3://b/ /mnt/t --metadata never", "ttl=SECS");
+}
+
+static void names_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    char line[1024] = "";
+    memset(line, 'd', 65);
+    snprintf(line + 65, sizeof line - 65, " /mnt/t" CLUSTER);
+    refuse(line, "1 to 64");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dataset_and_prefix_are_told_apart),
+        cmocka_unit_test(uri_needs_no_cluster),
+        cmocka_unit_test(mount_options_have_the_defaults_of_a_read_only_mount),
+        cmocka_unit_test(mount_options_may_be_given_together_and_again),
+        cmocka_unit_test(relative_directory_becomes_absolute),
+        cmocka_unit_test(wrong_words_are_refused_with_what_to_do),
+        cmocka_unit_test(names_that_do_not_fit_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
