@@ -103,30 +103,40 @@ static void plan_failure(struct storm *storm)
     }
 }
 
-static void kill_or_start(struct storm *storm, uint32_t node)
+/* The disk takes its time to tell what it holds; reads come meanwhile. */
+static void start_slowly(struct storm *storm, uint32_t node)
 {
     struct lab *lab = storm->lab;
-    if (!lab->nodes[node].up) {
-        if (rng_chance(&storm->rng, 300000)) {
-            lab_start_unscanned(lab, node); /* the disk takes its time */
-            lab_tell_members(lab);
-            for (uint32_t i = 0; i < 6; i++) {
-                lab_run(lab, MSEC(20));
-                if (lab->clients[0].open) {
-                    ask(storm, 0);
-                }
-            }
-            lab_disk_scan(lab, node);
-        } else {
-            lab_start(lab, node);
-        }
-    } else {
-        for (uint32_t i = 0; i < MOUNTS; i++) {
-            lab->clients[i].open = lab->clients[i].open && lab->clients[i].node != node;
-        }
-        lab_kill(lab, node);
-    }
+    lab_start_unscanned(lab, node);
     lab_tell_members(lab);
+    for (uint32_t i = 0; i < 6; i++) {
+        lab_run(lab, MSEC(20));
+        if (lab->clients[0].open) {
+            ask(storm, 0);
+        }
+    }
+    lab_disk_scan(lab, node);
+}
+
+static void kill_node(struct storm *storm, uint32_t node)
+{
+    struct lab *lab = storm->lab;
+    for (uint32_t i = 0; i < MOUNTS; i++) {
+        lab->clients[i].open = lab->clients[i].open && lab->clients[i].node != node;
+    }
+    lab_kill(lab, node);
+}
+
+static void kill_or_start(struct storm *storm, uint32_t node)
+{
+    if (storm->lab->nodes[node].up) {
+        kill_node(storm, node);
+    } else if (rng_chance(&storm->rng, 300000)) {
+        start_slowly(storm, node);
+    } else {
+        lab_start(storm->lab, node);
+    }
+    lab_tell_members(storm->lab);
 }
 
 static void fault(struct storm *storm)
