@@ -443,3 +443,8 @@ enum err disk_actor_do(struct disk_actor *disk, const struct node_effect *effect
     queue_push(effect->kind == NODE_DISK_READ ? disk->reads : disk->writes, &job->queue);
     return ERR_OK;
 }
+
+void disk_actor_abandon(struct disk_actor *disk)
+{
+    disk_files_abandon(disk->files);
+}

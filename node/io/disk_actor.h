@@ -35,3 +35,5 @@ enum err disk_actor_start(const struct disk_actor_options *options, struct disk_
 void disk_actor_stop(struct disk_actor **disk);
 /* ERR_NOMEM: not taken, no answer will come. */
 enum err disk_actor_do(struct disk_actor *disk, const struct node_effect *effect) MUST_USE;
+/* The node could not start: when the tier was new, stopping leaves no trace of it. */
+void disk_actor_abandon(struct disk_actor *disk);

@@ -34,6 +34,10 @@ struct slot {
 struct disk_files {
     int dir;    /* DIR/segments */
     int marker; /* holds the lock */
+    char *path;
+    bool is_new; /* the marker was made by this process */
+    bool made_dir;
+    bool abandoned;
     char uuid[DISK_UUID_SIZE];
     pthread_mutex_t mutex;
     uint64_t clock;
@@ -126,6 +130,7 @@ static enum err open_marker(struct disk_files *files, int top, const char *dir,
     }
     if (is_new) {
         files->marker = openat(top, MARKER, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        files->is_new = files->marker >= 0;
     }
     if (files->marker < 0) {
         return refuse(why, dir, strerror(errno));
@@ -168,15 +173,19 @@ static void put_gib(struct text *text, uint64_t bytes)
     text_str(text, " GiB");
 }
 
-static enum err check_room(const struct disk_files *files, const char *dir, uint64_t quota,
-                           struct text *why)
+/* Before anything is written: what is free, and what segments take that are there already. */
+static enum err check_room(int top, const char *dir, uint64_t quota, struct text *why)
 {
     struct statvfs room;
-    if (fstatvfs(files->dir, &room) != 0) {
+    int segments = openat(top, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const uint64_t used = segments >= 0 ? used_bytes(segments) : 0;
+    if (segments >= 0) {
+        close(segments);
+    }
+    if (fstatvfs(top, &room) != 0) {
         return refuse(why, dir, strerror(errno));
     }
     const uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    const uint64_t used = used_bytes(files->dir);
     if (quota <= free_bytes + used) {
         return ERR_OK;
     }
@@ -195,21 +204,21 @@ static enum err check_room(const struct disk_files *files, const char *dir, uint
 static enum err open_all(struct disk_files *files, const char *dir, uint64_t quota,
                          const char *expected, struct text *why)
 {
-    if (expected == NULL && mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        return refuse(why, dir, strerror(errno));
-    }
+    files->made_dir = expected == NULL && mkdir(dir, 0700) == 0;
     int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (top < 0) {
         return refuse(why, dir, strerror(errno));
     }
-    enum err err = open_marker(files, top, dir, expected, why);
+    enum err err = check_room(top, dir, quota, why);
+    if (err == ERR_OK) {
+        err = open_marker(files, top, dir, expected, why);
+    }
     if (err == ERR_OK && mkdirat(top, "segments", 0700) != 0 && errno != EEXIST) {
         err = refuse(why, dir, strerror(errno));
     }
     if (err == ERR_OK) {
         files->dir = openat(top, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        err =
-            files->dir < 0 ? refuse(why, dir, strerror(errno)) : check_room(files, dir, quota, why);
+        err = files->dir < 0 ? refuse(why, dir, strerror(errno)) : ERR_OK;
     }
     close(top);
     return err;
@@ -228,13 +237,37 @@ enum err disk_files_open(const char *dir, uint64_t quota, const char *expected_u
         files->slots[i].fd = -1;
     }
     CHECK(pthread_mutex_init(&files->mutex, NULL) == 0);
-    enum err err = open_all(files, dir, quota, expected_uuid, why);
+    files->path = strdup(dir);
+    enum err err =
+        files->path == NULL ? ERR_NOMEM : open_all(files, dir, quota, expected_uuid, why);
     if (err != ERR_OK) {
+        files->abandoned = true;
         disk_files_close(&files);
         return err;
     }
     *out = files;
     return ERR_OK;
+}
+
+void disk_files_abandon(struct disk_files *files)
+{
+    files->abandoned = true;
+}
+
+/* Only what this process has made; a directory that has got something in it stays. */
+static void remove_traces(const struct disk_files *files)
+{
+    int top = open(files->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (top >= 0 && files->is_new) {
+        unlinkat(top, "segments", AT_REMOVEDIR);
+        unlinkat(top, MARKER, 0);
+    }
+    if (top >= 0) {
+        close(top);
+    }
+    if (files->made_dir) {
+        rmdir(files->path);
+    }
 }
 
 void disk_files_close(struct disk_files **pointer)
@@ -248,6 +281,9 @@ void disk_files_close(struct disk_files **pointer)
             close(files->slots[i].fd);
         }
     }
+    if (files->abandoned && files->path != NULL) {
+        remove_traces(files);
+    }
     if (files->dir >= 0) {
         close(files->dir);
     }
@@ -255,6 +291,7 @@ void disk_files_close(struct disk_files **pointer)
         close(files->marker);
     }
     pthread_mutex_destroy(&files->mutex);
+    free(files->path);
     free(files);
     *pointer = NULL;
 }

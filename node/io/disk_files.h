@@ -13,6 +13,8 @@ struct disk_files;
 enum err disk_files_open(const char *dir, uint64_t quota, const char *expected_uuid,
                          struct disk_files **out, struct text *why) MUST_USE;
 void disk_files_close(struct disk_files **files);
+/* When the marker was made by disk_files_open, closing removes it again. */
+void disk_files_abandon(struct disk_files *files);
 const char *disk_files_uuid(const struct disk_files *files);
 
 /* Numbers of the segments that are there, sorted; the caller frees. */

@@ -22,6 +22,7 @@
 #include "node/io/threads.h"
 
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
+#define COMPLAIN_US SEC(10)
 #define SOCKET_BUFFER (1 << 20)
 
 struct told {
@@ -43,6 +44,8 @@ struct gossip_actor {
     int family;
     bool over; /* LEFT or IDENTITY_IN_USE: the machine does nothing any more */
     atomic_bool stopping;
+    usec_t looked_us; /* when complain() last looked */
+    uint64_t strangers;
     pthread_mutex_t mutex; /* of stats */
     struct gossip_stats stats;
     struct gossip_effects effects;
@@ -270,11 +273,37 @@ static void publish_stats(struct gossip_actor *actor)
     pthread_mutex_unlock(&actor->mutex);
 }
 
+/* What an operator has to see, and the machine cannot know: that nobody answers, or that somebody
+ * with other keys knocks. */
+static void complain(struct gossip_actor *actor)
+{
+    const usec_t now_us = clock_mono_us();
+    uint32_t members = 0;
+    if (now_us - actor->looked_us < COMPLAIN_US || actor->over) {
+        return;
+    }
+    const struct gossip_stats *stats = gossip_stats(actor->gossip);
+    const uint64_t strangers = stats->dropped_foreign + stats->dropped_unsealed;
+    (void)view_members(gossip_view(actor->gossip), &members);
+    if (actor->resolver != NULL && members <= 1) {
+        LOG(LOG_WARN, "gossip.alone",
+            LOG_TEXT("text", "no seed answers: check that they run, that UDP reaches them, and "
+                             "that this node has the same cluster file"));
+    }
+    if (strangers > actor->strangers) {
+        LOG(LOG_WARN, "gossip.strangers", LOG_NUM("packets", strangers - actor->strangers),
+            LOG_TEXT("text", "packets with another cluster's name or keys were dropped"));
+    }
+    actor->strangers = strangers;
+    actor->looked_us = now_us;
+}
+
 static void *run(void *self)
 {
     struct gossip_actor *actor = self;
     struct pollfd fds[2] = { { .fd = actor->fd, .events = POLLIN },
                              { .fd = queue_fd(actor->told), .events = POLLIN } };
+    actor->looked_us = clock_mono_us();
     step(actor, &(struct gossip_event){ .kind = GOSSIP_START });
     while (!atomic_load(&actor->stopping)) {
         const usec_t deadline_us = actor->over ? USEC_NEVER : gossip_deadline(actor->gossip);
@@ -288,6 +317,7 @@ static void *run(void *self)
             step(actor, &(struct gossip_event){ .kind = GOSSIP_TICK });
         }
         publish_stats(actor);
+        complain(actor);
     }
     return NULL;
 }

@@ -23,6 +23,9 @@ struct identity {
     struct node_id id;
     uint64_t incarnation; /* highest kept */
     json_t *tiers;        /* directory -> UUID */
+    bool is_new;          /* node.json was made by this process */
+    bool made_dir;
+    bool abandoned;
 };
 
 static enum err refuse(struct text *why, enum err err, const char *dir, const char *reason)
@@ -97,7 +100,7 @@ static enum err save_node(const struct identity *identity, uint64_t incarnation)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static bool make_dirs(const char *path)
+static bool make_dirs(const char *path, bool *made)
 {
     char part[4096];
     const size_t size = strlen(path);
@@ -111,7 +114,8 @@ static bool make_dirs(const char *path)
         }
         memcpy(part, path, i);
         part[i] = 0;
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+        *made = mkdir(part, 0700) == 0;
+        if (!*made && errno != EEXIST) {
             return false;
         }
     }
@@ -127,6 +131,7 @@ static enum err load_node(struct identity *identity, struct text *why)
     if (root == NULL) {
         randombytes_buf(identity->id.b, sizeof identity->id.b);
         enum err err = save_node(identity, 0);
+        identity->is_new = err == ERR_OK;
         return err == ERR_OK ? ERR_OK : refuse(why, err, identity->path, strerror(errno));
     }
     const char *id = json_string_value(json_object_get(root, "id"));
@@ -165,7 +170,7 @@ static enum err load_tiers(struct identity *identity, struct text *why)
 
 static enum err open_all(struct identity *identity, struct text *why)
 {
-    if (!make_dirs(identity->path)) {
+    if (!make_dirs(identity->path, &identity->made_dir)) {
         return refuse(why, ERR_INVALID, identity->path, strerror(errno));
     }
     identity->dir = open(identity->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -201,11 +206,31 @@ enum err identity_open(const char *dir, struct identity **out, struct text *why)
     return ERR_OK;
 }
 
+void identity_abandon(struct identity *identity)
+{
+    identity->abandoned = true;
+}
+
+/* What a first start has made so far, here and (in the same directory) in LMDB. */
+static void remove_traces(const struct identity *identity)
+{
+    static const char *const files[] = { NODE_FILE, TIERS_FILE, "lock", "data.mdb", "lock.mdb" };
+    for (uint32_t i = 0; i < ARRAY_COUNT(files); i++) {
+        unlinkat(identity->dir, files[i], 0);
+    }
+    if (identity->made_dir) {
+        rmdir(identity->path);
+    }
+}
+
 void identity_close(struct identity **pointer)
 {
     struct identity *identity = *pointer;
     if (identity == NULL) {
         return;
+    }
+    if (identity->abandoned && identity->is_new) {
+        remove_traces(identity);
     }
     json_decref(identity->tiers);
     if (identity->lock >= 0) {

@@ -19,6 +19,8 @@ struct identity;
 /* Makes the directory (and its parents) and an id when there is none. */
 enum err identity_open(const char *dir, struct identity **out, struct text *why) MUST_USE;
 void identity_close(struct identity **identity);
+/* The node could not start: when it would have been its first time, closing leaves no trace. */
+void identity_abandon(struct identity *identity);
 
 struct node_id identity_id(const struct identity *identity);
 /* For this start: above the last one kept, and not below the clock (milliseconds << 16), so that a

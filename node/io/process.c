@@ -163,8 +163,6 @@ static enum err size_node(struct process *process, struct text *why)
 {
     const struct config *config = &process->config;
     struct node_options *node = &process->node;
-    node->id = process->id;
-    node->incarnation = process->incarnation;
     memcpy(node->name, config->name, sizeof node->name);
     node->keys = config->keys;
     node->insecure = config->insecure;
@@ -181,6 +179,8 @@ static enum err make_peer(struct process *process, struct text *why)
 {
     const struct config *config = &process->config;
     struct links_keys keys;
+    process->node.id = process->id;
+    process->node.incarnation = process->incarnation;
     struct peer_options options = {
         .node = process->node,
         .arena = process->sizing.arena,
@@ -271,11 +271,25 @@ static enum err start_gossip(struct process *process, struct text *why)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
+/* It cannot start; a first start leaves nothing behind. */
+static void abandon(struct process *process)
+{
+    if (process->identity != NULL) {
+        identity_abandon(process->identity);
+    }
+    for (uint32_t i = 0; i < NODE_TIERS_MAX; i++) {
+        if (process->disks[i] != NULL) {
+            disk_actor_abandon(process->disks[i]);
+        }
+    }
+    process_end(process);
+}
+
 enum err process_build(struct process *process, struct text *why)
 {
     typedef enum err part(struct process *, struct text *);
-    static part *const parts[] = { open_identity, start_disks, start_meta,
-                                   start_fetch,   size_node,   make_peer };
+    static part *const parts[] = { start_fetch, size_node,  open_identity,
+                                   start_disks, start_meta, make_peer };
     CHECK(pthread_mutex_init(&process->mutex, NULL) == 0);
     CHECK(pthread_cond_init(&process->answered, NULL) == 0);
     process->start_us = clock_wall_us();
@@ -290,7 +304,7 @@ enum err process_build(struct process *process, struct text *why)
         }
     }
     if (err != ERR_OK) {
-        process_end(process);
+        abandon(process);
     }
     return err;
 }
@@ -308,7 +322,7 @@ enum err process_run(struct process *process, struct text *why)
         err = peer_start(process->peer, process->gossip);
     }
     if (err != ERR_OK) {
-        process_end(process);
+        abandon(process);
     }
     return err;
 }
