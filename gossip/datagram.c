@@ -110,7 +110,8 @@ static bool read_record(struct span from, struct datagram_section *out)
     }
     struct span rest = span_of(from.data + 1, from.size - 1);
     out->record.ready = (from.data[0] & FLAG_READY) != 0;
-    return member_decode(&rest, &out->record.member) == ERR_OK;
+    return member_decode(&rest, &out->record.member) == ERR_OK &&
+           out->record.member.incarnation <= DATAGRAM_INCARNATION_MAX;
 }
 
 static bool read_state(struct span from, struct datagram_section *out)
@@ -122,7 +123,7 @@ static bool read_state(struct span from, struct datagram_section *out)
     out->state.incarnation = get_u64(from.data + 16);
     out->state.state = (enum member_state)from.data[24];
     out->state.ready = (from.data[25] & FLAG_READY) != 0;
-    return !node_id_is_zero(out->state.id);
+    return !node_id_is_zero(out->state.id) && out->state.incarnation <= DATAGRAM_INCARNATION_MAX;
 }
 
 static bool read_votes(struct span from, struct datagram_section *out)

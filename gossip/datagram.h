@@ -8,6 +8,8 @@
 
 #define DATAGRAM_BUCKETS 64u
 #define DATAGRAM_VOTES_MAX 16u /* in one section */
+/* Nobody's clock comes near (ms << 16: the year 2,200,000); above it a refutation could overflow. */
+#define DATAGRAM_INCARNATION_MAX (1ull << 62)
 
 enum datagram_kind {
     DATAGRAM_PING = 1,    /* answer me, if you are `target` (zero: whoever you are) */

@@ -18,8 +18,8 @@ static bool is_valid(const struct gossip_options *options)
     const struct member *self = &options->self;
     const struct address *address = member_address(self, ENDPOINT_GOSSIP);
     return options->cluster.size > 0 && options->cluster.size <= CLUSTER_NAME_MAX &&
-           !node_id_is_zero(self->id) && options->members_max > 0 && address != NULL &&
-           address->port != 0;
+           !node_id_is_zero(self->id) && self->incarnation < DATAGRAM_INCARNATION_MAX &&
+           options->members_max > 0 && address != NULL && address->port != 0;
 }
 
 static void init_timers(struct gossip *g)

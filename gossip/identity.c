@@ -8,11 +8,11 @@
 void identity_refute(struct gossip *g, uint64_t above)
 {
     struct peer *self = roster_self(g);
-    if (g->leaving >= LEAVING_SAYING_GOODBYE) {
+    if (g->leaving >= LEAVING_SAYING_GOODBYE || above >= DATAGRAM_INCARNATION_MAX) {
         return;
     }
     MARK(g, "gossip.self.refuted");
-    CHECK(above >= self->known.incarnation && above < UINT64_MAX);
+    CHECK(above >= self->known.incarnation);
     self->known.incarnation = above + 1;
     g->stats.refutations++;
     g->tell_persist = true;

@@ -205,6 +205,12 @@ static void vote(struct gossip *g, struct probe *probe, struct peer *peer)
     votes_cast(g, peer, true);
 }
 
+static void get_worse(struct gossip *g, uint32_t by)
+{
+    g->health = g->health + by < HEALTH_MAX ? g->health + by : HEALTH_MAX;
+    g->health_at_us = g->now.mono_us + HEALTH_DECAY_US;
+}
+
 static void miss(struct gossip *g, struct probe *probe)
 {
     struct peer *peer = &g->peers[probe->peer];
@@ -213,7 +219,7 @@ static void miss(struct gossip *g, struct probe *probe)
     }
     if (probe->relays_heard < probe->relays_asked && g->health < HEALTH_BY_RELAYS) {
         MARK(g, "gossip.health.nack_missing");
-        g->health++;
+        get_worse(g, 1);
     }
     probe->misses++;
     if (probe->misses >= misses_for_a_vote(g)) {
@@ -337,10 +343,8 @@ static void give_up_relaying(struct gossip *g)
 
 void prober_stalled(struct gossip *g, usec_t late_us)
 {
-    uint32_t worse = late_us >= 2 * STALL_US ? HEALTH_MUTE + 2 : 2;
     MARK(g, "gossip.health.stalled");
-    g->health = g->health + worse < HEALTH_MAX ? g->health + worse : HEALTH_MAX;
-    g->health_at_us = g->now.mono_us + HEALTH_DECAY_US;
+    get_worse(g, late_us >= 2 * STALL_US ? HEALTH_MUTE + 2 : 2);
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
         begin_period(&g->probes[i], g->now.mono_us + rng_between(&g->rng, 0, RELAY_US));
     }

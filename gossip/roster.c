@@ -83,8 +83,8 @@ static struct peer *oldest_tombstone(struct gossip *g)
     struct peer *oldest = NULL;
     for (uint32_t i = 0; i < g->peers_high; i++) {
         struct peer *peer = &g->peers[i];
-        if (!peer->used || roster_is_living(peer) || peer->touched) {
-            continue;
+        if (!peer->used || roster_is_living(peer) || peer->touched || i == g->self) {
+            continue; /* ourselves: also when we have left */
         }
         if (oldest == NULL || peer->died_us < oldest->died_us) {
             oldest = peer;
@@ -148,7 +148,7 @@ struct peer *roster_add(struct gossip *g, const struct member *member, bool read
 
 void roster_drop(struct gossip *g, struct peer *peer)
 {
-    CHECK(peer->used && !roster_is_living(peer) && !peer->touched);
+    CHECK(peer->used && !roster_is_living(peer) && !peer->touched && peer != roster_self(g));
     view_forget(g->view, peer->known.id);
     rumours_forget(g, peer);
     map_remove(&g->by_id, &peer->by_id);

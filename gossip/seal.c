@@ -173,13 +173,14 @@ enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
 {
     size_t trailer = seal->insecure ? CHECKSUM : SEAL_TAG;
     uint8_t fresh_key[GOSSIP_KEY_SIZE];
-    if (size < SEAL_HEADER + trailer || size > GOSSIP_PACKET_MAX) {
+    if (size < SEAL_HEADER || size > GOSSIP_PACKET_MAX) {
         return SEAL_UNSEALED;
     }
     if (packet[0] != SEAL_VERSION || get_u64(packet + 4) != seal->cluster) {
         return SEAL_FOREIGN;
     }
-    if (packet[1] != (seal->insecure ? 1 : 0) || get_u16(packet + 2) != 0) {
+    if (size < SEAL_HEADER + trailer || packet[1] != (seal->insecure ? 1 : 0) ||
+        get_u16(packet + 2) != 0) {
         return SEAL_UNSEALED;
     }
     const uint8_t *sender = packet + 12;

@@ -159,6 +159,29 @@ static void more_members_than_the_table_holds_do_no_harm(void **state)
     net_free(&net);
 }
 
+/* Its own tombstone is the oldest one when the others push in. */
+static void a_node_that_is_leaving_keeps_its_own_place_in_a_full_table(void **state)
+{
+    (void)state;
+    struct net *net = net_new(7, 11);
+    net->members_max = 4;
+    net_start(net, 0);
+    net_start(net, 1);
+    net_run(net, SEC(3));
+    net->seeds[0] = net->nodes[1].port;
+    net_block(net, 0, 1, true); /* so that its farewell is not acknowledged at once */
+    net_leave(net, 1, true);
+    for (uint32_t i = 2; i < 7; i++) {
+        net_start(net, i);
+    }
+    net_run(net, MSEC(100));
+    assert_true(marks_count(&net->marks, "gossip.roster.full") > 0);
+    assert_int_equal(gossip_self(net->nodes[1].gossip)->state, MEMBER_LEFT);
+    net_run(net, SEC(5));
+    assert_true(net->nodes[1].has_left);
+    net_free(&net);
+}
+
 /* ---- everything at once ---- */
 
 static void restart_somewhere(struct net *net, uint32_t node, uint16_t *port)
@@ -258,6 +281,7 @@ int main(void)
         cmocka_unit_test(tombstones_are_forgotten_after_a_day),
         cmocka_unit_test(tombstones_make_room_for_the_living),
         cmocka_unit_test(more_members_than_the_table_holds_do_no_harm),
+        cmocka_unit_test(a_node_that_is_leaving_keeps_its_own_place_in_a_full_table),
         cmocka_unit_test(whatever_happened_one_view_is_left_in_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

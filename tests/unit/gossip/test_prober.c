@@ -61,6 +61,24 @@ static void a_paused_member_is_removed_and_comes_back_by_itself(void **state)
     }
 }
 
+/* Being late is found out by comparing with our own deadline: that must be the true one. */
+static void nobody_thinks_it_stood_still_when_it_did_not(void **state)
+{
+    (void)state;
+    struct net *net = settled(6, 3);
+    net->loss_permille = 200;
+    net_run(net, SEC(60));
+    net_crash(net, 5);
+    net_run(net, SEC(60));
+    net_partition(net, 2, true);
+    net_run(net, SEC(60));
+    net_partition(net, 2, false);
+    net_run(net, SEC(60));
+    assert_true(marks_count(&net->marks, "gossip.health.nack_missing") > 0);
+    assert_int_equal(marks_count(&net->marks, "gossip.health.stalled"), 0);
+    net_free(&net);
+}
+
 /* All of them pause at times, for up to 32 s, at random (G5 of the goals, in small). */
 static void starved_members_do_not_remove_the_healthy(void **state)
 {
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_pause_of_2_s_removes_nobody),
         cmocka_unit_test(a_process_that_stood_still_accuses_nobody),
         cmocka_unit_test(a_paused_member_is_removed_and_comes_back_by_itself),
+        cmocka_unit_test(nobody_thinks_it_stood_still_when_it_did_not),
         cmocka_unit_test(starved_members_do_not_remove_the_healthy),
         cmocka_unit_test(a_black_hole_between_two_members_evicts_nobody),
         cmocka_unit_test(two_nodes_and_a_one_way_partition_do_not_flap),

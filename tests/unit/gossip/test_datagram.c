@@ -1,0 +1,220 @@
+#include "tests/unit/gossip/net.h"
+
+#include "gossip/datagram.h"
+#include "gossip/seal.h"
+
+static struct node_id id_of(uint8_t byte)
+{
+    struct node_id id;
+    memset(id.b, byte, sizeof id.b);
+    return id;
+}
+
+static struct datagram_head some_head(void)
+{
+    return (struct datagram_head){ .kind = DATAGRAM_RELAYED,
+                                   .number = 0x01020304u,
+                                   .incarnation = 5,
+                                   .about = 6,
+                                   .digest = 7,
+                                   .catalog = 8,
+                                   .target = id_of(9) };
+}
+
+static struct member some_member(void)
+{
+    struct member member = { .id = id_of(1), .incarnation = 2, .weight = 3 };
+    strcpy(member.name, "node");
+    return member;
+}
+
+/* One section of each kind. */
+static struct span write_everything(uint8_t *buffer)
+{
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct member member = some_member();
+    struct datagram_state dead = { .id = id_of(2), .incarnation = 4, .state = MEMBER_DEAD };
+    struct datagram_votes votes = { .subject = id_of(3), .incarnation = 8, .count = 2 };
+    uint64_t sums[DATAGRAM_BUCKETS];
+    votes.vote[0] = (struct datagram_vote){ .observer = id_of(4), .number = 11, .down = true };
+    votes.vote[1] = (struct datagram_vote){ .observer = id_of(5), .number = 12 };
+    for (uint32_t i = 0; i < DATAGRAM_BUCKETS; i++) {
+        sums[i] = 1000 + i;
+    }
+    datagram_begin(&d, buffer, SEAL_BODY_MAX, &head);
+    assert_true(datagram_add_record(&d, &member, true));
+    assert_true(datagram_add_state(&d, &dead));
+    assert_true(datagram_add_votes(&d, &votes));
+    assert_true(datagram_add_sums(&d, sums));
+    assert_true(datagram_add_mask(&d, 0xf0f0));
+    return span_of(buffer, d.used);
+}
+
+static void everything_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram_head head;
+    struct datagram_head expected = some_head();
+    struct datagram_section section;
+    struct span rest;
+    assert_true(datagram_open(write_everything(buffer), &head, &rest));
+    assert_int_equal(head.kind, expected.kind);
+    assert_int_equal(head.number, expected.number);
+    assert_true(head.incarnation == 5 && head.about == 6 && head.digest == 7 && head.catalog == 8);
+    assert_true(node_id_equal(head.target, expected.target));
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_RECORD);
+    assert_true(section.record.ready);
+    assert_string_equal(section.record.member.name, "node");
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_STATE);
+    assert_int_equal(section.state.state, MEMBER_DEAD);
+    assert_int_equal(section.state.incarnation, 4);
+    assert_false(section.state.ready);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_VOTES);
+    assert_int_equal(section.votes.count, 2);
+    assert_true(node_id_equal(section.votes.vote[1].observer, id_of(5)));
+    assert_true(section.votes.vote[0].down && !section.votes.vote[1].down);
+    assert_int_equal(section.votes.vote[0].number, 11);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_SUMS);
+    assert_int_equal(section.sums[63], 1063);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_MASK);
+    assert_int_equal(section.mask, 0xf0f0);
+    assert_false(datagram_next(&rest, &section));
+}
+
+static void every_truncation_but_between_sections_is_malformed(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct span whole = write_everything(buffer);
+    uint32_t accepted = 0;
+    for (size_t size = 0; size < whole.size; size++) {
+        struct datagram_head head;
+        struct span rest;
+        accepted += datagram_open(span_of(buffer, size), &head, &rest) ? 1 : 0;
+    }
+    assert_int_equal(accepted, 5); /* behind the head and behind each section but the last */
+}
+
+static void unknown_sections_are_skipped(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct datagram_section section;
+    struct span rest;
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    memcpy(buffer + d.used, "\x77\x04\x00zzzz", 7); /* a tag of a later version */
+    d.used += 7;
+    assert_true(datagram_add_mask(&d, 3));
+    assert_true(datagram_open(span_of(buffer, d.used), &head, &rest));
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_MASK);
+    assert_false(datagram_next(&rest, &section));
+}
+
+static void assert_section_malformed(const char *bytes, size_t size)
+{
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct span rest;
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    memcpy(buffer + d.used, bytes, size);
+    assert_false(datagram_open(span_of(buffer, d.used + size), &head, &rest));
+}
+
+static void sections_with_wrong_insides_are_malformed(void **state)
+{
+    (void)state;
+    char votes[3 + 25 + 25] = "\x03\x32\x00";
+    char dead[3 + 26] = "\x02\x1a\x00";
+    assert_section_malformed("\x01\x00\x00", 3);          /* a record without anything */
+    assert_section_malformed("\x04\x08\x00zzzzzzzz", 11); /* one sum */
+    assert_section_malformed("\x05\x07\x00zzzzzzz", 10);  /* seven eighths of a mask */
+    assert_section_malformed("\x05\xff\xff", 3);          /* longer than the packet */
+    votes[3 + 24] = 2;                                    /* two votes announced, one there */
+    assert_section_malformed(votes, sizeof votes);
+    votes[3 + 24] = (char)200;
+    assert_section_malformed(votes, sizeof votes);
+    assert_section_malformed(dead, sizeof dead); /* of nobody */
+    dead[3] = 1;
+    dead[3 + 24] = MEMBER_LEFT + 1;
+    assert_section_malformed(dead, sizeof dead);
+}
+
+static void unknown_kinds_are_malformed(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct span whole = write_everything(buffer);
+    struct datagram_head head;
+    struct span rest;
+    buffer[0] = 0;
+    assert_false(datagram_open(whole, &head, &rest));
+    buffer[0] = DATAGRAM_REFUSED + 1;
+    assert_false(datagram_open(whole, &head, &rest));
+}
+
+static void what_does_not_fit_is_not_written(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct member member = some_member();
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct span rest;
+    uint32_t records = 0;
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    while (datagram_add_record(&d, &member, false)) {
+        records++;
+    }
+    size_t used = d.used;
+    while (datagram_add_mask(&d, 1)) {
+        used = d.used;
+    }
+    assert_false(datagram_add_mask(&d, 1));
+    assert_int_equal(d.used, used);
+    assert_true(records >= 10 && used <= sizeof buffer);
+    assert_true(datagram_open(span_of(buffer, used), &head, &rest));
+}
+
+static void the_largest_record_and_its_digests_fit_packets(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct member member = some_member();
+    struct datagram d;
+    struct datagram_head head = some_head();
+    memset(member.name, 'n', MEMBER_NAME_MAX);
+    memset(member.zone, 'z', MEMBER_ZONE_MAX);
+    memset(member.labels, 'l', MEMBER_LABELS_MAX);
+    memset(member.credentials, 'c', MEMBER_CREDENTIALS_MAX);
+    member.endpoint_count = MEMBER_ENDPOINTS_MAX;
+    struct datagram_state dead = { .id = id_of(2), .incarnation = 4, .state = MEMBER_DEAD };
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    assert_true(datagram_add_state(&d, &dead));
+    assert_true(datagram_add_mask(&d, 1));
+    assert_true(datagram_add_record(&d, &member, true));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_comes_back_as_it_was),
+        cmocka_unit_test(every_truncation_but_between_sections_is_malformed),
+        cmocka_unit_test(unknown_sections_are_skipped),
+        cmocka_unit_test(sections_with_wrong_insides_are_malformed),
+        cmocka_unit_test(unknown_kinds_are_malformed),
+        cmocka_unit_test(what_does_not_fit_is_not_written),
+        cmocka_unit_test(the_largest_record_and_its_digests_fit_packets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
