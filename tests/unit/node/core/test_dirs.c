@@ -251,7 +251,6 @@ static void prefix_outside_the_dataset_is_refused(void **state)
 static void wrong_fields_of_a_question_are_refused(void **state)
 {
     static const struct message_dir_get bad[] = {
-        { .mode = 4 },
         { .hops = 2 },
         { .newer_than = UINT64_MAX },
     };
