@@ -324,9 +324,9 @@ void links_opened(struct net *net, uint32_t from, uint32_t to)
     for (uint32_t i = 0; i < net->conn_count; i++) {
         for (uint32_t side = 0; side < 2; side++) {
             struct lane *lane = &net->conns[i]->lanes[side];
+            const struct process *sender = net->conns[i]->ends[side].process;
             const struct process *other = net->conns[i]->ends[1 - side].process;
-            if (net->conns[i]->ends[side].process->index != from || other == NULL ||
-                other->index != to) {
+            if (sender == NULL || other == NULL || sender->index != from || other->index != to) {
                 continue;
             }
             while (!list_is_empty(&lane->stalled)) {

@@ -228,23 +228,37 @@ static void stop_readers(struct trial *trial)
     run_until(trial, reader_is_idle, STOP_US, "requests are not answered after all faults are over");
 }
 
+static void read_the_rest(struct trial *trial)
+{
+    stop_readers(trial);
+    if (trial->world->failed) {
+        return;
+    }
+    start_readers(trial, true);
+    run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
+    stop_readers(trial);
+    world_run(trial->world, REST_US);
+    if (!trial->world->failed) {
+        checks_rest(trial->checks);
+    }
+}
+
 static void course(struct trial *trial)
 {
     begin(trial);
+    if (trial->world->failed) {
+        return;
+    }
     start_readers(trial, false);
     world_run(trial->world, BEFORE_US);
     faults_begin(trial->faults, FAULTS_US);
     world_run(trial->world, FAULTS_US);
     faults_end(trial->faults);
-    trial->calm_us = trial->world->now_us;
     world_run(trial->world, FAULTS_SETTLE_US);
-    checks_settled(trial->checks);
-    stop_readers(trial);
-    start_readers(trial, true);
-    run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
-    stop_readers(trial);
-    world_run(trial->world, REST_US);
-    checks_rest(trial->checks);
+    if (!trial->world->failed) {
+        checks_settled(trial->checks);
+        read_the_rest(trial);
+    }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------ */

@@ -40,7 +40,6 @@ struct trial {
     struct faults *faults;
     uint32_t block_size;
     usec_t ttl_us; /* of metadata; 0: once */
-    usec_t calm_us; /* world time since when no fault is active; USEC_NEVER: some are */
 };
 
 struct trial_result {
