@@ -206,7 +206,8 @@ struct options *client_options(const struct options_table *table, int argc, char
     struct options *options = NULL;
     bool help = false;
     text_init(&why, room, sizeof room);
-    enum err err = options_parse(table, argc, argv, &options, &help, &why);
+    enum err err = options_parse(table, argc, argv, &options, &why);
+    help = err == ERR_OK && options_wants_help(options);
     *status = 0;
     if (err != ERR_OK) {
         fprintf(stderr, "atoll %s: %s\n", table->command, room);

@@ -173,7 +173,8 @@ static int run(const struct options_table *table, int argc, char **argv,
     struct options *options = NULL;
     bool help = false;
     text_init(&why, room, sizeof room);
-    enum err err = options_parse(table, argc, argv, &options, &help, &why);
+    enum err err = options_parse(table, argc, argv, &options, &why);
+    help = err == ERR_OK && options_wants_help(options);
     if (err != ERR_OK) {
         return fail(err, room, "");
     }

@@ -263,7 +263,8 @@ int mount_command(int argc, char **argv)
     enum err err = settings == NULL ? ERR_NOMEM : ERR_OK;
     text_init(&why, line, sizeof line);
     if (err == ERR_OK) {
-        err = options_parse(&settings_table, argc, argv, &options, &help, &why);
+        err = options_parse(&settings_table, argc, argv, &options, &why);
+        help = err == ERR_OK && options_wants_help(options);
     }
     if (err == ERR_OK && help) {
         options_help(&settings_table, stdout);

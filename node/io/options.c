@@ -228,19 +228,23 @@ static enum err take_environment(struct options *options, struct text *why)
     return ERR_OK;
 }
 
+bool options_wants_help(const struct options *options)
+{
+    return options->help;
+}
+
 enum err options_parse(const struct options_table *table, int argc, char **argv,
-                       struct options **out, bool *help, struct text *why)
+                       struct options **out, struct text *why)
 {
     struct words words = { .count = argc, .at = argv, .next = 1 };
     CHECK(table->count <= OPTIONS_MAX);
-    *help = false;
     struct options *options = calloc(1, sizeof *options);
     if (options == NULL) {
         return ERR_NOMEM;
     }
     options->table = table;
-    enum err err = take_words(options, &words, help, why);
-    if (err == ERR_OK && !*help && table->environment) {
+    enum err err = take_words(options, &words, &options->help, why);
+    if (err == ERR_OK && !options->help && table->environment) {
         err = take_environment(options, why);
         const bool has_file = find_row(table, "config", 6, false) < table->count;
         const char *file = err == ERR_OK && has_file ? options_string(options, "config") : NULL;

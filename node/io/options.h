@@ -47,10 +47,11 @@ struct options_table {
 
 struct options;
 
-/* Reads argv[1..] (argv[0] is the command's name). ERR_INVALID with a line in `why`. `*help` is set
- * when --help was asked for; then nothing else was checked. */
+/* Reads argv[1..] (argv[0] is the command's name). ERR_INVALID with a line in `why`. When --help was
+ * asked for nothing else was checked: look at options_wants_help first. */
 enum err options_parse(const struct options_table *table, int argc, char **argv,
-                       struct options **out, bool *help, struct text *why) MUST_USE;
+                       struct options **out, struct text *why) MUST_USE;
+bool options_wants_help(const struct options *options);
 void options_free(struct options **options);
 
 /* Values; the name must be in the table. NULL or false or 0: not given and no default. */

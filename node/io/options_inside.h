@@ -20,6 +20,7 @@ struct options {
     struct option_value values[OPTIONS_MAX];
     char *arguments[OPTIONS_VALUES_MAX];
     uint32_t argument_count;
+    bool help; /* was asked for */
 };
 
 /* Add one value told by `source`. What a weaker source said before is dropped; a stronger one's

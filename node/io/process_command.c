@@ -222,7 +222,8 @@ int process_command(int argc, char **argv)
     if (process == NULL) {
         return fail(ERR_NOMEM, &why);
     }
-    enum err err = options_parse(&config_table, argc, argv, &options, &help, &why);
+    enum err err = options_parse(&config_table, argc, argv, &options, &why);
+    help = err == ERR_OK && options_wants_help(options);
     if (err == ERR_OK && help) {
         options_help(&config_table, stdout);
         options_free(&options);

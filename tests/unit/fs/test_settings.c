@@ -28,7 +28,6 @@ static void parse(struct parsed *p, const char *line)
     char copy[1024];
     char *argv[WORDS_MAX + 1];
     int argc = 0;
-    bool help = false;
     struct text why;
     snprintf(copy, sizeof copy, "mount %s", line);
     char *rest = NULL;
@@ -39,7 +38,7 @@ static void parse(struct parsed *p, const char *line)
     argv[argc] = NULL;
     memset(p, 0, sizeof *p);
     text_init(&why, p->line, sizeof p->line);
-    p->err = options_parse(&settings_table, argc, argv, &p->options, &help, &why);
+    p->err = options_parse(&settings_table, argc, argv, &p->options, &why);
     if (p->err == ERR_OK) {
         p->err = settings_make(p->options, &p->settings, &why);
     }

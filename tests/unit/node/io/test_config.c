@@ -20,7 +20,6 @@ static enum err make(const char *line)
     char *argv[32] = { "node" };
     char *rest = NULL;
     int argc = 1;
-    bool help;
     struct options *options = NULL;
     struct text why;
     strncpy(words, line, sizeof words - 1);
@@ -30,7 +29,7 @@ static enum err make(const char *line)
         argv[argc++] = word;
     }
     text_init(&why, why_room, sizeof why_room);
-    enum err err = options_parse(&config_table, argc, argv, &options, &help, &why);
+    enum err err = options_parse(&config_table, argc, argv, &options, &why);
     if (err == ERR_OK) {
         err = config_make(options, &config, &why);
     }

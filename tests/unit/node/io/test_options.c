@@ -27,7 +27,6 @@ static const struct options_table table = { .command = "try",
                                             .arguments_max = 2 };
 
 static char why_room[512];
-static bool help;
 
 static enum err parse(struct options **out, int count, ...)
 {
@@ -40,7 +39,7 @@ static enum err parse(struct options **out, int count, ...)
     }
     va_end(args);
     text_init(&why, why_room, sizeof why_room);
-    return options_parse(&table, count + 1, argv, out, &help, &why);
+    return options_parse(&table, count + 1, argv, out, &why);
 }
 
 static void write_file(char *path, const char *text)
@@ -136,7 +135,7 @@ static void help_is_found_before_anything_is_checked(void **state)
     struct options *options;
     (void)state;
     assert_int_equal(parse(&options, 1, "--help"), ERR_OK);
-    assert_true(help);
+    assert_true(options_wants_help(options));
     options_free(&options);
 }
 
