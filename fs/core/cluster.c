@@ -310,9 +310,27 @@ void cluster_on_welcome(struct mount *m, struct peer *peer, const struct message
     }
 }
 
+/* Why there is no dataset: in the node's words, else in ours. */
+static void say_refused(const struct mount *m, enum err err, struct span said, struct text *out)
+{
+    if (said.size > 0) {
+        text_span(out, said);
+    } else if (err == ERR_NOT_FOUND) {
+        text_str(out, "there is no dataset \"");
+        text_str(out, m->options.dataset);
+        text_str(out, "\" in this cluster; `atoll dataset list` on a node shows what there is");
+    } else {
+        text_str(out, err_text(err));
+    }
+}
+
 static void refused_dataset(struct mount *m, enum err err, struct span text)
 {
-    struct span said = text.size > 0 ? text : span_text(err_text(err));
+    char line[384];
+    struct text words;
+    text_init(&words, line, sizeof line);
+    say_refused(m, err, text, &words);
+    struct span said = span_of(line, words.used);
     bool unknown = err == ERR_NOT_FOUND || err == ERR_BUSY;
     if (m->start == START_WAITING) {
         start_note(m, err, said);
@@ -324,12 +342,10 @@ static void refused_dataset(struct mount *m, enum err err, struct span text)
         return;
     }
     MARK(m, "mount.dataset.refused");
-    char line[384];
-    struct text log;
-    text_init(&log, line, sizeof line);
-    text_str(&log, "mount.dataset_refused err=");
-    text_str(&log, err_name(err));
-    effect_log(m, 1, &log);
+    text_init(&words, line, sizeof line);
+    text_str(&words, "mount.dataset_refused err=");
+    text_str(&words, err_name(err));
+    effect_log(m, 1, &words);
     timers_set(&m->timers, &m->renew_timer, m->now.mono_us + RENEW_EVERY_US / 6);
 }
 

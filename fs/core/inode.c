@@ -10,7 +10,8 @@
 #define CELLS_PER_INODE 5u /* a name of 28 to 56 bytes, an ETag of 34, and some longer ones */
 #define SLOT_BITS 32u
 #define CROWDED_PART 8u /* the last eighth is kept for names that are looked up */
-#define SHRINK_COUNT 32u
+#define SHRINK_COUNT 64u
+#define SHRINK_EVERY_US MSEC(10)
 
 static uint32_t cell_count(const struct mount_options *options)
 {
@@ -340,6 +341,10 @@ void inode_drop_pump(struct mount *m)
 
 void inode_shrink(struct mount *m)
 {
+    if (m->now.mono_us - m->shrunk_us < SHRINK_EVERY_US || !list_is_empty(&m->drops)) {
+        return; /* the kernel has been asked just now */
+    }
+    m->shrunk_us = m->now.mono_us;
     struct list *at = m->inode_lru.next;
     for (uint32_t i = 0; i < SHRINK_COUNT && at != &m->inode_lru; i++) {
         struct inode *inode = CONTAINER_OF(at, struct inode, lru);

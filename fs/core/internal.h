@@ -172,7 +172,6 @@ struct mount {
     uint64_t files, bytes;
     usec_t totals_us;        /* when they were asked for by somebody who wanted to know */
     uint64_t dataset_number; /* of the question; 0: none is open */
-    usec_t dataset_asked_us;
     uint32_t dataset_misses;
     struct view *view;
     const struct ring *ring;
@@ -198,6 +197,7 @@ struct mount {
     struct list inode_lru;
     struct list drops;
     struct list inode_waiters;
+    usec_t shrunk_us;
     uint32_t expire_cursor; /* 0: no sweep */
 
     /* folder.c, sheet.c */

@@ -49,6 +49,7 @@ struct peer {
     usec_t heard_us;   /* awake time */
     usec_t waiting_us; /* awake time since when calls are open */
     usec_t silent_us;  /* awake time since when it is silent */
+    usec_t pinged_us;  /* awake time; asked whether it lives */
     usec_t ready_us;   /* mono; its control link was up at that time */
     bool silent;
     bool member; /* in the view, alive */

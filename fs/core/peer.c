@@ -302,15 +302,39 @@ static usec_t link_tick(struct mount *m, struct peer *peer, struct peer_link *li
     BUG("no such state of a link");
 }
 
-/* Mono time of the moment at which its silence is long enough; USEC_NEVER: it owes us nothing. */
-static usec_t silence_due(const struct mount *m, const struct peer *peer)
+/* Awake time since when it owes us a sign of life; USEC_NEVER: it owes us nothing. */
+static usec_t silent_since(const struct mount *m, const struct peer *peer)
 {
     if (peer->silent || list_is_empty(&peer->calls)) {
         return USEC_NEVER;
     }
-    usec_t base = usec_max(peer->heard_us, peer->waiting_us);
-    base = usec_max(base, m->grace_us);
-    return m->now.mono_us + (base + SILENCE_US - m->awake_us);
+    return usec_max(usec_max(peer->heard_us, peer->waiting_us), m->grace_us);
+}
+
+/* Mono time of the moment at which its silence is long enough. */
+static usec_t silence_due(const struct mount *m, const struct peer *peer)
+{
+    usec_t since = silent_since(m, peer);
+    return since == USEC_NEVER ? since : m->now.mono_us + (since + SILENCE_US - m->awake_us);
+}
+
+/* Half of that: it is asked whether it lives, beside the blocks that may take long on a slow or
+ * shared wire. Returns when to look again. */
+static usec_t ask_for_life(struct mount *m, struct peer *peer)
+{
+    usec_t since = silent_since(m, peer);
+    if (since == USEC_NEVER || peer->pinged_us >= since ||
+        peer->links[LINK_CONTROL].state != LINK_READY) {
+        return USEC_NEVER;
+    }
+    usec_t due = m->now.mono_us + (since + SILENCE_US / 2 - m->awake_us);
+    if (due > m->now.mono_us) {
+        return due;
+    }
+    MARK(m, "mount.peer.asked");
+    peer->pinged_us = m->awake_us;
+    ping(m, peer, LINK_CONTROL);
+    return USEC_NEVER;
 }
 
 void peer_timer(struct mount *m, struct peer *peer)
@@ -325,6 +349,7 @@ void peer_timer(struct mount *m, struct peer *peer)
     }
     usec_t next = link_tick(m, peer, &peer->links[LINK_CONTROL]);
     next = usec_min(next, link_tick(m, peer, &peer->links[LINK_DATA]));
+    next = usec_min(next, ask_for_life(m, peer));
     next = usec_min(next, silence_due(m, peer));
     bool gone = !peer->member && peer->links[LINK_CONTROL].state == LINK_CLOSED &&
                 peer->links[LINK_DATA].state == LINK_CLOSED;
@@ -343,7 +368,7 @@ void peer_waits(struct mount *m, struct peer *peer)
     if (list_is_empty(&peer->calls)) {
         peer->waiting_us = m->awake_us;
     }
-    peer_arm(m, peer, m->now.mono_us + SILENCE_US);
+    peer_arm(m, peer, m->now.mono_us + SILENCE_US / 2);
 }
 
 /* ---- questions about peers ------------------------------------------------------------------------ */

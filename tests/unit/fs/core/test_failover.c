@@ -125,6 +125,18 @@ static void node_that_says_pending_is_waited_for(void **state)
     world_free(w);
 }
 
+static void node_that_answers_a_ping_lives_however_long_its_bytes_take(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = settled(&ino);
+    w->nodes[world_block_rank(w, "big", 0, 0)].lazy_us = SEC(3); /* a slow wire */
+    assert_right(world_wait(w, start_read(w, ino), SEC(5)));
+    assert_int_equal(world_count(w, MESSAGE_GET), 1);
+    assert_int_equal(world_totals(w).silences, 0);
+    world_free(w);
+}
+
 static void own_pause_is_nobody_elses_silence(void **state)
 {
     (void)state;
@@ -501,6 +513,7 @@ int main(void)
         cmocka_unit_test(silent_owner_is_told_to_forget_the_question),
         cmocka_unit_test(known_silent_owner_is_not_asked_again_until_it_is_heard),
         cmocka_unit_test(node_that_says_pending_is_waited_for),
+        cmocka_unit_test(node_that_answers_a_ping_lives_however_long_its_bytes_take),
         cmocka_unit_test(own_pause_is_nobody_elses_silence),
         cmocka_unit_test(after_a_pause_waiting_answers_are_read_before_anybody_is_accused),
         cmocka_unit_test(lost_link_moves_the_question_at_once),

@@ -27,6 +27,7 @@ struct world_node {
     bool silent;         /* gets and says nothing, connections stay */
     bool down;           /* connections are refused */
     bool pending;        /* answers nothing but PENDING, every 100 ms */
+    usec_t lazy_us;      /* works that long, and says nothing meanwhile */
     uint32_t mute_after; /* silent after so many parts; 0: never */
     uint32_t busy;       /* so many GETs are answered BUSY */
     uint32_t lies;       /* so many parts have a wrong checksum */

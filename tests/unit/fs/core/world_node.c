@@ -483,6 +483,8 @@ void world_node_take(struct world *w, const struct world_event *event)
     }
     if (node->pending && is_work(message.kind)) {
         later(w, event, MSEC(50));
+    } else if (node->lazy_us > 0 && is_work(message.kind)) {
+        later(w, event, node->lazy_us);
     } else {
         answer(w, number, event->link, &message);
     }
