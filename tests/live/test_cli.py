@@ -1,0 +1,191 @@
+"""What operators ask: status, nodes, ring, where, datasets, metrics, life and readiness."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import urllib.error
+
+import pytest
+
+import cluster as live
+import reading
+
+FILE_BYTES = 5 << 20  # two blocks
+
+
+def prepare(cluster):
+    cluster.origin("--generate", "data/set/,count=12,size=5MiB,seed=1", "--generate",
+                   "data/tree/sub/,count=3,size=1KiB,seed=2")
+    cluster.nodes(3, "--zone", "z1", "--label", "disk=fast")
+    cluster.dataset("set", "s3://data/set/")
+    mount = cluster.mount("set")
+    cluster.sums = reading.truth(cluster.store, "set/")
+    for name, (_, sha) in cluster.sums.items():
+        assert reading.digest(mount.dir / name) == sha
+
+
+def ask(cluster, *words):
+    return json.loads(cluster.cli(*words, "--json"))
+
+
+def test_status_says_that_all_is_well_and_what_the_cluster_holds(shared):
+    assert shared.cli("status").splitlines()[0] == "OK"
+    status = ask(shared, "status")
+    assert status["verdict"] == "OK" and status["reasons"] == []
+    assert status["nodes"]["owning"] == 3 and status["ring"]["agree"] == 3
+    assert status["datasets"] == 1
+    assert status["source"]["bytes"] == 12 * FILE_BYTES
+    assert status["source"]["amplification"] == pytest.approx(1.0)
+
+
+def test_nodes_lists_every_member_with_its_zone_labels_and_share(shared):
+    table = shared.cli("nodes")
+    assert all(re.search(rf"^n{i} +owning +z1 +disk=fast ", table, re.M) for i in range(3)), table
+    nodes = ask(shared, "nodes")["nodes"]
+    assert sorted(n["name"] for n in nodes) == ["n0", "n1", "n2"]
+    assert len({n["id"] for n in nodes}) == 3
+    assert sum(n["share"] for n in nodes) == pytest.approx(1.0, abs=0.001)
+
+
+def test_ring_is_the_same_at_every_node_and_shares_out_every_slot(shared):
+    digests = set()
+    for node in shared.members:
+        ring = json.loads(shared.cli("ring", "--json", "--admin", node.admin, admin=False))
+        digests.add(ring["rings"][0]["digest"])
+        assert sum(n["slots"] for n in ring["rings"][0]["nodes"]) == 1 << 18
+        assert max(n["share"] for n in ring["rings"][0]["nodes"]) <= 1.10 / 3
+    assert len(digests) == 1
+    assert digests.pop() in shared.cli("ring")
+
+
+def test_where_names_the_owner_of_every_block_and_who_has_it(shared):
+    name = sorted(shared.sums)[0]
+    where = ask(shared, "where", f"set/{name}")
+    assert where["size"] == FILE_BYTES and where["key"] == f"set/{name}" and where["blocks"] == 2
+    assert len(where["map"]) == 2
+    for block in where["map"]:
+        assert block["ranks"][0]["has"] in ("memory", "disk")
+        assert [r["has"] for r in block["ranks"][1:]] == ["absent"] * 2
+    text = shared.cli("where", f"set/{name}")
+    assert where["pin"] in text and where["map"][1]["ranks"][0]["node"] in text
+
+
+def test_where_of_a_directory_and_of_what_is_not_there(shared):
+    shared.dataset("tree", "s3://data/tree/")
+    try:
+        where = ask(shared, "where", "tree/sub")
+        assert where["type"] == "directory" and where["path"] == "sub"
+        done = shared.cli("where", "tree/absent", check=False)
+        assert done.returncode == 3 and "no entry of that name" in done.stderr
+    finally:
+        shared.cli("dataset", "delete", "tree")
+
+
+def test_a_dataset_is_learnt_by_every_node_and_gone_after_its_deletion(shared):
+    shared.dataset("brief", "a=s3://data/set/", "b=s3://data/set/",
+                   options=["--block-size", "1MiB", "--metadata", "ttl=5m", "--nodes", "disk=fast"])
+
+    def known(node):
+        return "brief" in [d["name"] for d in node.json("/api/v1/datasets")["datasets"]]
+
+    live.wait_for("dataset at all nodes", lambda: all(known(n) for n in shared.members))
+    shown = json.loads(shared.cli("dataset", "show", "brief", "--json", "--admin",
+                                  shared.members[2].admin, admin=False))
+    assert shown["block_size"] == 1 << 20 and shown["selector"] == "disk=fast"
+    assert [r["path"] for r in shown["rows"]] == ["a", "b"]
+    assert "brief" in shared.cli("dataset", "list")
+    shared.cli("dataset", "delete", "brief")
+    live.wait_for("deletion at all nodes", lambda: not any(known(n) for n in shared.members))
+
+
+def test_a_dataset_of_a_selector_is_kept_by_the_nodes_with_that_label_only(shared):
+    shared.dataset("nobody", "s3://data/set/", options=["--nodes", "disk=slow"])
+    done = shared.cli("mount", "nobody", shared.dir, "-o", "nonempty", "--seeds", shared.seeds,
+                      "--client-file", shared.dir / "client.key", admin=False, check=False)
+    shared.cli("dataset", "delete", "nobody")
+    assert done.returncode == 5 and "disk=slow" in done.stderr
+
+
+LINE = re.compile(r'^([a-z_:][a-z0-9_:]*)(\{([a-z_]+="[^"\\]*",?)+\})? -?[0-9.e+]+$')
+
+
+def test_metrics_are_what_prometheus_reads(shared):
+    text = shared.members[0].ask("/metrics")
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                              capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    kinds, helped, seen = {}, set(), []
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert name not in kinds, f"{name} has two types"
+            kinds[name] = kind
+        elif line.startswith("# HELP "):
+            helped.add(line.split()[2])
+        else:
+            assert LINE.match(line), line
+            seen.append(line.rsplit(" ", 1)[0])
+    assert len(seen) == len(set(seen)), "a series appears twice"
+    bases = {re.sub(r"_(bucket|sum|count)$", "", n.split("{")[0])
+             if re.sub(r"_(bucket|sum|count)$", "", n.split("{")[0]) in kinds
+             else n.split("{")[0] for n in seen}
+    assert bases == set(kinds) == helped
+    assert all(n.startswith(("atoll_", "process_")) for n in kinds)
+
+
+def test_metrics_of_the_source_are_what_the_source_counted(shared):
+    kinds = shared.store.counters()["totals"]["kinds"]
+    metrics = shared.metrics()
+    assert metrics["atoll_source_read_bytes_total"] == kinds["GET"]["bytes"]
+    assert metrics['atoll_source_requests_total{kind="get"}'] == kinds["GET"]["requests"]
+
+
+def test_an_unknown_path_and_a_wrong_method_are_refused(shared):
+    for path, code in (("/nothing", 404), ("/api/v1/datasets/set/refresh", 405)):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            shared.members[0].ask(path)
+        assert caught.value.code == code
+
+
+def test_a_node_says_when_it_lives_and_when_it_is_ready(cluster):
+    node = cluster.node("--memory", "200MiB")
+    live.wait_for("life", lambda: answers(node, "/livez") == 200)
+    live.wait_for("readiness", lambda: answers(node, "/readyz") == 200)
+    assert node.stop() == 0
+    assert answers(node, "/livez") is None
+
+
+def answers(node, path):
+    try:
+        node.ask(path)
+        return 200
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def test_status_names_a_dead_node_and_what_to_do(cluster):
+    cluster.nodes(3, tier=None)
+    cluster.members[2].kill()
+    live.wait_for("death to be noticed", lambda: json.loads(
+        cluster.cli("status", "--json"))["nodes"]["dead"] == 1, 30)
+    status = json.loads(cluster.cli("status", "--json"))
+    assert status["verdict"] != "OK" and status["reasons"]
+    assert "n2" in json.dumps(status["reasons"]) and status["reasons"][0]["next"]
+    text = cluster.cli("status")
+    assert "n2" in text and "1 dead" in text
+
+
+def test_a_second_interrupt_ends_a_node_at_once_and_the_first_in_order(cluster):
+    cluster.nodes(2, tier=None)
+    node = cluster.members[1]
+    node.signal(signal.SIGINT)
+    assert node.process.wait(timeout=20) == 0
+    live.wait_for("departure", lambda: len(
+        cluster.members[0].json("/api/v1/ring")["rings"][0]["nodes"]) == 1)
+    states = [n["state"] for n in cluster.members[0].json("/api/v1/nodes")["nodes"]]
+    assert "dead" not in states
