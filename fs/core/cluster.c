@@ -171,7 +171,10 @@ static bool forget_some(struct mount *m)
     for (uint32_t i = 0; i < count; i++) {
         if (is_forgotten(m, &members[i])) {
             MARK(m, "mount.view.forgotten");
-            view_forget(m->view, members[i].id);
+            struct member gone = members[i];
+            gone.state = MEMBER_DEAD; /* it must have been, before its tombstone went */
+            view_merge(m->view, &gone, NULL);
+            view_forget(m->view, gone.id);
             return true;
         }
     }
@@ -310,18 +313,16 @@ void cluster_on_welcome(struct mount *m, struct peer *peer, const struct message
     }
 }
 
-/* Why there is no dataset: in the node's words, else in ours. */
+/* Why there is no dataset: in the node's words, but that one does not name what is not found. */
 static void say_refused(const struct mount *m, enum err err, struct span said, struct text *out)
 {
-    if (said.size > 0) {
-        text_span(out, said);
-    } else if (err == ERR_NOT_FOUND) {
+    if (err == ERR_NOT_FOUND) {
         text_str(out, "there is no dataset \"");
         text_str(out, m->options.dataset);
         text_str(out, "\" in this cluster; `atoll dataset list` on a node shows what there is");
-    } else {
-        text_str(out, err_text(err));
+        return;
     }
+    text_span(out, said.size > 0 ? said : span_text(err_text(err)));
 }
 
 static void refused_dataset(struct mount *m, enum err err, struct span text)

@@ -67,7 +67,7 @@ static void release(struct world *w, uint64_t token)
 static void connect_to(struct world *w, const struct address *address, enum link_purpose purpose)
 {
     uint32_t node = address->port / 10u - 1;
-    assert_true(node < w->node_count);
+    assert_true(node < WORLD_NODES);
     struct world_event *event = world_push(w, w->latency_us);
     event->kind = WORLD_CONNECTED;
     event->link = ++w->next_link;
