@@ -55,7 +55,7 @@ static void unknown_dataset_is_told_before_anything_is_mounted(void **state)
     w->dataset_err = ERR_NOT_FOUND;
     world_begin(w);
     assert_int_equal(w->ready_err, ERR_NOT_FOUND);
-    assert_non_null(strstr(w->ready_text, w->mount_options.dataset));
+    assert_non_null(strstr(w->ready_text, w->options.dataset));
     assert_true(w->capabilities >= 3); /* it may have been made a moment ago */
     world_free(w);
 }
