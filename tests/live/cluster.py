@@ -135,6 +135,12 @@ class Process:
             self.kill()
             raise TimeoutError(f"{self.name} did not end within {seconds} s of SIGTERM")
 
+    def findings(self):
+        """Broken invariants and what a sanitizer said, as lines of the log."""
+        words = ("Sanitizer", "runtime error:", "atoll: bug at")
+        return [f"{self.name}: {line}" for line in self.log.read_text(errors="replace").splitlines()
+                if any(word in line for word in words)]
+
     def tail(self, lines=30):
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return f"--- {self.name} ({self.log})\n" + "\n".join(text)
@@ -412,6 +418,7 @@ class Cluster:
                 process.close() if isinstance(process, Mount) else process.stop()
             except (TimeoutError, OSError) as error:
                 faults.append(str(error))
+            faults += process.findings()
         if faults:
             raise RuntimeError("; ".join(faults) + "\n" + self.tails())
 
