@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,11 +116,18 @@ static enum err check_directory(const char *dir, bool nonempty, struct text *why
     return ERR_OK;
 }
 
+/* The kernel may still know the root's attributes: only what it has to ask for tells. A mount that
+ * lives answers statfs by itself, however its nodes are. */
+static bool is_stale(const char *dir)
+{
+    struct statfs st;
+    return statfs(dir, &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 enum err point_check(const char *dir, bool nonempty, bool *recovered, struct text *why)
 {
-    struct stat st;
     *recovered = false;
-    if (stat(dir, &st) != 0 && errno == ENOTCONN) {
+    if (is_stale(dir)) {
         if (mounted_at(dir) != MOUNTED_ATOLL) {
             return refuse(why, dir, "a mount of something else is stale here; unmount it first");
         }

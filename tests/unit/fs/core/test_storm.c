@@ -33,7 +33,7 @@ struct storm {
         uint32_t file;
     } known[INOS];
     uint32_t known_count;
-    uint64_t handles[16];
+    uint64_t handles[64];
     uint32_t handle_count;
     struct {
         uint64_t op;
@@ -139,7 +139,7 @@ static void collect(struct storm *s)
         } else if (s->open[i].kind == OP_READDIRPLUS) {
             check_dir(s, reply);
         } else if (s->open[i].kind == OP_OPENDIR && reply->kind == MOUNT_REPLY_OPEN) {
-            assert_true(s->handle_count < 16);
+            assert_true(s->handle_count < 64);
             s->handles[s->handle_count++] = reply->handle;
         }
         s->open[i] = s->open[--s->open_count];
