@@ -127,7 +127,7 @@ struct gossip_stats {
     uint64_t dropped_malformed; /* sealed with our key, but not as packets are */
     uint64_t dropped_own;       /* our own, come back */
     uint64_t dropped_budget;    /* not sent: over the budget of its class */
-    uint64_t cuts;              /* applied by us or taken over from others */
+    uint64_t cuts;              /* that we were the first to apply */
     uint64_t refutations;       /* how often we had to say that we live */
     uint32_t health;            /* 0: well .. 8: our own timers come late, we accuse nobody */
     uint32_t loss_permille;     /* of round trips to the median member that we probe */

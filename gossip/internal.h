@@ -20,7 +20,7 @@
 #define PROBE_ROUNDS_FAST 20u      /* rounds at that pace; then one a period */
 #define RELAYS 2u                  /* asked in each further round */
 #define RELAY_US MSEC(200)         /* a relay waits that long before it says no */
-#define EVIDENCE_US SEC(2)         /* a data-path answer this recent spares a ping */
+#define EVIDENCE_US SEC(1)         /* a data-path answer this recent spares a ping */
 #define EVIDENCE_PING_US SEC(5)    /* but digests are exchanged at least that often */
 #define PING_LIFE_US SEC(2)        /* a later ack is no news */
 #define VOTE_LIFE_US SEC(10)       /* without being renewed */

@@ -186,7 +186,8 @@ static void begin(struct gossip *g, struct probe *probe)
     probe->relays_asked = 0;
     if (now_us - peer->evidence_us <= EVIDENCE_US && now_us - peer->acked_us <= EVIDENCE_PING_US) {
         MARK(g, "gossip.probe.spared");
-        probe->at_us = now_us + PROBE_PERIOD_US;
+        /* Look when it is too old, so that under load all observers miss a member together. */
+        probe->at_us = usec_max(peer->evidence_us + EVIDENCE_US + 1, now_us + PROBE_AGAIN_US);
         return;
     }
     ping(g, probe, PROBE_TIMEOUT_US);

@@ -43,6 +43,25 @@ static void a_process_that_stood_still_accuses_nobody(void **state)
     }
 }
 
+/* It was about to cut out the third when it fell asleep; that one is well when it wakes. */
+static void a_process_that_stood_still_looks_again_before_it_cuts(void **state)
+{
+    (void)state;
+    uint32_t close = 0;
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct net *net = settled(3, seed);
+        net_run(net, SEC(2) + rng_between(&net->rng, 0, SEC(1)));
+        net_pause(net, 2, SEC(2));
+        net_run(net, MSEC(1900));
+        close += net->nodes[0].suspects;
+        net_pause(net, 0, SEC(5));
+        net_run(net, SEC(15));
+        assert_int_equal(net->nodes[0].deaths, 0);
+        net_free(&net);
+    }
+    assert_true(close > 5);
+}
+
 static void a_paused_member_is_removed_and_comes_back_by_itself(void **state)
 {
     (void)state;
@@ -194,6 +213,34 @@ static void answers_on_the_data_path_keep_a_member_in(void **state)
     net_free(&net);
 }
 
+static void answer_each_other(struct net *net)
+{
+    for (uint32_t i = 0; i < net->count; i++) {
+        for (uint32_t j = 0; j < net->count; j++) {
+            struct gossip_event event = { .kind = GOSSIP_EVIDENCE };
+            event.evidence.node = net->nodes[j].id;
+            if (i != j) {
+                net_event(net, i, &event);
+            }
+        }
+    }
+}
+
+static void a_crash_under_load_is_noticed_as_soon(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct net *net = settled(4, seed);
+        for (uint32_t i = 0; i < 100; i++) {
+            answer_each_other(net);
+            net_run(net, MSEC(70));
+        }
+        net_crash(net, 3);
+        assert_true(net_wait_out(net, 3, SEC(5)) != USEC_NEVER);
+        net_free(&net);
+    }
+}
+
 static void evidence_spares_most_pings(void **state)
 {
     (void)state;
@@ -201,13 +248,13 @@ static void evidence_spares_most_pings(void **state)
     for (uint32_t with = 0; with < 2; with++) {
         struct net *net = settled(2, 32);
         net->sent_packets = 0;
-        for (uint32_t i = 0; i < 100; i++) {
+        for (uint32_t i = 0; i < 400; i++) {
             for (uint32_t node = 0; node < 2 && with == 1; node++) {
                 struct gossip_event event = { .kind = GOSSIP_EVIDENCE };
                 event.evidence.node = net->nodes[1 - node].id;
                 net_event(net, node, &event);
             }
-            net_run(net, SEC(1));
+            net_run(net, MSEC(250));
         }
         sent[with] = net->sent_packets;
         net_free(&net);
@@ -220,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pause_of_2_s_removes_nobody),
         cmocka_unit_test(a_process_that_stood_still_accuses_nobody),
+        cmocka_unit_test(a_process_that_stood_still_looks_again_before_it_cuts),
         cmocka_unit_test(a_paused_member_is_removed_and_comes_back_by_itself),
         cmocka_unit_test(nobody_thinks_it_stood_still_when_it_did_not),
         cmocka_unit_test(starved_members_do_not_remove_the_healthy),
@@ -228,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_deaf_or_dumb_member_goes_and_takes_nobody_along),
         cmocka_unit_test(two_deaf_members_of_six_go_and_take_nobody_along),
         cmocka_unit_test(answers_on_the_data_path_keep_a_member_in),
+        cmocka_unit_test(a_crash_under_load_is_noticed_as_soon),
         cmocka_unit_test(evidence_spares_most_pings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

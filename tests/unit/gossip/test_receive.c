@@ -1,164 +1,4 @@
-/* One machine, and packets made by hand: by strangers, and by a member that lies or errs. */
-#include "tests/unit/gossip/net.h"
-
-#include "gossip/datagram.h"
-#include "gossip/seal.h"
-
-#define MEMBERS 16u
-
-struct bench {
-    struct gossip *gossip;
-    void *memory;
-    struct seal seal; /* of the other side */
-    void *seal_memory;
-    struct gossip_effects effects;
-    usec_t now_us;
-    struct marks marks;
-};
-
-static struct node_id id_of(uint8_t byte)
-{
-    struct node_id id;
-    memset(id.b, byte, sizeof id.b);
-    return id;
-}
-
-static struct member member_of(uint8_t who, enum member_state state)
-{
-    struct member member = { .id = id_of(who), .incarnation = 10, .version = 1, .weight = 1 };
-    member.state = state;
-    member.endpoint_count = 1;
-    member.endpoints[0].address.port = who;
-    return member;
-}
-
-static void step(struct bench *b, const struct gossip_event *event)
-{
-    struct now now = { .mono_us = b->now_us, .wall_us = SEC(1700000000) + b->now_us };
-    gossip_step(b->gossip, now, event, &b->effects);
-}
-
-static void make_other_side(struct bench *b, uint8_t who, uint8_t key, const char *cluster)
-{
-    struct gossip_options options = { .cluster = span_text(cluster), .members_max = MEMBERS };
-    struct arena mem;
-    memset(options.key, key, sizeof options.key);
-    options.self = member_of(who, MEMBER_WARMING);
-    memset(options.boot, who, GOSSIP_BOOT_SIZE);
-    b->seal_memory = realloc(b->seal_memory, seal_memory(MEMBERS));
-    arena_init(&mem, b->seal_memory, seal_memory(MEMBERS));
-    assert_int_equal(seal_init(&b->seal, &mem, &options), ERR_OK);
-}
-
-/* We are 1; the other side is 2, of our cluster. */
-static struct bench *bench_new(void)
-{
-    struct bench *b = calloc(1, sizeof *b);
-    struct gossip_options options = { .cluster = span_text("atoll"),
-                                      .members_max = MEMBERS,
-                                      .marks = &b->marks };
-    struct arena mem;
-    memset(options.key, 7, sizeof options.key);
-    options.self = member_of(1, MEMBER_WARMING);
-    memset(options.boot, 1, GOSSIP_BOOT_SIZE);
-    b->memory = malloc(gossip_memory(MEMBERS));
-    arena_init(&mem, b->memory, gossip_memory(MEMBERS));
-    assert_int_equal(gossip_new(&mem, &options, &b->gossip), ERR_OK);
-    step(b, &(struct gossip_event){ .kind = GOSSIP_START });
-    step(b, &(struct gossip_event){ .kind = GOSSIP_SEEDS });
-    make_other_side(b, 2, 7, "atoll");
-    return b;
-}
-
-static void bench_free(struct bench **b)
-{
-    free((*b)->memory);
-    free((*b)->seal_memory);
-    free(*b);
-    *b = NULL;
-}
-
-static size_t write_packet(struct bench *b, uint8_t *packet, struct datagram_head head,
-                           const struct member *record, const struct datagram_state *state)
-{
-    struct datagram d;
-    head.incarnation = head.incarnation == 0 ? 10 : head.incarnation;
-    datagram_begin(&d, packet + SEAL_HEADER, SEAL_BODY_MAX, &head);
-    if (record != NULL) {
-        assert_true(datagram_add_record(&d, record, true));
-    }
-    if (state != NULL) {
-        assert_true(datagram_add_state(&d, state));
-    }
-    return seal_close(&b->seal, packet, d.used);
-}
-
-static void deliver(struct bench *b, uint8_t *packet, size_t size)
-{
-    struct gossip_event event = { .kind = GOSSIP_PACKET };
-    event.packet.from.port = 2;
-    event.packet.data = packet;
-    event.packet.size = size;
-    step(b, &event);
-}
-
-static void tell(struct bench *b, struct datagram_head head, const struct member *record,
-                 const struct datagram_state *state)
-{
-    uint8_t packet[GOSSIP_PACKET_MAX];
-    deliver(b, packet, write_packet(b, packet, head, record, state));
-}
-
-/* What the first packet to that port says, opened as the other side would; false when none. */
-static bool find_sent(struct bench *b, uint16_t port, enum datagram_kind kind,
-                      struct datagram_head *head, struct datagram_section *section)
-{
-    for (uint32_t i = 0; i < b->effects.count; i++) {
-        const struct gossip_effect *effect = &b->effects.items[i];
-        uint8_t copy[GOSSIP_PACKET_MAX];
-        struct seal_opened opened;
-        struct span rest;
-        if (effect->kind != GOSSIP_SEND || effect->send.to.port != port) {
-            continue;
-        }
-        memcpy(copy, effect->send.bytes.data, effect->send.bytes.size);
-        assert_int_equal(seal_open(&b->seal, copy, effect->send.bytes.size, &opened), SEAL_GOOD);
-        assert_true(datagram_open(opened.body, head, &rest));
-        memset(section, 0, sizeof *section);
-        datagram_next(&rest, section);
-        if (head->kind == kind) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_effect(const struct bench *b, enum gossip_effect_kind kind)
-{
-    for (uint32_t i = 0; i < b->effects.count; i++) {
-        if (b->effects.items[i].kind == kind) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Tick as the machine asks to, without answering anything. */
-static void pass(struct bench *b, usec_t time_us)
-{
-    usec_t until_us = b->now_us + time_us;
-    while (gossip_deadline(b->gossip) <= until_us) {
-        b->now_us = usec_max(b->now_us, gossip_deadline(b->gossip));
-        step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
-    }
-    b->now_us = until_us;
-    step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
-}
-
-static const struct member *seen(const struct bench *b, uint8_t who)
-{
-    return view_find(gossip_view(b->gossip), id_of(who));
-}
+#include "tests/unit/gossip/bench.h"
 
 /* ---- strangers ---- */
 
@@ -176,31 +16,31 @@ static void garbage_changes_nothing_and_is_counted(void **state)
         for (size_t j = 0; j < size; j++) {
             packet[j] = (uint8_t)rng_next(&rng);
         }
-        deliver(b, packet, size);
-        assert_false(has_effect(b, GOSSIP_SEND));
+        bench_deliver(b, packet, size);
+        assert_false(bench_has_effect(b, GOSSIP_SEND));
     }
     const struct gossip_stats *stats = gossip_stats(b->gossip);
     assert_int_equal(stats->dropped_foreign + stats->dropped_unsealed, 2000);
     assert_int_equal(stats->received_packets, 0);
-    pass(b, SEC(1));
+    bench_pass(b, SEC(1));
     assert_true(view_digest(gossip_view(b->gossip)) == before);
     bench_free(&b);
 }
 
 static void assert_not_let_in(struct bench *b)
 {
-    struct member other = member_of(2, MEMBER_OWNING);
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 1 }, &other, NULL);
-    assert_false(has_effect(b, GOSSIP_SEND)); /* not even an answer */
-    pass(b, SEC(1));
-    assert_null(seen(b, 2));
+    struct member other = bench_member(2, MEMBER_OWNING);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 1 }, &other, NULL);
+    assert_false(bench_has_effect(b, GOSSIP_SEND)); /* not even an answer */
+    bench_pass(b, SEC(1));
+    assert_null(bench_sees(b, 2));
 }
 
 static void wrong_key_does_not_join(void **state)
 {
     (void)state;
     struct bench *b = bench_new();
-    make_other_side(b, 2, 8, "atoll");
+    bench_other_side(b, 2, 8, "atoll");
     assert_not_let_in(b);
     assert_int_equal(gossip_stats(b->gossip)->dropped_unsealed, 1);
     bench_free(&b);
@@ -210,7 +50,7 @@ static void another_cluster_does_not_join(void **state)
 {
     (void)state;
     struct bench *b = bench_new();
-    make_other_side(b, 2, 7, "reef");
+    bench_other_side(b, 2, 7, "reef");
     assert_not_let_in(b);
     assert_int_equal(gossip_stats(b->gossip)->dropped_foreign, 1);
     bench_free(&b);
@@ -239,14 +79,14 @@ static void a_member_of_the_cluster_joins(void **state)
 {
     (void)state;
     struct bench *b = bench_new();
-    struct member other = member_of(2, MEMBER_WARMING);
+    struct member other = bench_member(2, MEMBER_WARMING);
     struct datagram_head head;
     struct datagram_section section;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 41 }, &other, NULL);
-    assert_true(find_sent(b, 2, DATAGRAM_ACK, &head, &section));
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 41 }, &other, NULL);
+    assert_true(bench_find_sent(b, 2, DATAGRAM_ACK, &head, &section));
     assert_int_equal(head.number, 41);
-    pass(b, MSEC(100));
-    assert_non_null(seen(b, 2));
+    bench_pass(b, MSEC(100));
+    assert_non_null(bench_sees(b, 2));
     bench_free(&b);
 }
 
@@ -254,15 +94,15 @@ static void a_replayed_packet_is_dropped(void **state)
 {
     (void)state;
     struct bench *b = bench_new();
-    struct member other = member_of(2, MEMBER_WARMING);
+    struct member other = bench_member(2, MEMBER_WARMING);
     uint8_t packet[GOSSIP_PACKET_MAX];
     uint8_t copy[GOSSIP_PACKET_MAX];
     size_t size =
-        write_packet(b, packet, (struct datagram_head){ .kind = DATAGRAM_PING }, &other, NULL);
+        bench_write(b, packet, (struct datagram_head){ .kind = DATAGRAM_PING }, &other, NULL);
     memcpy(copy, packet, size);
-    deliver(b, packet, size);
-    deliver(b, copy, size);
-    assert_false(has_effect(b, GOSSIP_SEND));
+    bench_deliver(b, packet, size);
+    bench_deliver(b, copy, size);
+    assert_false(bench_has_effect(b, GOSSIP_SEND));
     assert_int_equal(gossip_stats(b->gossip)->dropped_replayed, 1);
     bench_free(&b);
 }
@@ -271,50 +111,39 @@ static void a_sealed_packet_with_a_malformed_section_changes_nothing_at_all(void
 {
     (void)state;
     struct bench *b = bench_new();
-    struct member other = member_of(2, MEMBER_WARMING);
+    struct member other = bench_member(2, MEMBER_WARMING);
     struct datagram_head head = { .kind = DATAGRAM_PING, .number = 5 };
     struct datagram d;
     uint8_t packet[GOSSIP_PACKET_MAX];
     datagram_begin(&d, packet + SEAL_HEADER, SEAL_BODY_MAX, &head);
     assert_true(datagram_add_record(&d, &other, false)); /* good */
     assert_true(datagram_add_mask(&d, 1));
-    deliver(b, packet, seal_close(&b->seal, packet, d.used - 1)); /* cut short */
+    bench_deliver(b, packet, seal_close(&b->seal, packet, d.used - 1)); /* cut short */
     assert_int_equal(gossip_stats(b->gossip)->dropped_malformed, 1);
-    assert_false(has_effect(b, GOSSIP_SEND));
-    pass(b, SEC(1));
-    assert_null(seen(b, 2));
+    assert_false(bench_has_effect(b, GOSSIP_SEND));
+    bench_pass(b, SEC(1));
+    assert_null(bench_sees(b, 2));
     bench_free(&b);
 }
 
 /* ---- what is said of others ---- */
 
-static struct bench *bench_with_members(uint32_t count)
-{
-    struct bench *b = bench_new();
-    for (uint32_t i = 0; i < count; i++) {
-        struct member member = member_of((uint8_t)(2 + i), MEMBER_OWNING);
-        tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &member, NULL);
-    }
-    pass(b, MSEC(100));
-    return b;
-}
-
 static void a_member_said_to_be_dead_is_asked_before_it_is_believed(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(2);
-    struct datagram_state dead = { .id = id_of(3), .incarnation = 10, .state = MEMBER_DEAD };
+    struct datagram_state dead = { .id = bench_id(3), .incarnation = 10, .state = MEMBER_DEAD };
     struct datagram_head head;
     struct datagram_section section;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-    assert_true(find_sent(b, 3, DATAGRAM_PING, &head, &section));
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    assert_true(bench_find_sent(b, 3, DATAGRAM_PING, &head, &section));
     assert_int_equal(section.tag, DATAGRAM_STATE); /* and told what is said of it */
     assert_int_equal(section.state.state, MEMBER_DEAD);
-    assert_true(node_id_equal(section.state.id, id_of(3)));
-    pass(b, MSEC(1200));
-    assert_int_equal(seen(b, 3)->state, MEMBER_OWNING);
-    pass(b, MSEC(500)); /* it did not answer */
-    assert_int_equal(seen(b, 3)->state, MEMBER_DEAD);
+    assert_true(node_id_equal(section.state.id, bench_id(3)));
+    bench_pass(b, MSEC(1200));
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_OWNING);
+    bench_pass(b, MSEC(500)); /* it did not answer */
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_DEAD);
     bench_free(&b);
 }
 
@@ -322,15 +151,15 @@ static void a_member_that_answered_just_now_is_not_believed_dead(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(2);
-    struct datagram_state dead = { .id = id_of(3), .incarnation = 10, .state = MEMBER_DEAD };
-    struct gossip_event evidence = { .kind = GOSSIP_EVIDENCE, .evidence = { .node = id_of(3) } };
-    step(b, &evidence);
+    struct datagram_state dead = { .id = bench_id(3), .incarnation = 10, .state = MEMBER_DEAD };
+    struct gossip_event evidence = { .kind = GOSSIP_EVIDENCE, .evidence = { .node = bench_id(3) } };
+    bench_step(b, &evidence);
     for (uint32_t i = 0; i < 20; i++) {
-        tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-        pass(b, MSEC(200));
-        step(b, &evidence);
+        bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+        bench_pass(b, MSEC(200));
+        bench_step(b, &evidence);
     }
-    assert_int_equal(seen(b, 3)->state, MEMBER_OWNING);
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_OWNING);
     bench_free(&b);
 }
 
@@ -338,18 +167,18 @@ static void a_late_rumour_does_not_revive_the_dead(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(2);
-    struct member alive = member_of(3, MEMBER_OWNING);
-    struct datagram_state dead = { .id = id_of(3), .incarnation = 10, .state = MEMBER_DEAD };
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-    pass(b, SEC(2));
-    assert_int_equal(seen(b, 3)->state, MEMBER_DEAD);
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &alive, NULL);
-    pass(b, MSEC(100));
-    assert_int_equal(seen(b, 3)->state, MEMBER_DEAD);
+    struct member alive = bench_member(3, MEMBER_OWNING);
+    struct datagram_state dead = { .id = bench_id(3), .incarnation = 10, .state = MEMBER_DEAD };
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    bench_pass(b, SEC(2));
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_DEAD);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &alive, NULL);
+    bench_pass(b, MSEC(100));
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_DEAD);
     alive.incarnation++;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &alive, NULL);
-    pass(b, MSEC(100));
-    assert_true(member_is_living(seen(b, 3)));
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &alive, NULL);
+    bench_pass(b, MSEC(100));
+    assert_true(member_is_living(bench_sees(b, 3)));
     bench_free(&b);
 }
 
@@ -357,10 +186,10 @@ static void the_unknown_dead_are_not_buried_here(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    struct member dead = member_of(9, MEMBER_DEAD);
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &dead, NULL);
-    pass(b, MSEC(100));
-    assert_null(seen(b, 9));
+    struct member dead = bench_member(9, MEMBER_DEAD);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &dead, NULL);
+    bench_pass(b, MSEC(100));
+    assert_null(bench_sees(b, 9));
     bench_free(&b);
 }
 
@@ -368,10 +197,10 @@ static void a_member_that_says_it_left_is_believed_at_once(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(2);
-    struct datagram_state left = { .id = id_of(2), .incarnation = 10, .state = MEMBER_LEFT };
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &left);
-    pass(b, MSEC(100));
-    assert_int_equal(seen(b, 2)->state, MEMBER_LEFT);
+    struct datagram_state left = { .id = bench_id(2), .incarnation = 10, .state = MEMBER_LEFT };
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &left);
+    bench_pass(b, MSEC(100));
+    assert_int_equal(bench_sees(b, 2)->state, MEMBER_LEFT);
     bench_free(&b);
 }
 
@@ -382,12 +211,12 @@ static void who_is_said_to_be_dead_says_that_it_lives(void **state)
     (void)state;
     struct bench *b = bench_with_members(1);
     uint64_t before = gossip_self(b->gossip)->incarnation;
-    struct datagram_state dead = { .id = id_of(1), .incarnation = 10, .state = MEMBER_DEAD };
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-    assert_true(has_effect(b, GOSSIP_PERSIST));
+    struct datagram_state dead = { .id = bench_id(1), .incarnation = 10, .state = MEMBER_DEAD };
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    assert_true(bench_has_effect(b, GOSSIP_PERSIST));
     assert_true(gossip_self(b->gossip)->incarnation > before);
     assert_int_equal(gossip_stats(b->gossip)->refutations, 1);
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead); /* old news */
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead); /* old news */
     assert_int_equal(gossip_stats(b->gossip)->refutations, 1);
     bench_free(&b);
 }
@@ -396,9 +225,9 @@ static void who_hears_of_itself_from_the_future_outbids_it(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    struct member self = member_of(1, MEMBER_OWNING);
+    struct member self = bench_member(1, MEMBER_OWNING);
     self.incarnation = 5000;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &self, NULL);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &self, NULL);
     assert_int_equal(gossip_self(b->gossip)->incarnation, 5001);
     bench_free(&b);
 }
@@ -407,16 +236,16 @@ static void an_incarnation_that_nobody_could_outbid_is_malformed(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    struct datagram_state dead = { .id = id_of(1), .state = MEMBER_DEAD };
+    struct datagram_state dead = { .id = bench_id(1), .state = MEMBER_DEAD };
     uint64_t before = gossip_self(b->gossip)->incarnation;
     dead.incarnation = UINT64_MAX;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
     assert_int_equal(gossip_stats(b->gossip)->dropped_malformed, 1);
     dead.incarnation = DATAGRAM_INCARNATION_MAX;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
     assert_true(gossip_self(b->gossip)->incarnation == before);
     dead.incarnation = DATAGRAM_INCARNATION_MAX - 1;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
     assert_true(gossip_self(b->gossip)->incarnation == DATAGRAM_INCARNATION_MAX);
     bench_free(&b);
 }
@@ -425,9 +254,9 @@ static void a_cut_of_others_makes_us_an_owner(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    struct datagram_state owning = { .id = id_of(1), .incarnation = 10, .state = MEMBER_OWNING };
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &owning);
-    pass(b, MSEC(100));
+    struct datagram_state owning = { .id = bench_id(1), .incarnation = 10, .state = MEMBER_OWNING };
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &owning);
+    bench_pass(b, MSEC(100));
     assert_int_equal(gossip_self(b->gossip)->state, MEMBER_OWNING);
     assert_int_equal(gossip_stats(b->gossip)->refutations, 0);
     bench_free(&b);
@@ -439,14 +268,15 @@ static void an_answer_or_refusal_that_nobody_asked_for_does_nothing(void **state
     struct bench *b = bench_with_members(1);
     for (uint32_t number = 0; number < 2000; number++) { /* not one that is out */
         uint32_t far = number + 1000000;
-        tell(b,
-             (struct datagram_head){ .kind = DATAGRAM_REFUSED, .number = far, .target = id_of(1) },
-             NULL, NULL);
-        assert_false(has_effect(b, GOSSIP_IDENTITY_IN_USE));
-        tell(b, (struct datagram_head){ .kind = DATAGRAM_ACK, .number = far }, NULL, NULL);
+        bench_tell(b,
+                   (struct datagram_head){
+                       .kind = DATAGRAM_REFUSED, .number = far, .target = bench_id(1) },
+                   NULL, NULL);
+        assert_false(bench_has_effect(b, GOSSIP_IDENTITY_IN_USE));
+        bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_ACK, .number = far }, NULL, NULL);
     }
-    pass(b, SEC(9)); /* and so many answers count for nothing: it is found unreachable */
-    assert_int_equal(seen(b, 2)->state, MEMBER_DEAD);
+    bench_pass(b, SEC(9)); /* and so many answers count for nothing: it is found unreachable */
+    assert_int_equal(bench_sees(b, 2)->state, MEMBER_DEAD);
     bench_free(&b);
 }
 
@@ -456,9 +286,10 @@ static void a_ping_for_somebody_else_is_not_answered(void **state)
     struct bench *b = bench_with_members(1);
     struct datagram_head head;
     struct datagram_section section;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 3, .target = id_of(99) }, NULL,
-         NULL);
-    assert_false(find_sent(b, 2, DATAGRAM_ACK, &head, &section));
+    bench_tell(b,
+               (struct datagram_head){ .kind = DATAGRAM_PING, .number = 3, .target = bench_id(99) },
+               NULL, NULL);
+    assert_false(bench_find_sent(b, 2, DATAGRAM_ACK, &head, &section));
     bench_free(&b);
 }
 
@@ -470,18 +301,19 @@ static void a_relay_asks_and_says_no_when_nothing_comes(void **state)
     struct bench *b = bench_with_members(2);
     struct datagram_head head;
     struct datagram_section section;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_RELAY, .number = 7, .target = id_of(3) }, NULL,
-         NULL);
-    assert_true(find_sent(b, 3, DATAGRAM_PING, &head, &section));
+    bench_tell(b,
+               (struct datagram_head){ .kind = DATAGRAM_RELAY, .number = 7, .target = bench_id(3) },
+               NULL, NULL);
+    assert_true(bench_find_sent(b, 3, DATAGRAM_PING, &head, &section));
     bool said_no = false;
     for (uint32_t i = 0; i < 300 && !said_no; i++) {
         b->now_us += MSEC(1);
-        step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
-        said_no = find_sent(b, 2, DATAGRAM_NACK, &head, &section);
+        bench_step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
+        said_no = bench_find_sent(b, 2, DATAGRAM_NACK, &head, &section);
     }
     assert_true(said_no);
     assert_int_equal(head.number, 7);
-    assert_true(node_id_equal(head.target, id_of(3)));
+    assert_true(node_id_equal(head.target, bench_id(3)));
     bench_free(&b);
 }
 
@@ -491,14 +323,15 @@ static void a_relay_passes_on_the_answer(void **state)
     struct bench *b = bench_with_members(2);
     struct datagram_head head;
     struct datagram_section section;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_RELAY, .number = 7, .target = id_of(3) }, NULL,
-         NULL);
-    assert_true(find_sent(b, 3, DATAGRAM_PING, &head, &section));
-    make_other_side(b, 3, 7, "atoll");
-    tell(b,
-         (struct datagram_head){ .kind = DATAGRAM_ACK, .number = head.number, .incarnation = 12 },
-         NULL, NULL);
-    assert_true(find_sent(b, 2, DATAGRAM_RELAYED, &head, &section));
+    bench_tell(b,
+               (struct datagram_head){ .kind = DATAGRAM_RELAY, .number = 7, .target = bench_id(3) },
+               NULL, NULL);
+    assert_true(bench_find_sent(b, 3, DATAGRAM_PING, &head, &section));
+    bench_other_side(b, 3, 7, "atoll");
+    bench_tell(
+        b, (struct datagram_head){ .kind = DATAGRAM_ACK, .number = head.number, .incarnation = 12 },
+        NULL, NULL);
+    assert_true(bench_find_sent(b, 2, DATAGRAM_RELAYED, &head, &section));
     assert_int_equal(head.number, 7);
     assert_int_equal(head.about, 12);
     bench_free(&b);
@@ -509,14 +342,14 @@ static void a_burst_of_pings_is_answered_within_the_budget(void **state)
     (void)state;
     struct bench *b = bench_with_members(1);
     for (uint32_t i = 0; i < 5000; i++) {
-        tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 1 + i }, NULL, NULL);
+        bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 1 + i }, NULL, NULL);
     }
     const struct gossip_stats *stats = gossip_stats(b->gossip);
     assert_true(stats->dropped_budget > 0);
     assert_true(stats->sent_bytes < 400000);
-    pass(b, SEC(2));
+    bench_pass(b, SEC(2));
     uint64_t before = stats->dropped_budget;
-    tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 9 }, NULL, NULL);
+    bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 9 }, NULL, NULL);
     assert_int_equal(stats->dropped_budget, before);
     bench_free(&b);
 }
