@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "node/core/catalog.h"
 #include "node/core/internal.h"
 #include "node/core/reads.h"
 #include "wire/trust.h"
@@ -380,8 +381,12 @@ enum err session_admits(struct node *node, const struct session *session,
                         const struct access *access)
 {
     const struct dataset *dataset = catalog_find(node, access->dataset);
+    if (dataset == NULL && catalog_item(node, access->dataset) == NULL) {
+        MARK(node, "session.dataset.unknown"); /* others may know it: that is no answer */
+        return ERR_NO_DATASET;
+    }
     if (dataset == NULL) {
-        MARK(node, "session.dataset.unknown");
+        MARK(node, "session.dataset.deleted");
         return ERR_NOT_FOUND;
     }
     bool found = false;

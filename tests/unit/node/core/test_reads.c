@@ -328,7 +328,7 @@ static void the_place_of_a_large_object_cannot_be_chosen(void **state)
     lab_free(lab);
 }
 
-static void an_unknown_dataset_is_not_found(void **state)
+static void an_unknown_dataset_is_left_to_nodes_that_know_it(void **state)
 {
     (void)state;
     struct lab *lab = one(REGION);
@@ -336,7 +336,7 @@ static void an_unknown_dataset_is_not_found(void **state)
     get.get.dataset[0] ^= 1;
     uint64_t request = lab_client_get(lab, 0, &get);
     lab_run(lab, MSEC(2));
-    assert_int_equal(failure_of(&lab->clients[0], request), ERR_NOT_FOUND);
+    assert_int_equal(failure_of(&lab->clients[0], request), ERR_NO_DATASET);
     lab_free(lab);
 }
 
@@ -492,7 +492,7 @@ int main(void)
         cmocka_unit_test(a_link_that_ends_ends_its_requests),
         cmocka_unit_test(bad_fields_are_refused),
         cmocka_unit_test(the_place_of_a_large_object_cannot_be_chosen),
-        cmocka_unit_test(an_unknown_dataset_is_not_found),
+        cmocka_unit_test(an_unknown_dataset_is_left_to_nodes_that_know_it),
         cmocka_unit_test(a_source_the_dataset_does_not_show_is_denied),
         cmocka_unit_test(memory_is_evicted_and_never_exceeded),
         cmocka_unit_test(a_full_region_is_an_answer),
