@@ -466,7 +466,9 @@ void parcel_answer(struct gossip *g, const struct address *to, struct datagram_h
 /* Number a new ping and remember it. */
 uint32_t pings_new(struct gossip *g, enum ping_purpose purpose, struct node_id target,
                    uint32_t detail);
-/* The ping of ours that has this number and is young enough; NULL: none. */
+/* Did we send a ping of this number a short while ago, answered or not? */
+bool pings_is_recent(const struct gossip *g, uint32_t number);
+/* The one that has this number, is recent, and not answered; NULL: none. */
 struct ping *pings_find(struct gossip *g, uint32_t number);
 /* Ping a member at its address, telling it first what is said of it. Returns the number; 0: no
  * room, or no address. */

@@ -15,14 +15,16 @@ uint32_t pings_new(struct gossip *g, enum ping_purpose purpose, struct node_id t
     return g->ping_number;
 }
 
+bool pings_is_recent(const struct gossip *g, uint32_t number)
+{
+    const struct ping *ping = &g->pings[number % PINGS_MAX];
+    return number != 0 && ping->number == number && g->now.mono_us - ping->sent_us <= PING_LIFE_US;
+}
+
 struct ping *pings_find(struct gossip *g, uint32_t number)
 {
     struct ping *ping = &g->pings[number % PINGS_MAX];
-    if (number == 0 || ping->number != number || ping->purpose == PING_NONE ||
-        g->now.mono_us - ping->sent_us > PING_LIFE_US) {
-        return NULL;
-    }
-    return ping;
+    return pings_is_recent(g, number) && ping->purpose != PING_NONE ? ping : NULL;
 }
 
 /* A member that others doubt or bury hears of it first, so that it can say that it lives. */

@@ -101,7 +101,7 @@ static void take_ack(struct gossip *g, const struct arrival *a)
 
 static void take_refusal(struct gossip *g, const struct arrival *a)
 {
-    if (pings_find(g, a->head.number) != NULL && node_id_equal(a->head.target, g->id)) {
+    if (pings_is_recent(g, a->head.number) && node_id_equal(a->head.target, g->id)) {
         MARK(g, "gossip.identity.told_in_use");
         g->tell_in_use = true;
     }

@@ -45,6 +45,23 @@ static void a_second_process_with_one_identity_ends(void **state)
     }
 }
 
+/* It does not hear of the elder by itself, but the others do and refuse it. */
+static void a_double_that_cannot_reach_the_elder_is_refused_by_the_others(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct net *net = settled_but_for_the_last(4, seed);
+        net_block(net, 1, 3, true);
+        net_block(net, 3, 1, true);
+        start_double(net, 3);
+        net_run(net, SEC(3));
+        assert_elder_lives(net, 3);
+        assert_int_equal(gossip_stats(net->nodes[1].gossip)->refutations, 0);
+        assert_int_equal(net_deaths(net), 0);
+        net_free(&net);
+    }
+}
+
 static void a_double_of_the_only_node_ends(void **state)
 {
     (void)state;
@@ -132,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_process_with_one_identity_ends),
+        cmocka_unit_test(a_double_that_cannot_reach_the_elder_is_refused_by_the_others),
         cmocka_unit_test(a_double_of_the_only_node_ends),
         cmocka_unit_test(of_two_doubles_that_start_together_exactly_one_ends),
         cmocka_unit_test(a_double_of_a_paused_node_ends_when_that_wakes),
