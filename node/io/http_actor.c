@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -45,6 +46,7 @@ struct http_actor {
     int fd;
     char token[TOKEN_MAX]; /* "": nobody needs one */
     pthread_mutex_t mutex;
+    pthread_cond_t completed; /* one request less */
     struct list requests;
     uint64_t next_id;
     bool stopping;
@@ -302,6 +304,7 @@ static void on_completed(void *self, struct MHD_Connection *connection, void **s
     }
     pthread_mutex_lock(&http->mutex);
     list_remove(&request->all);
+    pthread_cond_signal(&http->completed);
     pthread_mutex_unlock(&http->mutex);
     free(request->text);
     free(request);
@@ -385,6 +388,7 @@ enum err http_actor_start(const struct http_actor_options *options, struct http_
     http->fd = -1;
     list_init(&http->requests);
     CHECK(pthread_mutex_init(&http->mutex, NULL) == 0);
+    CHECK(pthread_cond_init(&http->completed, NULL) == 0);
     enum err err =
         options->token_file[0] != 0 ? load_token(http, options->token_file, why) : ERR_OK;
     if (err == ERR_OK) {
@@ -404,6 +408,7 @@ enum err http_actor_start(const struct http_actor_options *options, struct http_
         if (http->fd >= 0) {
             close(http->fd);
         }
+        pthread_cond_destroy(&http->completed);
         pthread_mutex_destroy(&http->mutex);
         free(http);
         return err;
@@ -414,6 +419,9 @@ enum err http_actor_start(const struct http_actor_options *options, struct http_
 
 static void wake_sleepers(struct http_actor *http)
 {
+    struct timespec until;
+    int late = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
     pthread_mutex_lock(&http->mutex);
     http->stopping = true;
     for (struct list *at = http->requests.next; at != &http->requests; at = at->next) {
@@ -425,6 +433,10 @@ static void wake_sleepers(struct http_actor *http)
             MHD_resume_connection(request->connection);
         }
     }
+    until.tv_sec++; /* for the answers to get out */
+    while (!list_is_empty(&http->requests) && late == 0) {
+        late = pthread_cond_timedwait(&http->completed, &http->mutex, &until);
+    }
     pthread_mutex_unlock(&http->mutex);
 }
 
@@ -434,9 +446,14 @@ void http_actor_stop(struct http_actor **pointer)
     if (http == NULL) {
         return;
     }
+    const int listener = MHD_quiesce_daemon(http->daemon);
     wake_sleepers(http);
-    MHD_stop_daemon(http->daemon); /* closes the socket too */
+    MHD_stop_daemon(http->daemon);
+    if (listener >= 0) {
+        close(listener);
+    }
     sodium_memzero(http->token, sizeof http->token);
+    pthread_cond_destroy(&http->completed);
     pthread_mutex_destroy(&http->mutex);
     free(http);
     *pointer = NULL;

@@ -2,9 +2,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,190 +15,7 @@
 #include "node/io/clock.h"
 #include "node/io/links.h"
 #include "node/io/threads.h"
-
-#define EVENTS_MAX 4096
-#define PATIENCE SEC(10)
-
-/* One end: its links and all that was told of them. */
-struct end {
-    struct links *links;
-    struct links_event events[EVENTS_MAX];
-    uint8_t frames[EVENTS_MAX][32];
-    uint32_t count;
-    struct link_id links_of_peer[2]; /* when one of these ends the other is closed, as nodes do */
-};
-
-struct pair {
-    struct end node;
-    struct end mount;
-    struct links_keys cluster;
-    struct links_keys client;
-    struct address control;
-    struct address data;
-    void *zmq;
-};
-
-static void record(void *self, const struct links_event *event)
-{
-    struct end *end = self;
-    assert_true(end->count < EVENTS_MAX);
-    end->events[end->count] = *event;
-    if (event->kind == LINKS_MESSAGE) {
-        memcpy(end->frames[end->count], event->frame.data,
-               event->frame.size < 32 ? event->frame.size : 32);
-    }
-    end->count++;
-    if (event->kind == LINKS_DOWN && end->links_of_peer[0].v != 0) {
-        const bool first = event->link.v == end->links_of_peer[0].v;
-        links_close(end->links, end->links_of_peer[first ? 1 : 0]);
-        memset(end->links_of_peer, 0, sizeof end->links_of_peer);
-    }
-}
-
-static int bound_socket(const struct address *address)
-{
-    struct sockaddr_storage at;
-    socklen_t size;
-    int fd = socket(address_to_socket(address, &at, &size), SOCK_STREAM, 0);
-    if (bind(fd, (struct sockaddr *)&at, size) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* A port that is free now, with the one after it, on loopback. */
-static struct address free_address(void)
-{
-    struct address address;
-    struct address next;
-    struct sockaddr_storage at;
-    assert_true(address_parse("127.0.0.1", 0, &address));
-    for (uint32_t i = 0; i < 100; i++) {
-        socklen_t size = sizeof at;
-        int first = bound_socket(&address);
-        assert_true(first >= 0);
-        assert_int_equal(getsockname(first, (struct sockaddr *)&at, &size), 0);
-        address_from_socket(&at, &next);
-        next.port++;
-        int second = next.port == 0 ? -1 : bound_socket(&next);
-        close(first);
-        if (second >= 0) {
-            close(second);
-            next.port--;
-            return next;
-        }
-    }
-    fail_msg("no two free ports in a row");
-    return address;
-}
-
-static void make_keys(struct links_keys *keys)
-{
-    char public_text[41];
-    char secret_text[41];
-    assert_int_equal(zmq_curve_keypair(public_text, secret_text), 0);
-    zmq_z85_decode(keys->public_key, public_text);
-    zmq_z85_decode(keys->secret_key, secret_text);
-}
-
-static void start_end(struct pair *pair, struct end *end, const struct links_keys *keys)
-{
-    const struct links_options options = {
-        .transport = pair->zmq != NULL ? LINKS_PRIVATE : LINKS_TCP,
-        .zmq = pair->zmq,
-        .keys = keys,
-        .links_max = 16,
-    };
-    assert_int_equal(links_new(&options, &end->links), ERR_OK);
-}
-
-static void bind_node(struct pair *pair)
-{
-    char why_room[200];
-    struct text why;
-    text_init(&why, why_room, sizeof why_room);
-    if (links_bind(pair->node.links, &pair->control, &pair->data, &why) != ERR_OK) {
-        fail_msg("%s", why_room);
-    }
-}
-
-static struct pair *pair_make(bool keyed, bool is_private)
-{
-    struct pair *pair = calloc(1, sizeof *pair);
-    assert_non_null(pair);
-    pair->control = free_address();
-    pair->data = pair->control;
-    pair->data.port++;
-    if (is_private) {
-        pair->zmq = zmq_ctx_new();
-        pair->control = links_private_address(1);
-        pair->data = links_private_address(2);
-    }
-    make_keys(&pair->cluster);
-    make_keys(&pair->client);
-    memcpy(pair->cluster.server_key, pair->cluster.public_key, 32);
-    memcpy(pair->client.server_key, pair->cluster.public_key, 32);
-    start_end(pair, &pair->node, keyed ? &pair->cluster : NULL);
-    start_end(pair, &pair->mount, keyed ? &pair->client : NULL);
-    return pair;
-}
-
-static void pair_free(struct pair *pair)
-{
-    links_free(&pair->mount.links);
-    links_free(&pair->node.links);
-    if (pair->zmq != NULL) {
-        zmq_ctx_term(pair->zmq);
-    }
-    free(pair);
-}
-
-/* Turn both ends until `end` was told `count` events. */
-static void turn_until(struct pair *pair, const struct end *end, uint32_t count)
-{
-    const usec_t until_us = clock_mono_us() + PATIENCE;
-    while (end->count < count) {
-        assert_true(clock_mono_us() < until_us);
-        links_poll(pair->node.links, MSEC(1), record, &pair->node);
-        links_poll(pair->mount.links, MSEC(1), record, &pair->mount);
-    }
-}
-
-/* Turn for a while and be sure that nothing was told. */
-static void turn_quietly(struct pair *pair, const struct end *end, usec_t wait_us)
-{
-    const uint32_t before = end->count;
-    const usec_t until_us = clock_mono_us() + wait_us;
-    while (clock_mono_us() < until_us) {
-        links_poll(pair->node.links, MSEC(1), record, &pair->node);
-        links_poll(pair->mount.links, MSEC(1), record, &pair->mount);
-    }
-    assert_int_equal(end->count, before);
-}
-
-static const struct links_event *last(const struct end *end)
-{
-    return &end->events[end->count - 1];
-}
-
-/* A link of the mount to the node, known to both by a first message. */
-static void open_link(struct pair *pair, enum link_purpose purpose, struct link_id *mount_side,
-                      struct link_id *node_side)
-{
-    const struct address *address = purpose == LINK_CONTROL ? &pair->control : &pair->data;
-    const uint32_t seen = pair->node.count;
-    *mount_side = links_connect(pair->mount.links, address, purpose, (struct node_id){ { 0 } });
-    turn_until(pair, &pair->mount, pair->mount.count + 1);
-    assert_int_equal(last(&pair->mount)->kind, LINKS_UP);
-    assert_true(last(&pair->mount)->outbound);
-    assert_int_equal(last(&pair->mount)->link.v, mount_side->v);
-    links_send(pair->mount.links, *mount_side, span_text("hello"), (struct payload){ 0 });
-    turn_until(pair, &pair->node, seen + 2);
-    assert_int_equal(pair->node.events[seen].kind, LINKS_UP);
-    assert_int_equal(pair->node.events[seen + 1].kind, LINKS_MESSAGE);
-    *node_side = pair->node.events[seen].link;
-}
+#include "tests/unit/node/io/links_pair.h"
 
 static void a_client_is_told_by_its_key_and_a_node_by_the_clusters(void **state)
 {
@@ -207,16 +23,16 @@ static void a_client_is_told_by_its_key_and_a_node_by_the_clusters(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_CLIENT);
     assert_memory_equal(pair->node.events[0].peer.client_key, pair->client.public_key, 32);
     /* The same with the keys of the cluster. */
     links_free(&pair->mount.links);
-    start_end(pair, &pair->mount, &pair->cluster);
-    turn_until(pair, &pair->node, 3);
-    assert_int_equal(last(&pair->node)->kind, LINKS_DOWN);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_start(pair, &pair->mount, &pair->cluster);
+    pair_turn_until(pair, &pair->node, 3);
+    assert_int_equal(pair_last(&pair->node)->kind, LINKS_DOWN);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     assert_int_equal(pair->node.events[3].peer.trust, LINK_TRUST_CLUSTER);
     pair_free(pair);
 }
@@ -227,8 +43,8 @@ static void a_data_link_proves_nothing_when_there_are_keys(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_DATA, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_DATA, &there, &here);
     assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_NONE);
     assert_int_equal(pair->node.events[0].purpose, LINK_DATA);
     pair_free(pair);
@@ -240,8 +56,8 @@ static void without_keys_everybody_is_trusted(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_CLUSTER);
     pair_free(pair);
 }
@@ -250,14 +66,14 @@ static void the_wrong_cluster_key_opens_no_link(void **state)
 {
     struct pair *pair = pair_make(true, false);
     (void)state;
-    bind_node(pair);
+    pair_bind(pair);
     links_free(&pair->mount.links);
-    make_keys(&pair->client);
+    pair_keys(&pair->client);
     memcpy(pair->client.server_key, pair->client.public_key, 32); /* of another cluster */
-    start_end(pair, &pair->mount, &pair->client);
+    pair_start(pair, &pair->mount, &pair->client);
     links_connect(pair->mount.links, &pair->control, LINK_CONTROL, (struct node_id){ { 0 } });
-    turn_quietly(pair, &pair->mount, MSEC(500));
-    turn_quietly(pair, &pair->node, MSEC(100));
+    pair_turn_quietly(pair, &pair->mount, MSEC(500));
+    pair_turn_quietly(pair, &pair->node, MSEC(100));
     pair_free(pair);
 }
 
@@ -267,13 +83,13 @@ static void a_link_opens_as_soon_as_somebody_listens(void **state)
     (void)state;
     struct link_id link =
         links_connect(pair->mount.links, &pair->control, LINK_CONTROL, (struct node_id){ { 7 } });
-    turn_quietly(pair, &pair->mount, MSEC(300));
+    pair_turn_quietly(pair, &pair->mount, MSEC(300));
     /* Asking again for what is being tried is the same link. */
     assert_int_equal(
         links_connect(pair->mount.links, &pair->control, LINK_CONTROL, (struct node_id){ { 7 } }).v,
         link.v);
-    bind_node(pair);
-    turn_until(pair, &pair->mount, 1);
+    pair_bind(pair);
+    pair_turn_until(pair, &pair->mount, 1);
     assert_int_equal(pair->mount.events[0].kind, LINKS_UP);
     assert_int_equal(pair->mount.events[0].link.v, link.v);
     assert_int_equal(pair->mount.events[0].node.b[0], 7);
@@ -290,8 +106,8 @@ static void check_payloads(struct pair *pair, struct link_id from, uint8_t *byte
         links_send(pair->node.links, from, span_text("data"),
                    (struct payload){ .data = bytes, .size = size, .token = i });
     }
-    turn_until(pair, &pair->mount, seen + 3);
-    turn_until(pair, &pair->node, told + 3);
+    pair_turn_until(pair, &pair->mount, seen + 3);
+    pair_turn_until(pair, &pair->node, told + 3);
     for (uint32_t i = 0; i < 3; i++) {
         const struct links_event *event = &pair->mount.events[seen + i];
         assert_int_equal(event->kind, LINKS_MESSAGE);
@@ -328,8 +144,8 @@ static void payloads_arrive_whole_and_buffers_come_back(void **state)
         struct pair *pair = pair_make(kind == 1, kind == 2);
         struct link_id there;
         struct link_id here;
-        bind_node(pair);
-        open_link(pair, LINK_CONTROL, &there, &here);
+        pair_bind(pair);
+        pair_open(pair, LINK_CONTROL, &there, &here);
         check_payloads(pair, here, bytes, size);
         check_payloads(pair, here, bytes, 1);
         pair_free(pair);
@@ -344,15 +160,15 @@ static void between_two_links_of_a_process_a_kept_payload_pins_no_buffer(void **
     struct link_id here;
     uint8_t bytes[1000] = { 1 };
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_DATA, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_DATA, &there, &here);
     links_send(pair->node.links, here, span_text("d"),
                (struct payload){ .data = bytes, .size = sizeof bytes, .token = 9 });
-    turn_until(pair, &pair->node, 3); /* SENT, while the mount still holds it */
-    assert_int_equal(last(&pair->node)->kind, LINKS_SENT);
-    turn_until(pair, &pair->mount, 2);
+    pair_turn_until(pair, &pair->node, 3); /* SENT, while the mount still holds it */
+    assert_int_equal(pair_last(&pair->node)->kind, LINKS_SENT);
+    pair_turn_until(pair, &pair->mount, 2);
     memset(bytes, 0, sizeof bytes);
-    assert_int_equal(last(&pair->mount)->payload.data[0], 1);
+    assert_int_equal(pair_last(&pair->mount)->payload.data[0], 1);
     pair_free(pair);
 }
 
@@ -363,7 +179,7 @@ static void a_payload_for_a_link_that_is_gone_comes_back(void **state)
     (void)state;
     links_send(pair->node.links, (struct link_id){ 12345 }, span_text("d"),
                (struct payload){ .data = &byte, .size = 1, .token = 77 });
-    turn_until(pair, &pair->node, 1);
+    pair_turn_until(pair, &pair->node, 1);
     assert_int_equal(pair->node.events[0].kind, LINKS_SENT);
     assert_int_equal(pair->node.events[0].token, 77);
     pair_free(pair);
@@ -376,12 +192,12 @@ static void the_node_sees_a_mount_that_went_away(void **state)
     struct link_id here;
     struct links_totals totals;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     links_close(pair->mount.links, there);
-    turn_until(pair, &pair->node, 3);
-    assert_int_equal(last(&pair->node)->kind, LINKS_DOWN);
-    assert_int_equal(last(&pair->node)->link.v, here.v);
+    pair_turn_until(pair, &pair->node, 3);
+    assert_int_equal(pair_last(&pair->node)->kind, LINKS_DOWN);
+    assert_int_equal(pair_last(&pair->node)->link.v, here.v);
     links_totals(pair->node.links, &totals);
     assert_int_equal(totals.open, 0);
     pair_free(pair);
@@ -393,13 +209,13 @@ static void the_mount_sees_a_node_that_went_away(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_DATA, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_DATA, &there, &here);
     links_free(&pair->node.links);
-    start_end(pair, &pair->node, NULL);
-    turn_until(pair, &pair->mount, 2);
-    assert_int_equal(last(&pair->mount)->kind, LINKS_DOWN);
-    assert_int_equal(last(&pair->mount)->link.v, there.v);
+    pair_start(pair, &pair->node, NULL);
+    pair_turn_until(pair, &pair->mount, 2);
+    assert_int_equal(pair_last(&pair->mount)->kind, LINKS_DOWN);
+    assert_int_equal(pair_last(&pair->mount)->link.v, there.v);
     pair_free(pair);
 }
 
@@ -409,14 +225,14 @@ static void a_link_the_node_closes_goes_down_at_the_mount_only(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     links_close(pair->node.links, here);
-    turn_until(pair, &pair->mount, 2);
-    assert_int_equal(last(&pair->mount)->kind, LINKS_DOWN);
-    turn_quietly(pair, &pair->node, MSEC(100));
+    pair_turn_until(pair, &pair->mount, 2);
+    assert_int_equal(pair_last(&pair->mount)->kind, LINKS_DOWN);
+    pair_turn_quietly(pair, &pair->node, MSEC(100));
     /* And its number is not given to the next. */
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     assert_int_not_equal(pair->node.events[2].link.v, pair->node.events[0].link.v);
     pair_free(pair);
 }
@@ -436,28 +252,28 @@ static void nodes_that_come_and_go_leave_the_other_links_alone(void **state)
     struct link_id here;
     pthread_t thread;
     (void)state;
-    bind_node(pair);
-    bind_node(steady);
+    pair_bind(pair);
+    pair_bind(steady);
     for (uint32_t i = 0; i < 100; i++) {
         struct link_id there[2];
-        open_link(pair, LINK_CONTROL, &there[0], &here);
-        open_link(pair, LINK_DATA, &there[1], &here);
+        pair_open(pair, LINK_CONTROL, &there[0], &here);
+        pair_open(pair, LINK_DATA, &there[1], &here);
         memcpy(mount->links_of_peer, there, sizeof there);
         /* The mount sees the first end while the node still closes the second one. */
         assert_int_equal(threads_start("end", end_node, pair, &thread), ERR_OK);
         const uint32_t seen = mount->count;
         while (mount->count == seen) {
-            links_poll(mount->links, SEC(10), record, mount);
+            links_poll(mount->links, SEC(10), pair_record, mount);
         }
-        assert_int_equal(last(mount)->kind, LINKS_DOWN);
+        assert_int_equal(pair_last(mount)->kind, LINKS_DOWN);
         threads_join(thread);
-        start_end(pair, &pair->node, NULL);
-        bind_node(pair);
+        pair_start(pair, &pair->node, NULL);
+        pair_bind(pair);
         /* The context of the mount's links still works. */
         const struct link_id link =
             links_connect(mount->links, &steady->control, LINK_CONTROL, (struct node_id){ { 0 } });
-        turn_until(pair, mount, mount->count + 1);
-        assert_int_equal(last(mount)->kind, LINKS_UP);
+        pair_turn_until(pair, mount, mount->count + 1);
+        assert_int_equal(pair_last(mount)->kind, LINKS_UP);
         links_close(mount->links, link);
         mount->count = 0;
         pair->node.count = 0;
@@ -476,20 +292,20 @@ static void more_than_two_frames_end_the_link(void **state)
     char answer[8];
     struct links_totals totals;
     (void)state;
-    bind_node(pair);
+    pair_bind(pair);
     snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", pair->control.port);
     zmq_setsockopt(dealer, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     assert_int_equal(zmq_connect(dealer, endpoint), 0);
     zmq_send(dealer, "a", 1, ZMQ_SNDMORE);
     zmq_send(dealer, "b", 1, ZMQ_SNDMORE);
     zmq_send(dealer, "c", 1, 0);
-    turn_until(pair, &pair->node, 2);
+    pair_turn_until(pair, &pair->node, 2);
     assert_int_equal(pair->node.events[1].kind, LINKS_DOWN);
     assert_int_equal(zmq_recv(dealer, answer, sizeof answer, 0), 0); /* it is told */
     links_totals(pair->node.links, &totals);
     assert_int_equal(totals.malformed, 1);
     zmq_send(dealer, "d", 1, 0); /* and not heard any more */
-    turn_quietly(pair, &pair->node, MSEC(100));
+    pair_turn_quietly(pair, &pair->node, MSEC(100));
     zmq_close(dealer);
     zmq_ctx_term(zmq);
     pair_free(pair);
@@ -512,7 +328,7 @@ static void garbage_on_both_ports_harms_nobody(void **state)
     struct rng rng;
     uint8_t junk[4096];
     (void)state;
-    bind_node(pair);
+    pair_bind(pair);
     rng_init(&rng, 20261122, 0);
     for (uint32_t i = 0; i < 64; i++) {
         int fd = connect_raw(i % 2 == 0 ? &pair->control : &pair->data);
@@ -528,11 +344,11 @@ static void garbage_on_both_ports_harms_nobody(void **state)
             memcpy(junk + 12, i % 8 >= 4 ? "NULL" : "CURVE", i % 8 >= 4 ? 4 : 5);
         }
         (void)!write(fd, junk, size);
-        links_poll(pair->node.links, 0, record, &pair->node);
+        links_poll(pair->node.links, 0, pair_record, &pair->node);
         close(fd);
     }
-    turn_quietly(pair, &pair->node, MSEC(100));
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_turn_quietly(pair, &pair->node, MSEC(100));
+    pair_open(pair, LINK_CONTROL, &there, &here);
     pair_free(pair);
 }
 
@@ -543,13 +359,13 @@ static void a_request_over_the_limit_ends_the_link(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     links_send(pair->mount.links, there, span_of(large, sizeof large), (struct payload){ 0 });
-    turn_until(pair, &pair->mount, 2);
-    assert_int_equal(last(&pair->mount)->kind, LINKS_DOWN);
-    turn_until(pair, &pair->node, 3);
-    assert_int_equal(last(&pair->node)->kind, LINKS_DOWN);
+    pair_turn_until(pair, &pair->mount, 2);
+    assert_int_equal(pair_last(&pair->mount)->kind, LINKS_DOWN);
+    pair_turn_until(pair, &pair->node, 3);
+    assert_int_equal(pair_last(&pair->node)->kind, LINKS_DOWN);
     pair_free(pair);
 }
 
@@ -561,23 +377,23 @@ static void a_link_too_many_is_told_so(void **state)
     struct link_id here;
     struct links_totals totals;
     (void)state;
-    bind_node(pair);
+    pair_bind(pair);
     for (uint32_t i = 0; i < 16; i++) {
-        open_link(pair, LINK_CONTROL, &there, &here);
+        pair_open(pair, LINK_CONTROL, &there, &here);
     }
     links_connect(other->mount.links, &pair->control, LINK_CONTROL, (struct node_id){ { 0 } });
-    turn_until(other, &other->mount, 1);
+    pair_turn_until(other, &other->mount, 1);
     links_send(other->mount.links, other->mount.events[0].link, span_text("hello"),
                (struct payload){ 0 });
-    turn_quietly(pair, &pair->node, MSEC(200));
-    turn_until(other, &other->mount, 2);
-    assert_int_equal(last(&other->mount)->kind, LINKS_DOWN);
+    pair_turn_quietly(pair, &pair->node, MSEC(200));
+    pair_turn_until(other, &other->mount, 2);
+    assert_int_equal(pair_last(&other->mount)->kind, LINKS_DOWN);
     links_totals(pair->node.links, &totals);
     assert_int_equal(totals.refused, 1);
     /* When one leaves there is room again. */
     links_close(pair->mount.links, there);
-    turn_until(pair, &pair->node, pair->node.count + 1);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_turn_until(pair, &pair->node, pair->node.count + 1);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     pair_free(other);
     pair_free(pair);
 }
@@ -589,15 +405,15 @@ static void a_busy_port_is_told_and_leaves_nothing_bound(void **state)
     char why_room[200];
     struct text why;
     (void)state;
-    bind_node(first);
+    pair_bind(first);
     text_init(&why, why_room, sizeof why_room);
     /* The control port is free, the data port is not. */
     assert_int_equal(links_bind(second->node.links, &second->control, &first->data, &why),
                      ERR_ADDRESS_IN_USE);
     assert_non_null(strstr(why_room, "another process listens there"));
     links_free(&second->node.links);
-    start_end(second, &second->node, NULL);
-    bind_node(second);
+    pair_start(second, &second->node, NULL);
+    pair_bind(second);
     pair_free(second);
     pair_free(first);
 }
@@ -608,17 +424,17 @@ static void many_messages_arrive_in_order(void **state)
     struct link_id there;
     struct link_id here;
     (void)state;
-    bind_node(pair);
-    open_link(pair, LINK_CONTROL, &there, &here);
+    pair_bind(pair);
+    pair_open(pair, LINK_CONTROL, &there, &here);
     for (uint32_t i = 0; i < 3000; i++) {
         uint8_t frame[4];
         put_u32(frame, i);
         links_send(pair->mount.links, there, span_of(frame, sizeof frame), (struct payload){ 0 });
         if (i % 500 == 0) {
-            turn_until(pair, &pair->node, 2 + i);
+            pair_turn_until(pair, &pair->node, 2 + i);
         }
     }
-    turn_until(pair, &pair->node, 3002);
+    pair_turn_until(pair, &pair->node, 3002);
     for (uint32_t i = 0; i < 3000; i++) {
         assert_int_equal(pair->node.events[i + 2].kind, LINKS_MESSAGE);
         assert_int_equal(get_u32(pair->node.frames[i + 2]), i);

@@ -17,6 +17,7 @@ struct store {
     char why_room[512];
     struct queue *out;
     struct meta_actor *meta;
+    enum meta_space space; /* of what is asked next */
 };
 
 static int set_up(void **state)
@@ -81,11 +82,11 @@ static uint32_t wait_ready(struct store *store)
     return count;
 }
 
-static void ask(struct store *store, enum node_effect_kind kind, uint64_t id, enum meta_space space,
-                struct span key, struct span value)
+static void ask(struct store *store, enum node_effect_kind kind, uint64_t id, struct span key,
+                struct span value)
 {
     const struct node_effect effect = {
-        .kind = kind, .meta = { .id = id, .space = space, .key = key, .value = value }
+        .kind = kind, .meta = { .id = id, .space = store->space, .key = key, .value = value }
     };
     assert_int_equal(meta_actor_do(store->meta, &effect), ERR_OK);
 }
@@ -109,7 +110,8 @@ static void done(struct store *store, uint64_t id, enum err err)
 static void check_value(struct store *store, enum meta_space space, struct span key,
                         struct span value)
 {
-    ask(store, NODE_META_GET, 1, space, key, span_text(""));
+    store->space = space;
+    ask(store, NODE_META_GET, 1, key, span_text(""));
     struct item *item = answer_of(store, 1, ERR_OK);
     assert_true(span_equal(item->event.meta.value, value));
     item->free(item);
@@ -120,11 +122,14 @@ static void what_was_put_is_there_after_a_restart(void **state)
     struct store *store = *state;
     assert_int_equal(start(store, store->dir), ERR_OK);
     assert_int_equal(wait_ready(store), 0);
-    ask(store, NODE_META_PUT, 1, META_DATASET, span_text("a"), span_text("record a"));
+    store->space = META_DATASET;
+    ask(store, NODE_META_PUT, 1, span_text("a"), span_text("record a"));
     done(store, 1, ERR_OK);
-    ask(store, NODE_META_PUT, 2, META_DATASET, span_text("b"), span_text("record b"));
+    store->space = META_DATASET;
+    ask(store, NODE_META_PUT, 2, span_text("b"), span_text("record b"));
     done(store, 2, ERR_OK);
-    ask(store, NODE_META_PUT, 3, META_ROOT, span_text("a"), span_text("root"));
+    store->space = META_ROOT;
+    ask(store, NODE_META_PUT, 3, span_text("a"), span_text("root"));
     done(store, 3, ERR_OK);
     stop(store);
     assert_int_equal(start(store, store->dir), ERR_OK);
@@ -138,13 +143,17 @@ static void what_is_deleted_or_never_was_is_not_found(void **state)
     struct store *store = *state;
     assert_int_equal(start(store, store->dir), ERR_OK);
     wait_ready(store);
-    ask(store, NODE_META_PUT, 1, META_PAGE, span_text("p"), span_text("page"));
+    store->space = META_PAGE;
+    ask(store, NODE_META_PUT, 1, span_text("p"), span_text("page"));
     done(store, 1, ERR_OK);
-    ask(store, NODE_META_DELETE, 2, META_PAGE, span_text("p"), span_text(""));
+    store->space = META_PAGE;
+    ask(store, NODE_META_DELETE, 2, span_text("p"), span_text(""));
     done(store, 2, ERR_OK);
-    ask(store, NODE_META_GET, 3, META_PAGE, span_text("p"), span_text(""));
+    store->space = META_PAGE;
+    ask(store, NODE_META_GET, 3, span_text("p"), span_text(""));
     done(store, 3, ERR_NOT_FOUND);
-    ask(store, NODE_META_DELETE, 4, META_PAGE, span_text("p"), span_text(""));
+    store->space = META_PAGE;
+    ask(store, NODE_META_DELETE, 4, span_text("p"), span_text(""));
     done(store, 4, ERR_OK); /* gone is gone */
 }
 
@@ -159,10 +168,12 @@ static void keys_of_any_size_are_kept_apart(void **state)
     assert_int_equal(start(store, store->dir), ERR_OK);
     wait_ready(store);
     for (size_t size = 505; size <= sizeof a; size += 5) {
-        ask(store, NODE_META_PUT, 1, META_PAGE, span_of(a, size), span_of(a, size));
+        store->space = META_PAGE;
+        ask(store, NODE_META_PUT, 1, span_of(a, size), span_of(a, size));
         done(store, 1, ERR_OK);
     }
-    ask(store, NODE_META_PUT, 1, META_PAGE, span_of(b, sizeof b), span_text("b"));
+    store->space = META_PAGE;
+    ask(store, NODE_META_PUT, 1, span_of(b, sizeof b), span_text("b"));
     done(store, 1, ERR_OK);
     for (size_t size = 505; size <= sizeof a; size += 5) {
         check_value(store, META_PAGE, span_of(a, size), span_of(a, size));
@@ -178,7 +189,8 @@ static void large_values_come_back_whole(void **state)
     memset(value, 0x5a, size);
     assert_int_equal(start(store, store->dir), ERR_OK);
     wait_ready(store);
-    ask(store, NODE_META_PUT, 1, META_PAGE, span_text("big"), span_of(value, size));
+    store->space = META_PAGE;
+    ask(store, NODE_META_PUT, 1, span_text("big"), span_of(value, size));
     done(store, 1, ERR_OK);
     check_value(store, META_PAGE, span_text("big"), span_of(value, size));
     free(value);
@@ -193,7 +205,8 @@ static void every_one_of_many_is_answered_once(void **state)
     wait_ready(store);
     for (uint32_t i = 0; i < 1000; i++) {
         put_u32(key, i);
-        ask(store, NODE_META_PUT, i, META_PAGE, span_of(key, 4), span_of(key, 4));
+        store->space = META_PAGE;
+        ask(store, NODE_META_PUT, i, span_of(key, 4), span_of(key, 4));
     }
     for (uint32_t i = 0; i < 1000; i++) {
         struct item *item = next_item(store);
@@ -213,7 +226,8 @@ static void without_a_directory_nothing_is_left_behind(void **state)
     assert_int_equal(start(store, NULL), ERR_OK);
     unsetenv("TMPDIR");
     wait_ready(store);
-    ask(store, NODE_META_PUT, 1, META_ROOT, span_text("a"), span_text("root"));
+    store->space = META_ROOT;
+    ask(store, NODE_META_PUT, 1, span_text("a"), span_text("root"));
     done(store, 1, ERR_OK);
     check_value(store, META_ROOT, span_text("a"), span_text("root"));
     assert_int_equal(rmdir(store->dir), 0); /* it is empty while the store is open */
