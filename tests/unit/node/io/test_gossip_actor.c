@@ -1,0 +1,216 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "node/io/address.h"
+#include "node/io/gossip_actor.h"
+#include "node/io/item.h"
+
+struct word {
+    struct queue_item queue;
+    enum gossip_news news;
+    uint64_t incarnation;
+};
+
+struct end {
+    struct address address;
+    struct queue *peer;
+    struct queue *words;
+    struct gossip_actor *actor;
+    char why_room[512];
+};
+
+static void tell(void *self, enum gossip_news news, uint64_t incarnation)
+{
+    struct end *end = self;
+    struct word *word = calloc(1, sizeof *word);
+    assert_non_null(word);
+    word->news = news;
+    word->incarnation = incarnation;
+    queue_push(end->words, &word->queue);
+}
+
+static struct address free_address(void)
+{
+    struct address address;
+    struct sockaddr_storage at;
+    socklen_t size;
+    assert_true(address_parse("127.0.0.1", 0, &address));
+    int fd = socket(address_to_socket(&address, &at, &size), SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (void *)&at, size), 0);
+    assert_int_equal(getsockname(fd, (void *)&at, &size), 0);
+    address_from_socket(&at, &address);
+    close(fd);
+    return address;
+}
+
+static enum err start(struct end *end, uint8_t id, const char *cluster, const char *seeds)
+{
+    struct text why;
+    struct gossip_actor_options options = {
+        .gossip = { .cluster = span_text(cluster),
+                    .insecure = true,
+                    .self = { .id = { { id } },
+                              .incarnation = 1,
+                              .weight = 1,
+                              .name = "n",
+                              .endpoint_count = 1 },
+                    .boot = { id },
+                    .seed = id,
+                    .members_max = 16 },
+        .listen = end->address,
+        .seeds = seeds,
+        .peer = end->peer,
+        .tell = tell,
+        .self = end,
+    };
+    options.gossip.self.endpoints[0] =
+        (struct endpoint){ .purpose = ENDPOINT_GOSSIP, .address = end->address };
+    text_init(&why, end->why_room, sizeof end->why_room);
+    return gossip_actor_start(&options, &end->actor, &why);
+}
+
+static void end_init(struct end *end)
+{
+    memset(end, 0, sizeof *end);
+    end->address = free_address();
+    assert_int_equal(queue_new(&end->peer), ERR_OK);
+    assert_int_equal(queue_new(&end->words), ERR_OK);
+}
+
+static void end_fini(struct end *end)
+{
+    struct queue_item *next;
+    gossip_actor_stop(&end->actor);
+    next = queue_take(end->peer);
+    while (next != NULL) {
+        struct item *item = item_of(next);
+        next = next->next;
+        item->free(item);
+    }
+    next = queue_take(end->words);
+    while (next != NULL) {
+        struct word *word = CONTAINER_OF(next, struct word, queue);
+        next = next->next;
+        free(word);
+    }
+    queue_free(&end->peer);
+    queue_free(&end->words);
+}
+
+/* Wait for a view in which `count` members are alive. */
+static void wait_members(struct end *end, uint32_t count)
+{
+    uint32_t living = 0;
+    while (living != count) {
+        struct queue_item *next = queue_pop(end->peer, SEC(30));
+        assert_non_null(next);
+        struct item *item = item_of(next);
+        if (item->event.kind == NODE_VIEW) {
+            living = 0;
+            for (uint32_t i = 0; i < item->event.view.count; i++) {
+                living += item->event.view.members[i].state < MEMBER_LEAVING;
+            }
+        }
+        item->free(item);
+    }
+}
+
+static void wait_news(struct end *end, enum gossip_news news)
+{
+    bool found = false;
+    while (!found) {
+        struct queue_item *next = queue_pop(end->words, SEC(30));
+        assert_non_null(next);
+        struct word *word = CONTAINER_OF(next, struct word, queue);
+        found = word->news == news;
+        free(word);
+    }
+}
+
+static void two_find_each_other_and_one_leaves_in_order(void **state)
+{
+    struct end a;
+    struct end b;
+    char seed[ADDRESS_TEXT_SIZE];
+    struct gossip_stats stats;
+    (void)state;
+    end_init(&a);
+    end_init(&b);
+    address_text(&a.address, seed);
+    assert_int_equal(start(&a, 1, "test", ""), ERR_OK);
+    assert_int_equal(start(&b, 2, "test", seed), ERR_OK);
+    wait_members(&a, 2);
+    wait_members(&b, 2);
+    wait_news(&a, GOSSIP_NEWS_PERSIST);
+    gossip_actor_leave(b.actor, false);
+    gossip_actor_leave(b.actor, true);
+    wait_news(&b, GOSSIP_NEWS_LEFT);
+    wait_members(&a, 1);
+    gossip_actor_stats(a.actor, &stats);
+    assert_true(stats.sent_packets > 0);
+    end_fini(&b);
+    end_fini(&a);
+}
+
+static void a_busy_port_is_told(void **state)
+{
+    struct end a;
+    struct end b;
+    (void)state;
+    end_init(&a);
+    end_init(&b);
+    b.address = a.address;
+    assert_int_equal(start(&a, 1, "test", ""), ERR_OK);
+    assert_int_equal(start(&b, 2, "test", ""), ERR_ADDRESS_IN_USE);
+    assert_non_null(strstr(b.why_room, "--listen"));
+    end_fini(&b);
+    end_fini(&a);
+}
+
+static void garbage_is_counted_and_changes_nothing(void **state)
+{
+    struct end a;
+    struct sockaddr_storage at;
+    socklen_t size;
+    uint8_t junk[1400];
+    struct gossip_stats stats = { 0 };
+    (void)state;
+    end_init(&a);
+    assert_int_equal(start(&a, 1, "test", ""), ERR_OK);
+    int fd = socket(address_to_socket(&a.address, &at, &size), SOCK_DGRAM, 0);
+    for (uint32_t i = 0; i < sizeof junk; i++) {
+        junk[i] = (uint8_t)(i * 7);
+    }
+    while (stats.dropped_foreign + stats.dropped_unsealed + stats.dropped_malformed < 3) {
+        for (size_t k = 1; k <= sizeof junk; k += 100) {
+            assert_true(sendto(fd, junk, k, 0, (void *)&at, size) > 0);
+        }
+        struct queue_item *next = queue_pop(a.words, MSEC(10)); /* a moment for its thread */
+        if (next != NULL) {
+            free(CONTAINER_OF(next, struct word, queue));
+        }
+        gossip_actor_stats(a.actor, &stats);
+    }
+    assert_int_equal(stats.received_packets, 0);
+    close(fd);
+    end_fini(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_find_each_other_and_one_leaves_in_order),
+        cmocka_unit_test(a_busy_port_is_told),
+        cmocka_unit_test(garbage_is_counted_and_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
