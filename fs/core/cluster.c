@@ -13,6 +13,7 @@
 #define UNKNOWN_AGAIN_US MSEC(300)
 #define UNKNOWN_MAX 6u /* a dataset made just now may not be everywhere yet */
 #define FORGET_US SEC(10)
+#define REVIVE_US SEC(5) /* a member that others still call dead has said by then that it lives */
 #define RING_AGAIN_US SEC(1)
 #define TOTALS_US SEC(2)
 
@@ -181,6 +182,41 @@ static bool forget_some(struct mount *m)
     return false;
 }
 
+/* One record into our view; true: it changed. */
+static bool merge(struct mount *m, const struct member *member)
+{
+    const struct member *before = view_find(m->view, member->id);
+    bool lived = before != NULL && is_living(before);
+    bool changed = view_merge(m->view, member, NULL);
+    if (changed && lived && !is_living(member)) {
+        m->died_us = m->now.mono_us;
+    }
+    return changed;
+}
+
+/* A node that was cut off calls others dead, and may be gone before they hear of it and refute:
+ * then only we believe it. What a node says of the living holds when no death is news any more. */
+static bool revive_some(struct mount *m, const struct message_view *view)
+{
+    bool changed = false;
+    struct span from = view->members;
+    struct member member;
+    if (m->now.mono_us - m->died_us < REVIVE_US) {
+        return false;
+    }
+    while (from.size > 0 && member_decode(&from, &member) == ERR_OK) {
+        const struct member *ours = view_find(m->view, member.id);
+        if (is_living(&member) && ours != NULL && !is_living(ours) &&
+            ours->incarnation == member.incarnation) {
+            MARK(m, "mount.view.revived");
+            view_forget(m->view, member.id);
+            view_merge(m->view, &member, NULL);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
 void cluster_on_view(struct mount *m, const struct message_view *view)
 {
     bool changed = false;
@@ -196,13 +232,16 @@ void cluster_on_view(struct mount *m, const struct message_view *view)
             MARK(m, "mount.view.malformed");
             break;
         }
-        changed = view_merge(m->view, &member, NULL) || changed;
+        changed = merge(m, &member) || changed;
         struct peer *peer = peer_known(m, member.id);
         if (peer != NULL) {
             peer->seen = m->views;
         }
     }
     bool differs = view->members.size > 0 && view_digest(m->view) != view->digest;
+    if (differs && revive_some(m, view)) {
+        changed = true;
+    }
     while (differs && forget_some(m)) {
         changed = true;
     }

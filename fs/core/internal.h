@@ -180,6 +180,7 @@ struct mount {
     bool ring_dirty;
     uint32_t slots_log2;
     uint64_t views; /* messages of it */
+    usec_t died_us; /* when a member last became one that is gone */
 
     /* call.c */
     struct pool calls;

@@ -373,6 +373,22 @@ static void member_that_the_cluster_forgot_leaves_the_ring(void **state)
     world_free(w);
 }
 
+static void member_that_only_we_believe_dead_comes_back(void **state)
+{
+    (void)state;
+    struct world *w = world_with_file();
+    world_begin(w);
+    uint64_t before = world_totals(w).ring_digest;
+    w->nodes[2].called_dead = true; /* by a node that was cut off */
+    world_run(w, SEC(15));
+    assert_int_not_equal(world_totals(w).ring_digest, before);
+    w->nodes[2].called_dead = false; /* which is gone; the others never heard of it */
+    world_run(w, SEC(25));
+    assert_int_equal(marked(w, "mount.view.revived"), 1);
+    assert_int_equal(world_totals(w).ring_digest, before);
+    world_free(w);
+}
+
 static void all_nodes_may_go_and_come_back_one_by_one(void **state)
 {
     (void)state;
@@ -414,6 +430,7 @@ int main(void)
         cmocka_unit_test(reshaped_dataset_leaves_an_open_mount_as_it_was),
         cmocka_unit_test(deleted_dataset_does_not_end_a_mount),
         cmocka_unit_test(member_that_the_cluster_forgot_leaves_the_ring),
+        cmocka_unit_test(member_that_only_we_believe_dead_comes_back),
         cmocka_unit_test(all_nodes_may_go_and_come_back_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ struct world_node {
     enum err dir_fail;
     bool no_pages; /* SHARD_GET: NOT_FOUND */
     bool slow;     /* DIR_GET with a name is answered by the entry alone */
+    bool called_dead; /* in every view */
 };
 
 /* What the mount asked a node. */

@@ -293,7 +293,7 @@ static void answer_view(struct world *w, uint64_t link)
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct member member = { .id = w->nodes[i].id,
                                  .incarnation = 1,
-                                 .state = MEMBER_OWNING,
+                                 .state = w->nodes[i].called_dead ? MEMBER_DEAD : MEMBER_OWNING,
                                  .weight = 1,
                                  .serve_weight = 1,
                                  .endpoint_count = 2 };
