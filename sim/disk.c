@@ -81,8 +81,7 @@ void disk_attach(struct disk *disk, struct process *process, disk_answer *answer
 static struct segment **segment_at(struct disk *disk, uint32_t tier, uint32_t number)
 {
     struct segment **at = &disk->segments;
-    while (*at != NULL &&
-           ((*at)->tier < tier || ((*at)->tier == tier && (*at)->number < number))) {
+    while (*at != NULL && ((*at)->tier < tier || ((*at)->tier == tier && (*at)->number < number))) {
         at = &(*at)->next;
     }
     return at;
@@ -341,8 +340,8 @@ void disk_do(struct disk *disk, const struct node_effect *effect)
               effect->kind == NODE_META_DELETE);
         job->work.run = meta_job_run;
         copy_meta(job);
-        work_post(&job->work, effect->kind == NODE_META_GET ? time_of(disk, 4096)
-                                                            : write_time(disk, 4096));
+        work_post(&job->work,
+                  effect->kind == NODE_META_GET ? time_of(disk, 4096) : write_time(disk, 4096));
     }
 }
 

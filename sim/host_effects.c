@@ -112,14 +112,27 @@ static void say_member(struct host_node *host, const struct gossip_effect *effec
 {
     world_log(host->process.world, 12, host->process.index, (uint64_t)effect->kind,
               get_u64(effect->node.b));
-    world_say(host->process.world, "%s: %s %s", host->process.name,
-              member_name(host, effect->node), what);
+    world_say(host->process.world, "%s: %s %s", host->process.name, member_name(host, effect->node),
+              what);
 }
 
 static void end_gossip(struct host_node *host, const char *why)
 {
     world_say(host->process.world, "%s: %s", host->process.name, why);
     host->over = true;
+}
+
+static void exit_run(struct work *work)
+{
+    host_node_crash(host_of(work->process), false);
+}
+
+/* Its process ends: all has been said. */
+static struct work *exit_soon(struct host_node *host)
+{
+    struct work *work = work_new(&host->process, sizeof *work);
+    work->run = exit_run;
+    return work;
 }
 
 void host_gossip_effect(struct host_node *host, const struct gossip_effect *effect)
@@ -140,6 +153,7 @@ void host_gossip_effect(struct host_node *host, const struct gossip_effect *effe
         return;
     case GOSSIP_LEFT:
         end_gossip(host, "has left");
+        work_post(exit_soon(host), MSEC(20));
         return;
     case GOSSIP_PEER_CATALOG: {
         struct for_node *told = for_node(host, NODE_PEER_CATALOG, 0);
@@ -187,9 +201,8 @@ static void build_ring(struct host_node *host, const struct node_effect *effect)
                                           .selector = effect->ring_build.selector };
     struct for_node *told = for_node(host, NODE_RING, 0);
     told->event.ring.id = effect->ring_build.id;
-    told->event.ring.ring =
-        rings_kept_get(host->process.world->rings, effect->ring_build.members,
-                       effect->ring_build.count, &options);
+    told->event.ring.ring = rings_kept_get(host->process.world->rings, effect->ring_build.members,
+                                           effect->ring_build.count, &options);
     work_post(&told->work, rng_between(&host->rng, MSEC(1), MSEC(20)));
 }
 

@@ -58,8 +58,7 @@ static struct told *told_new(struct host_mount *host, enum mount_event_kind kind
 static void resolve(struct host_mount *host)
 {
     struct told *told = told_new(host, MOUNT_SEEDS);
-    const uint32_t count =
-        host->seed_count < MOUNT_SEEDS_MAX ? host->seed_count : MOUNT_SEEDS_MAX;
+    const uint32_t count = host->seed_count < MOUNT_SEEDS_MAX ? host->seed_count : MOUNT_SEEDS_MAX;
     for (uint32_t i = 0; i < count; i++) {
         told->addresses[i] = process_address(&host->seeds[i]->process, ENDPOINT_CONTROL);
     }
@@ -74,9 +73,8 @@ static void build_ring(struct host_mount *host, const struct mount_effect *effec
                                           .selector = effect->ring_build.selector };
     struct told *told = told_new(host, MOUNT_RING);
     told->event.ring.id = effect->ring_build.id;
-    told->event.ring.ring =
-        rings_kept_get(host->process.world->rings, effect->ring_build.members,
-                       effect->ring_build.count, &options);
+    told->event.ring.ring = rings_kept_get(host->process.world->rings, effect->ring_build.members,
+                                           effect->ring_build.count, &options);
     work_post(&told->work, rng_between(&host->rng, MSEC(1), MSEC(20)));
 }
 
@@ -95,8 +93,7 @@ static void carry_out(struct host_mount *host, const struct mount_effect *effect
     const struct node_id nobody = { { 0 } };
     switch (effect->kind) {
     case MOUNT_SEND:
-        net_send(net, &host->process, effect->send.link, effect->send.frame,
-                 (struct payload){ 0 });
+        net_send(net, &host->process, effect->send.link, effect->send.frame, (struct payload){ 0 });
         return;
     case MOUNT_RELEASE:
         net_release(net, &host->process, effect->release.token);
@@ -291,6 +288,7 @@ void host_mount_start(struct host_mount *host)
     arena_init(&arena, host->memory, size);
     CHECK(mount_new(&arena, &options, &host->mount) == ERR_OK);
     host->is_ready = false;
+    host->ready_err = ERR_OK;
     world_say(host->process.world, "%s starts", host->process.name);
     resolve(host);
     step(host, &(struct mount_event){ .kind = MOUNT_TICK });

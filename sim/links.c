@@ -8,12 +8,12 @@
 #include "node/core/node.h"
 #include "wire/message.h"
 
-#define WINDOW (1u << 20)        /* bytes on the way before a sender has to wait */
-#define LOST_US MSEC(200)        /* what a lost segment costs */
-#define AGAIN_MIN_US MSEC(100)   /* between two attempts to connect */
+#define WINDOW (1u << 20)      /* bytes on the way before a sender has to wait */
+#define LOST_US MSEC(200)      /* what a lost segment costs */
+#define AGAIN_MIN_US MSEC(100) /* between two attempts to connect */
 #define AGAIN_MAX_US SEC(2)
 #define HEART_US SEC(1)
-#define BROKEN_US SEC(25)        /* ZMQ_HEARTBEAT_IVL + ZMQ_HEARTBEAT_TIMEOUT */
+#define BROKEN_US SEC(25) /* ZMQ_HEARTBEAT_IVL + ZMQ_HEARTBEAT_TIMEOUT */
 
 enum end_state { END_NONE, END_OPEN, END_CLOSED };
 
@@ -38,7 +38,7 @@ struct parcel {
 
 struct lane { /* one direction of a connection */
     struct conn *conn;
-    uint32_t side; /* that sends */
+    uint32_t side;       /* that sends */
     struct list queue;   /* not left yet; the first may be leaving */
     struct list on_way;  /* in order */
     struct list stalled; /* would have arrived, but the way is blocked */

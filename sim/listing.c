@@ -166,9 +166,9 @@ void listing_do(struct source *source, struct process *process, source_answer *a
         request->limit = effect->list.limit;
         request->prefix_size = copy(request->prefix, effect->list.prefix);
         CHECK(token.size == 0 || (token.size > 2 && memcmp(token.data, "c:", 2) == 0));
-        request->after_size =
-            token.size > 0 ? copy(request->after, span_of(token.data + 2, token.size - 2))
-                           : copy(request->after, effect->list.after);
+        request->after_size = token.size > 0
+                                  ? copy(request->after, span_of(token.data + 2, token.size - 2))
+                                  : copy(request->after, effect->list.after);
     }
     world_say(source->world, "%s %s %s (%u) after \"%s\"", process->name,
               request->is_head ? "HEAD" : "LIST", request->prefix, request->limit, request->after);

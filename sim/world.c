@@ -103,8 +103,8 @@ void world_fail(struct world *world, const char *format, ...)
         return;
     }
     world->failed = true;
-    int used = snprintf(world->failure, sizeof world->failure, "at %.6f s: ",
-                        (double)world->now_us / 1e6);
+    int used =
+        snprintf(world->failure, sizeof world->failure, "at %.6f s: ", (double)world->now_us / 1e6);
     va_start(list, format);
     vsnprintf(world->failure + used, sizeof world->failure - (size_t)used, format, list);
     va_end(list);

@@ -66,14 +66,14 @@ struct process {
     char name[16];
     bool up;
     bool frozen;
-    bool takes_links;   /* others may connect */
-    uint64_t life;      /* one for each start */
-    uint32_t address;   /* grows when it comes back elsewhere */
-    usec_t mono_us;     /* its monotonic clock is that far from the world's */
-    usec_t wall_us;     /* its wall clock is that far from the true time */
-    usec_t thawed_us;   /* world time of its last thaw */
-    usec_t started_us;  /* world time of its last start */
-    struct list held;   /* work that came while it was frozen */
+    bool takes_links;  /* others may connect */
+    uint64_t life;     /* one for each start */
+    uint32_t address;  /* grows when it comes back elsewhere */
+    usec_t mono_us;    /* its monotonic clock is that far from the world's */
+    usec_t wall_us;    /* its wall clock is that far from the true time */
+    usec_t thawed_us;  /* world time of its last thaw */
+    usec_t started_us; /* world time of its last start */
+    struct list held;  /* work that came while it was frozen */
     uint64_t held_payloads;
 };
 

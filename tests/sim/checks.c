@@ -9,6 +9,7 @@
 #include "tests/sim/listen.h"
 #include "tests/sim/reader.h"
 #include "tests/sim/repeats.h"
+#include "tests/sim/views.h"
 
 #define OP_MOST_US SEC(6) /* a request of the kernel, unless a fault excuses it */
 #define LOOK_US MSEC(500)
@@ -76,11 +77,9 @@ struct checks *checks_new(struct trial *trial)
     world_set(trial->world, &checks->look, LOOK_US);
     checks->listen = listen_new(trial);
     checks->repeats = repeats_new(trial);
-    trial->world->watch = (struct watch){ .self = checks,
-                                          .sent = sent,
-                                          .taken = taken,
-                                          .asked = asked,
-                                          .stepped = stepped };
+    trial->world->watch = (struct watch){
+        .self = checks, .sent = sent, .taken = taken, .asked = asked, .stepped = stepped
+    };
     return checks;
 }
 
@@ -115,6 +114,8 @@ void checks_settled(struct checks *checks)
             one = totals;
         }
         if (totals.view_digest != one.view_digest || totals.ring_digest != one.ring_digest) {
+            views_say_node(first);
+            views_say_node(host);
             world_fail(trial->world, "%s and %s have different views or rings", first->process.name,
                        host->process.name);
         }
@@ -124,6 +125,8 @@ void checks_settled(struct checks *checks)
         struct mount_totals totals;
         mount_totals(host->mount, &totals);
         if (totals.ring_digest != one.ring_digest) {
+            views_say_node(first);
+            views_say_mount(host);
             world_fail(trial->world, "%s has another ring than the nodes", host->process.name);
         }
     }
@@ -144,7 +147,8 @@ void checks_rest(struct checks *checks)
                        host->process.name, (unsigned long long)totals.region_used,
                        (unsigned long long)host->node->memory.cached);
         }
-        if (totals.requests_open > 0 || totals.fetches_open > 0 || host->process.held_payloads > 0) {
+        if (totals.requests_open > 0 || totals.fetches_open > 0 ||
+            host->process.held_payloads > 0) {
             world_fail(trial->world, "%s at rest: %llu requests, %llu fetches, %llu payload bytes",
                        host->process.name, (unsigned long long)totals.requests_open,
                        (unsigned long long)totals.fetches_open,

@@ -2,7 +2,6 @@
 #pragma once
 #include "tests/sim/trial.h"
 
-#define FAULTS_EXCUSE_US SEC(3) /* after the end of a fault */
 #define FAULTS_SETTLE_US SEC(10) /* one view and one ring by then (DESIGN 14) */
 
 struct faults *faults_new(struct trial *trial);
@@ -18,6 +17,7 @@ uint32_t faults_active(const struct faults *faults);
 uint32_t faults_began(const struct faults *faults);
 /* A fault that readers must wait out excuses their waiting until this world time. */
 usec_t faults_excused_us(const struct faults *faults);
-/* Views may differ, or nodes act for others: a chunk may come from the source twice. */
-bool faults_may_repeat(const struct faults *faults);
+/* Views differ or have differed, nodes act or have acted for others: chunks of that key may come from
+ * the source twice. */
+bool faults_may_repeat(const struct faults *faults, struct span key);
 bool faults_is_kind(const char *name);

@@ -52,6 +52,69 @@ static struct known *place(struct known *table, uint64_t key)
     return &table[key >> (64 - TABLE_LOG2)];
 }
 
+/* ---- telling --------------------------------------------------------------------------------------- */
+
+static void say_request(struct world *world, const struct message *message)
+{
+    if (message->kind == MESSAGE_GET) {
+        const struct message_get *get = &message->get;
+        world_say(world, "    %llu: %.*s block %llu %llu+%llu mode %llu hops %llu left %llu us",
+                  (unsigned long long)get->request, (int)get->key.size, (const char *)get->key.data,
+                  (unsigned long long)get->index, (unsigned long long)get->offset,
+                  (unsigned long long)get->length, (unsigned long long)get->mode,
+                  (unsigned long long)get->hops, (unsigned long long)get->remaining_us);
+    } else if (message->kind == MESSAGE_DIR_GET) {
+        const struct message_dir_get *get = &message->dir_get;
+        world_say(world, "    %llu: \"%.*s\" name \"%.*s\" mode %llu hops %llu newer than %llu",
+                  (unsigned long long)get->request, (int)get->prefix.size,
+                  (const char *)get->prefix.data, (int)get->name.size, (const char *)get->name.data,
+                  (unsigned long long)get->mode, (unsigned long long)get->hops,
+                  (unsigned long long)get->newer_than);
+    } else if (message->kind == MESSAGE_SHARD_GET) {
+        world_say(world, "    %llu: generation %llu fence \"%.*s\"",
+                  (unsigned long long)message->shard_get.request,
+                  (unsigned long long)message->shard_get.generation,
+                  (int)message->shard_get.fence.size, (const char *)message->shard_get.fence.data);
+    }
+}
+
+static void say_answer(struct world *world, const struct message *message)
+{
+    if (message->kind == MESSAGE_DIR_ROOT) {
+        world_say(world, "    %llu: root of %zu bytes, entry of %zu, absent %llu, fresh %llu us",
+                  (unsigned long long)message->dir_root.request, message->dir_root.root.size,
+                  message->dir_root.entry.size, (unsigned long long)message->dir_root.absent,
+                  (unsigned long long)message->dir_root.fresh_us);
+    } else if (message->kind == MESSAGE_DATA) {
+        world_say(world, "    %llu: %llu+%llu", (unsigned long long)message->data.request,
+                  (unsigned long long)message->data.offset,
+                  (unsigned long long)message->data.length);
+    } else if (message->kind == MESSAGE_FAIL) {
+        world_say(world, "    %llu: %s", (unsigned long long)message->fail.request,
+                  err_name(err_from_wire(message->fail.err)));
+    } else if (message->kind == MESSAGE_SHARD) {
+        world_say(world, "    %llu", (unsigned long long)message->shard.request);
+    } else if (message->kind == MESSAGE_PENDING) {
+        for (size_t at = 0; at + 8 <= message->pending.requests.size; at += 8) {
+            world_say(world, "    %llu",
+                      (unsigned long long)get_u64(message->pending.requests.data + at));
+        }
+    }
+}
+
+static void say(const struct listen *listen, const struct process *from, const struct process *to,
+                const struct message *message)
+{
+    if (!listen->trial->options.messages || message->kind == MESSAGE_PING ||
+        message->kind == MESSAGE_PONG) {
+        return;
+    }
+    world_say(listen->trial->world, "%s > %s %s", from->name, to->name,
+              message_name(message->kind));
+    say_request(listen->trial->world, message);
+    say_answer(listen->trial->world, message);
+}
+
 /* ---- requests ------------------------------------------------------------------------------------ */
 
 struct request {
@@ -126,7 +189,8 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
 }
 
 /* A request that a node passes on. */
-static void check_forward(struct listen *listen, struct process *from, const struct request *request)
+static void check_forward(struct listen *listen, struct process *from,
+                          const struct request *request)
 {
     const uint64_t key = trace_key(from, request->trace);
     const struct known *known = place(listen->traces, key);
@@ -177,6 +241,7 @@ void listen_sent(struct listen *listen, struct process *from, struct process *to
         world_fail(listen->trial->world, "%s sends a frame that is %s", from->name, err_name(err));
         return;
     }
+    say(listen, from, to, &message);
     if (is_mount(listen, from)) {
         if (request_of(&message, &request) && request.hops != 0) {
             world_fail(listen->trial->world, "%s asks with hops", from->name);

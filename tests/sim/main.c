@@ -19,7 +19,7 @@ struct settings {
     uint64_t from;
     uint64_t count;
     uint32_t jobs;
-    bool one; /* --seed */
+    bool one;  /* --seed */
     bool stop; /* at the first failure */
     const char *hashes;
     bool marks;
@@ -49,10 +49,11 @@ struct sums {
 static void usage(FILE *to)
 {
     fputs("atoll_simtest [--seeds N] [--from K] [--jobs J] [--hashes FILE] [--marks] [--stop]\n"
-          "atoll_simtest --seed K [--verbose]\n"
+          "atoll_simtest --seed K [--verbose | --messages]\n"
           "  runs whole nodes and mounts in a virtual world: a minute for each seed\n"
           "  --seeds N     so many seeds (50), from K (1), J at a time (2)\n"
-          "  --seed K      this one alone; --verbose tells on stderr what happens\n"
+          "  --seed K      this one alone; --verbose tells on stderr what happens,\n"
+          "                --messages also what processes say to each other\n"
           "  --calm        without faults\n"
           "  --only KIND   only faults of this kind\n"
           "  --hashes FILE write each seed and the hash of its log, to compare two builds\n"
@@ -84,6 +85,7 @@ enum option_code {
     OPT_JOBS,
     OPT_SEED,
     OPT_VERBOSE,
+    OPT_MESSAGES,
     OPT_CALM,
     OPT_ONLY,
     OPT_HASHES,
@@ -93,12 +95,19 @@ enum option_code {
 };
 
 static const struct option long_options[] = {
-    { "seeds", required_argument, NULL, OPT_SEEDS },   { "from", required_argument, NULL, OPT_FROM },
-    { "jobs", required_argument, NULL, OPT_JOBS },     { "seed", required_argument, NULL, OPT_SEED },
-    { "verbose", no_argument, NULL, OPT_VERBOSE },     { "calm", no_argument, NULL, OPT_CALM },
-    { "only", required_argument, NULL, OPT_ONLY },     { "hashes", required_argument, NULL, OPT_HASHES },
-    { "marks", no_argument, NULL, OPT_MARKS },         { "stop", no_argument, NULL, OPT_STOP },
-    { "help", no_argument, NULL, OPT_HELP },           { NULL, 0, NULL, 0 },
+    { "seeds", required_argument, NULL, OPT_SEEDS },
+    { "from", required_argument, NULL, OPT_FROM },
+    { "jobs", required_argument, NULL, OPT_JOBS },
+    { "seed", required_argument, NULL, OPT_SEED },
+    { "verbose", no_argument, NULL, OPT_VERBOSE },
+    { "messages", no_argument, NULL, OPT_MESSAGES },
+    { "calm", no_argument, NULL, OPT_CALM },
+    { "only", required_argument, NULL, OPT_ONLY },
+    { "hashes", required_argument, NULL, OPT_HASHES },
+    { "marks", no_argument, NULL, OPT_MARKS },
+    { "stop", no_argument, NULL, OPT_STOP },
+    { "help", no_argument, NULL, OPT_HELP },
+    { NULL, 0, NULL, 0 },
 };
 
 static void take_option(struct settings *settings, int code)
@@ -120,6 +129,10 @@ static void take_option(struct settings *settings, int code)
         return;
     case OPT_VERBOSE:
         settings->trial.verbose = true;
+        return;
+    case OPT_MESSAGES:
+        settings->trial.verbose = true;
+        settings->trial.messages = true;
         return;
     case OPT_CALM:
         settings->trial.calm = true;
@@ -298,7 +311,8 @@ static void add(const struct settings *settings, struct sums *sums, uint64_t see
         printf("seed=%llu hash=%016llx FAILED: %s (faults: %s)\n", (unsigned long long)seed,
                (unsigned long long)result->hash, result->failure, result->faults);
         printf("reproduce: atoll_simtest --seed %llu --verbose%s%s%s\n", (unsigned long long)seed,
-               settings->trial.calm ? " --calm" : "", settings->trial.only != NULL ? " --only " : "",
+               settings->trial.calm ? " --calm" : "",
+               settings->trial.only != NULL ? " --only " : "",
                settings->trial.only != NULL ? settings->trial.only : "");
     }
     fflush(stdout);
@@ -361,10 +375,11 @@ static void tell(const struct settings *settings, const struct sums *sums)
                    (unsigned long long)sums->marks.slot[i].count);
         }
     }
-    printf("read %.1f GB; the source gave %.1f MB, %.1f MB of them unique; asked for again although "
-           "a live node had it: %.1f MB; longest request %.3f s; %u marks hit\n",
-           (double)sums->bytes / 1e9, (double)sums->given / 1e6, (double)sums->unique / 1e6,
-           (double)sums->repeated / 1e6, (double)sums->longest_us / 1e6, sums->marks.used);
+    printf(
+        "read %.1f GB; the source gave %.1f MB, %.1f MB of them unique; asked for again although "
+        "a live node had it: %.1f MB; longest request %.3f s; %u marks hit\n",
+        (double)sums->bytes / 1e9, (double)sums->given / 1e6, (double)sums->unique / 1e6,
+        (double)sums->repeated / 1e6, (double)sums->longest_us / 1e6, sums->marks.used);
     printf("%llu passed, %llu failed\n", (unsigned long long)sums->passed,
            (unsigned long long)sums->failed);
 }

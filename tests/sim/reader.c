@@ -13,7 +13,7 @@
 #define DEPTH_MAX 12u
 #define LIST_BYTES 32768u
 #define PAUSE_US MSEC(250) /* at most, between two files; a listing is followed by eight such */
-#define AGAIN_MAX 20u /* times a file may change under the reader */
+#define AGAIN_MAX 20u      /* times a file may change under the reader */
 
 enum phase {
     PHASE_IDLE,
@@ -55,8 +55,8 @@ struct reader {
     /* the job */
     enum phase phase;
     enum job job;
-    char path[1200]; /* in the dataset */
-    const char *rest; /* of it, to be walked */
+    char path[1200];              /* in the dataset */
+    const char *rest;             /* of it, to be walked */
     struct source_object *object; /* NULL: a directory, or nothing */
     int version;
     uint32_t again;
@@ -106,10 +106,9 @@ static void ask(struct reader *r, struct mount_op *op)
     CHECK(pending != NULL);
     r->next_id++;
     op->id = (uint64_t)(r->number + 1) << 40 | r->next_id;
-    *pending = (struct pending){ .id = op->id,
-                                 .offset = op->offset,
-                                 .size = op->size,
-                                 .since_us = world_of(r)->now_us };
+    *pending = (struct pending){
+        .id = op->id, .offset = op->offset, .size = op->size, .since_us = world_of(r)->now_us
+    };
     r->totals.ops++;
     host_mount_op(r->mount, op);
 }
@@ -551,7 +550,8 @@ static void make_order(struct reader *r)
     r->order_at = 0;
     for (uint32_t i = 0; i < source_count(source); i++) {
         const bool is_late = strncmp(source_at(source, i)->key, late, strlen(late)) == 0;
-        const bool ours = strncmp(source_at(source, i)->key, TRIAL_PREFIX, strlen(TRIAL_PREFIX)) == 0;
+        const bool ours =
+            strncmp(source_at(source, i)->key, TRIAL_PREFIX, strlen(TRIAL_PREFIX)) == 0;
         if (ours && is_late == r->held_back && tree_is_shown(source, source_at(source, i))) {
             r->order[r->order_count++] = i;
         }

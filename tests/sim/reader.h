@@ -4,10 +4,10 @@
 #include "tests/sim/trial.h"
 
 enum reader_pattern {
-    READER_IN_ORDER,  /* all files in order of their names, whole */
-    READER_SHUFFLED,  /* all files in random order, whole */
-    READER_RANDOM,    /* pieces anywhere */
-    READER_LISTER,    /* directories, again and again, and names that do not exist */
+    READER_IN_ORDER, /* all files in order of their names, whole */
+    READER_SHUFFLED, /* all files in random order, whole */
+    READER_RANDOM,   /* pieces anywhere */
+    READER_LISTER,   /* directories, again and again, and names that do not exist */
     READER_PATTERNS,
 };
 

@@ -68,20 +68,30 @@ static bool can_be_asked(const struct repeats *repeats, const struct host_node *
            !net_is_blocked(net, a, b) && !net_is_blocked(net, b, a);
 }
 
-static void check_block(struct repeats *repeats, struct host_node *asker, struct block_id id,
-                        uint32_t from, uint32_t to)
+/* Bytes of a block that a node asks for, of an object with this key. */
+struct wanted {
+    struct span key;
+    struct block_id id;
+    uint32_t from;
+    uint32_t to;
+};
+
+static void check_block(struct repeats *repeats, struct host_node *asker,
+                        const struct wanted *wanted)
 {
     struct trial *trial = repeats->trial;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
-        const uint64_t had = can_be_asked(repeats, asker, host) ? had_by(host, id, from, to) : 0;
+        const uint64_t had = can_be_asked(repeats, asker, host)
+                                 ? had_by(host, wanted->id, wanted->from, wanted->to)
+                                 : 0;
         if (had == 0) {
             continue;
         }
         repeats->bytes += had;
-        world_say(trial->world, "%s asks the source for block %u that %s has",
-                  asker->process.name, id.index, host->process.name);
-        if (!faults_may_repeat(trial->faults)) {
+        world_say(trial->world, "%s asks the source for block %u that %s has", asker->process.name,
+                  wanted->id.index, host->process.name);
+        if (!faults_may_repeat(trial->faults, wanted->key)) {
             world_fail(trial->world, "%s asks the source for %llu bytes of a block that %s has",
                        asker->process.name, (unsigned long long)had, host->process.name);
         }
@@ -93,16 +103,19 @@ static void check_fetch(struct repeats *repeats, struct host_node *asker,
                         const struct node_effect *effect)
 {
     const uint32_t block_size = repeats->trial->block_size;
-    const struct object_id object = object_id_make(effect->fetch.source, effect->fetch.key,
-                                                   effect->fetch.pin, block_size);
+    const struct object_id object =
+        object_id_make(effect->fetch.source, effect->fetch.key, effect->fetch.pin, block_size);
     uint64_t at = effect->fetch.offset;
     const uint64_t end = at + effect->fetch.size;
     while (at < end) {
         const uint32_t index = (uint32_t)(at / block_size);
         const uint64_t block_end = (uint64_t)(index + 1) * block_size;
         const uint64_t to = block_end < end ? block_end : end;
-        check_block(repeats, asker, (struct block_id){ .object = object, .index = index },
-                    (uint32_t)(at % block_size), (uint32_t)(to - (uint64_t)index * block_size));
+        const struct wanted wanted = { .key = effect->fetch.key,
+                                       .id = { .object = object, .index = index },
+                                       .from = (uint32_t)(at % block_size),
+                                       .to = (uint32_t)(to - (uint64_t)index * block_size) };
+        check_block(repeats, asker, &wanted);
         at = to;
     }
 }

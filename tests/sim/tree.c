@@ -57,10 +57,10 @@ void tree_make(struct trial *trial)
     put_large(trial, "", 2 + (uint32_t)rng_below(&trial->rng, 3));
     put_large(trial, "deep/er/and/deep er/", 1 + (uint32_t)rng_below(&trial->rng, 2));
     put(trial, "deep/\xc3\xbc+%41 b", 10);
-    put(trial, "deep/er", 77);      /* a file and a directory of one name: the directory wins */
-    put(trial, "marker/", 0);       /* a directory made by a key of its own */
-    put(trial, "odd//double", 7);   /* no POSIX name: hidden */
-    put(trial, "odd/../up", 7);     /* hidden */
+    put(trial, "deep/er", 77);    /* a file and a directory of one name: the directory wins */
+    put(trial, "marker/", 0);     /* a directory made by a key of its own */
+    put(trial, "odd//double", 7); /* no POSIX name: hidden */
+    put(trial, "odd/../up", 7);   /* hidden */
     put(trial, "odd/fine", 4097);
     put_many(trial, TRIAL_HELD_BACK, 10 + (uint32_t)rng_below(&trial->rng, 30));
     put_large(trial, TRIAL_HELD_BACK, 1 + (uint32_t)rng_below(&trial->rng, 2));
@@ -73,7 +73,8 @@ static bool is_directory(const struct source *source, const struct source_object
     char below[1300];
     snprintf(below, sizeof below, "%s/", object->key);
     const uint32_t at = source_lower_bound(source, span_text(below));
-    return at < source_count(source) && strncmp(source_at(source, at)->key, below, strlen(below)) == 0;
+    return at < source_count(source) &&
+           strncmp(source_at(source, at)->key, below, strlen(below)) == 0;
 }
 
 bool tree_is_shown(const struct source *source, const struct source_object *object)
@@ -100,8 +101,7 @@ static uint64_t hash_of(struct span name, bool is_dir)
 
 void tree_seen_begin(struct tree_seen *seen, const char *path)
 {
-    snprintf(seen->dir, sizeof seen->dir, "%s%s%s", TRIAL_PREFIX, path,
-             path[0] == '\0' ? "" : "/");
+    snprintf(seen->dir, sizeof seen->dir, "%s%s%s", TRIAL_PREFIX, path, path[0] == '\0' ? "" : "/");
     seen->count = 0;
     seen->hash = 0;
 }
@@ -145,7 +145,8 @@ const char *tree_seen_end(const struct tree_seen *seen, const struct source *sou
         }
         const char *rest = object->key + skip;
         const char *slash = strchr(rest, '/');
-        const struct span name = span_of(rest, slash == NULL ? strlen(rest) : (size_t)(slash - rest));
+        const struct span name =
+            span_of(rest, slash == NULL ? strlen(rest) : (size_t)(slash - rest));
         if (!entry_name_is_valid(name) || (slash == NULL && is_directory(source, object)) ||
             (slash != NULL && span_equal(name, last))) {
             continue;
@@ -155,7 +156,8 @@ const char *tree_seen_end(const struct tree_seen *seen, const struct source *sou
         count++;
     }
     if (seen->count != count) {
-        return seen->count < count ? "names are missing in a listing" : "too many names in a listing";
+        return seen->count < count ? "names are missing in a listing"
+                                   : "too many names in a listing";
     }
     return seen->hash == hash ? NULL : "a listing shows other names";
 }

@@ -14,11 +14,12 @@
 #define CLUSTER "virtual"
 #define SLOTS_LOG2 12
 #define CREATE_TRIES 30
-#define BEFORE_US SEC(12)  /* all is well, readers read */
-#define FAULTS_US SEC(40)  /* then faults come and go */
-#define AFTER_US SEC(60)   /* at most, until the files held back are read */
-#define STOP_US SEC(40)    /* at most, until the last request is answered */
-#define REST_US SEC(8)     /* for what goes on in the background */
+#define START_TRIES 20
+#define BEFORE_US SEC(12) /* all is well, readers read */
+#define FAULTS_US SEC(40) /* then faults come and go */
+#define AFTER_US SEC(60)  /* at most, until the files held back are read */
+#define STOP_US SEC(40)   /* at most, until the last request is answered */
+#define REST_US SEC(8)    /* for what goes on in the background */
 
 /* ---- making it ------------------------------------------------------------------------------- */
 
@@ -149,8 +150,7 @@ static void create_dataset(struct trial *trial)
         for (uint32_t k = 0; k < 100 && !node->admin_answered; k++) {
             world_run(trial->world, MSEC(100));
         }
-        if (node->admin_answered &&
-            (node->admin_err == ERR_OK || node->admin_err == ERR_EXISTS)) {
+        if (node->admin_answered && (node->admin_err == ERR_OK || node->admin_err == ERR_EXISTS)) {
             return;
         }
         world_say(trial->world, "create: %s %s", err_name(node->admin_err), node->admin_text);
@@ -158,6 +158,24 @@ static void create_dataset(struct trial *trial)
     }
     world_fail(trial->world, "the dataset cannot be created: %s",
                node->admin_answered ? node->admin_text : "no answer");
+}
+
+/* A dataset reaches the last node a moment after it was created; whoever mounts before is told that
+ * there is none, and tries again. */
+static uint32_t start_mounts(struct trial *trial)
+{
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < trial->mount_count; i++) {
+        struct host_mount *mount = trial->mounts[i];
+        ready += mount->is_ready;
+        if (mount->process.up && !mount->is_ready && mount->ready_err == ERR_NOT_FOUND) {
+            host_mount_crash(mount);
+        }
+        if (!mount->process.up) {
+            host_mount_start(mount);
+        }
+    }
+    return ready;
 }
 
 static void begin(struct trial *trial)
@@ -170,18 +188,11 @@ static void begin(struct trial *trial)
         world_run(trial->world, SEC(5));
     }
     create_dataset(trial);
-    for (uint32_t i = 0; i < trial->mount_count; i++) {
-        host_mount_start(trial->mounts[i]);
-    }
-    for (uint32_t i = 0; i < 300 && !trial->world->failed; i++) {
-        uint32_t ready = 0;
-        for (uint32_t k = 0; k < trial->mount_count; k++) {
-            ready += trial->mounts[k]->is_ready;
-        }
-        if (ready == trial->mount_count) {
+    for (uint32_t i = 0; i < START_TRIES && !trial->world->failed; i++) {
+        if (start_mounts(trial) == trial->mount_count) {
             return;
         }
-        world_run(trial->world, MSEC(100));
+        world_run(trial->world, MSEC(500));
     }
     world_fail(trial->world, "the mounts do not get ready");
 }
@@ -191,8 +202,7 @@ static void begin(struct trial *trial)
 static void start_readers(struct trial *trial, bool held_back)
 {
     for (uint32_t i = 0; i < trial->reader_count; i++) {
-        enum reader_pattern pattern =
-            (enum reader_pattern)rng_below(&trial->rng, READER_PATTERNS);
+        enum reader_pattern pattern = (enum reader_pattern)rng_below(&trial->rng, READER_PATTERNS);
         reader_start(trial->readers[i], held_back ? READER_IN_ORDER : pattern, held_back);
     }
 }
@@ -225,7 +235,8 @@ static void stop_readers(struct trial *trial)
     for (uint32_t i = 0; i < trial->reader_count; i++) {
         reader_stop(trial->readers[i]);
     }
-    run_until(trial, reader_is_idle, STOP_US, "requests are not answered after all faults are over");
+    run_until(trial, reader_is_idle, STOP_US,
+              "requests are not answered after all faults are over");
 }
 
 static void read_the_rest(struct trial *trial)

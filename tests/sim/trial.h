@@ -11,7 +11,7 @@
 #define TRIAL_MOUNTS_MAX 4
 #define TRIAL_READERS_MAX 12
 #define TRIAL_DATASET "train"
-#define TRIAL_PREFIX "data/" /* of the dataset in its source */
+#define TRIAL_PREFIX "data/"    /* of the dataset in its source */
 #define TRIAL_HELD_BACK "late/" /* read for the first time when all faults are over */
 
 struct reader;
@@ -21,6 +21,7 @@ struct faults;
 struct trial_options {
     uint64_t seed;
     bool verbose;
+    bool messages;    /* tell of each one, when verbose */
     bool calm;        /* no faults */
     const char *only; /* this kind of fault, several times; NULL: any */
 };
@@ -48,13 +49,13 @@ struct trial_result {
     char failure[512];
     struct marks marks;
     uint64_t steps;
-    uint64_t ops;          /* of readers */
-    uint64_t bytes;        /* that they read */
-    uint64_t given;        /* by the source */
-    uint64_t unique;       /* of them */
-    uint64_t repeated;     /* bytes asked for although a live node had them */
-    usec_t longest_us;     /* of an op */
-    char faults[256];      /* their kinds */
+    uint64_t ops;      /* of readers */
+    uint64_t bytes;    /* that they read */
+    uint64_t given;    /* by the source */
+    uint64_t unique;   /* of them */
+    uint64_t repeated; /* bytes asked for although a live node had them */
+    usec_t longest_us; /* of an op */
+    char faults[256];  /* their kinds */
 };
 
 void trial_run(const struct trial_options *options, struct trial_result *out);
