@@ -141,6 +141,10 @@ static void show_status(const json_t *answer)
     show_counts("open", part(answer, "open"), open, ARRAY_COUNT(open));
     table_cell("datasets", part(answer, "datasets"), more);
     printf("%-10s%s\n", "datasets", more);
+    if (json_integer_value(part(answer, "hidden_keys")) > 0) {
+        table_cell("hidden_keys", part(answer, "hidden_keys"), more);
+        printf("%-10s%s keys of the source that no file name can show\n", "hidden", more);
+    }
 }
 
 /* ---- nodes, ring, where ------------------------------------------------------------------------ */

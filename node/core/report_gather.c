@@ -265,6 +265,7 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .source_heads = metrics->source_heads,
         .source_bytes = metrics->source_bytes,
         .source_wanted = metrics->source_wanted_bytes,
+        .keys_hidden = metrics->keys_hidden,
         .source_errors = metrics->source_throttled + metrics->source_unreachable +
                          metrics->source_denied + metrics->source_missing +
                          metrics->source_changed + metrics->source_other,

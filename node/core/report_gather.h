@@ -37,6 +37,7 @@
     NUMBER(acting)         \
     NUMBER(differing)      \
     NUMBER(owning)         \
+    NUMBER(keys_hidden)    \
     NUMBER(files)          \
     NUMBER(bytes)
 

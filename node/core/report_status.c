@@ -199,6 +199,7 @@ static void put_space(struct json *json, const struct report_numbers *all)
     json_u64(json, "failed_tiers", all->disks_failed);
     json_close(json, '}');
     json_u64(json, "blocks", all->blocks);
+    json_u64(json, "hidden_keys", all->keys_hidden);
 }
 
 static void put_traffic(struct json *json, const struct report_numbers *all)

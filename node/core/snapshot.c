@@ -182,13 +182,14 @@ static void log_failure(struct node *node, const struct snapshot *snapshot)
     node_log(node, LOG_WARN, &text);
 }
 
-static void log_hidden(struct node *node, const struct snapshot *snapshot)
+static void tell_hidden(struct node *node, const struct snapshot *snapshot)
 {
     char line[512];
     struct text text;
     if (snapshot->set.hidden == 0 || !snapshot->changed) {
         return;
     }
+    node->metrics.keys_hidden += snapshot->set.hidden;
     text_init(&text, line, sizeof line);
     text_str(&text, "directory.hidden prefix=");
     text_json(&text,
@@ -213,7 +214,7 @@ static void end(struct node *node, struct snapshot *snapshot)
         uint64_t *count = snapshot->unchanged ? &node->metrics.listings_unchanged
                                               : &node->metrics.listings_published;
         (*count)++;
-        log_hidden(node, snapshot);
+        tell_hidden(node, snapshot);
     }
     snapshot_ops_cancel(node, snapshot);
     lookup_cancel(node, snapshot);
