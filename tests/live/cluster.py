@@ -166,6 +166,10 @@ class Origin(Process):
         lines = [l for l in self.log.read_text().splitlines() if l.startswith("ready ")]
         return lines[0] if lines else None
 
+    def stop(self, seconds=20):
+        """At once: in order it would wait for clients that keep their connections."""
+        return self.kill()
+
     def ask(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://{self.admin_address}{path}", data=data,
