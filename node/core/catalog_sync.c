@@ -174,6 +174,7 @@ void catalog_on_gone(struct node *node, struct meta_ask *ask)
     if (ask->kind == META_ASK_KEEP && ask->owner != NULL) {
         struct catalog_keep *kept = ask->owner;
         kept->ask = NULL;
+        ask->owner = NULL;
     }
     list_remove(&ask->waiting);
     meta_ask_end(node, ask);

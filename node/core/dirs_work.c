@@ -174,7 +174,9 @@ static void fail_all(struct node *node, struct work *work)
     for (struct list *item = work->waiters.next; item != &work->waiters;) {
         struct meta_ask *ask = CONTAINER_OF(item, struct meta_ask, waiting);
         item = item->next;
-        bool is_for_it = ask->kind == META_ASK_DIR && ask->asked_us <= work->failed_us;
+        /* A root asked for by a node does not wait for the listing, but for the store. */
+        bool is_for_it = ask->asked_us <= work->failed_us &&
+                         (ask->kind == META_ASK_DIR || work->err == ERR_BUSY);
         if (!is_for_it) {
             continue;
         }
@@ -463,14 +465,16 @@ static void start_list(struct node *node, struct work *work)
 
 static void start_next(struct node *node)
 {
-    struct list *first = list_first(&node->meta->dirs.queue);
-    if (first == NULL) {
-        return;
+    struct dirs *dirs = &node->meta->dirs;
+    struct list *first;
+    /* One whose askers have left starts nothing, so it is not one for one. */
+    while (dirs->snapshots.used < dirs->snapshots.count &&
+           (first = list_first(&dirs->queue)) != NULL) {
+        struct work *work = CONTAINER_OF(first, struct work, queued);
+        list_remove(first);
+        work->stage = WORK_IDLE;
+        work_advance(node, work);
     }
-    struct work *work = CONTAINER_OF(first, struct work, queued);
-    list_remove(first);
-    work->stage = WORK_IDLE;
-    work_advance(node, work);
 }
 
 /* A source that is down does not take away what was listed before, where a ttl alone has passed. */

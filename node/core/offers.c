@@ -43,6 +43,7 @@ void offers_on_gone(struct node *node, struct meta_ask *ask)
     struct offer *offer = ask->owner;
     MARK(node, "offers.gone");
     offer->ask = NULL;
+    ask->owner = NULL;
     meta_ask_end(node, ask);
     if (offer->call != 0) { /* else it is being stored: its end comes */
         call_cancel(node, offer->call, true);

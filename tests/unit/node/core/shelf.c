@@ -353,6 +353,7 @@ static void load(struct lab *lab, uint32_t index)
 static void tune(struct node_options *options)
 {
     options->directories_max = 64;
+    options->links_max = 256;
     strcpy(options->credentials, "other,reader");
 }
 
@@ -360,6 +361,7 @@ struct shelf *shelf_new_with(uint32_t nodes, void (*change)(struct shelf *shelf)
 {
     struct shelf *shelf = calloc(1, sizeof *shelf);
     assert_non_null(shelf);
+    shelf->region_size = 16u << 20;
     shelf->list_us = MSEC(5);
     shelf->head_us = MSEC(3);
     shelf->page = 1000;
@@ -377,7 +379,7 @@ struct shelf *shelf_new_with(uint32_t nodes, void (*change)(struct shelf *shelf)
     if (change != NULL) {
         change(shelf);
     }
-    shelf->lab = lab_new_hooked(nodes, 16u << 20, &shelf->hooks);
+    shelf->lab = lab_new_hooked(nodes, shelf->region_size, &shelf->hooks);
     return shelf;
 }
 

@@ -37,7 +37,8 @@ struct shelf {
     struct shelf_record *records[LAB_NODES];
     struct shelf_key keys[SHELF_KEYS_MAX]; /* sorted */
     uint32_t key_count;
-    usec_t list_us; /* latency */
+    size_t region_size; /* of each node */
+    usec_t list_us;     /* latency */
     usec_t head_us;
     uint32_t page;   /* keys a listing gives at once */
     uint32_t lists;  /* of whole directories */

@@ -78,7 +78,8 @@ static void directory_listed_after_its_page_was_cut_is_put_in(void **state)
     shelf_put(shelf, "p/part-02000-/x", "v1", 1);
     mount_owner(shelf, 0, "p/");
     struct root root = shelf_root(shelf, 0, "p/");
-    assert_true(marks_count(&shelf->lab->marks, "snapshot.late") > 0);
+    assert_int_equal(marks_count(&shelf->lab->marks, "snapshot.late"), 1);
+    assert_int_equal(marks_count(&shelf->lab->marks, "snapshot.late.split"), 1);
     assert_int_equal(root.head.files, 4000);
     assert_int_equal(root.head.directories, 2);
     assert_int_equal(shelf_count(shelf, &root), 4002);
