@@ -280,6 +280,25 @@ static void an_answer_or_refusal_that_nobody_asked_for_does_nothing(void **state
     bench_free(&b);
 }
 
+static void an_ack_counts_only_from_whom_the_ping_was_meant_for(void **state)
+{
+    (void)state;
+    struct bench *b = bench_with_members(2);
+    for (uint32_t i = 0; i < 1500 && bench_sees(b, 3)->state == MEMBER_OWNING; i++) {
+        struct datagram_head ping;
+        struct datagram_section section;
+        b->now_us += MSEC(10);
+        bench_step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
+        if (bench_find_sent(b, 3, DATAGRAM_PING, &ping, &section)) {
+            bench_tell(
+                b, (struct datagram_head){ .kind = DATAGRAM_ACK, .number = ping.number }, /* 2 */
+                NULL, NULL);
+        }
+    }
+    assert_int_equal(bench_sees(b, 3)->state, MEMBER_DEAD);
+    bench_free(&b);
+}
+
 static void a_ping_for_somebody_else_is_not_answered(void **state)
 {
     (void)state;
@@ -374,6 +393,7 @@ int main(void)
         cmocka_unit_test(an_incarnation_that_nobody_could_outbid_is_malformed),
         cmocka_unit_test(a_cut_of_others_makes_us_an_owner),
         cmocka_unit_test(an_answer_or_refusal_that_nobody_asked_for_does_nothing),
+        cmocka_unit_test(an_ack_counts_only_from_whom_the_ping_was_meant_for),
         cmocka_unit_test(a_ping_for_somebody_else_is_not_answered),
         cmocka_unit_test(a_relay_asks_and_says_no_when_nothing_comes),
         cmocka_unit_test(a_relay_passes_on_the_answer),

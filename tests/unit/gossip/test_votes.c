@@ -102,6 +102,77 @@ static void a_cut_of_others_is_taken_over_at_once_where_a_vote_was_heard(void **
     bench_free(&b);
 }
 
+/* 9 is condemned, and 8 in doubt for good: the cut waits for that, but not for ever. */
+static void doubts_hold_a_cut_up_for_10_s_at_most(void **state)
+{
+    (void)state;
+    struct bench *b = bench_with_members(8);
+    bench_pass_in_good_health(b, 9, SEC(2));
+    for (uint32_t second = 0; second < 12; second++) {
+        for (uint8_t observer = 2; observer <= 6; observer++) {
+            bench_vote_down(b, observer, 9);
+        }
+        bench_vote_down(b, 2, 8);
+        bench_vote_down(b, 3, 8);
+        bench_pass_in_good_health(b, 9, SEC(1));
+        if (second < 9) {
+            assert_int_equal(bench_sees(b, 9)->state, MEMBER_OWNING);
+        }
+    }
+    assert_int_equal(bench_sees(b, 9)->state, MEMBER_DEAD);
+    assert_int_equal(bench_sees(b, 8)->state, MEMBER_OWNING);
+    bench_free(&b);
+}
+
+/* Tick by tick, until a packet to 2 begins with our vote on 3; false when none comes. */
+static bool comes_to_vote(struct bench *b, bool down, usec_t within_us)
+{
+    struct datagram_head head;
+    struct datagram_section section;
+    for (usec_t passed_us = 0; passed_us < within_us; passed_us += MSEC(5)) {
+        b->now_us += MSEC(5);
+        bench_step(b, &(struct gossip_event){ .kind = GOSSIP_TICK });
+        if (bench_find_sent(b, 2, DATAGRAM_SPREAD, &head, &section) &&
+            section.tag == DATAGRAM_VOTES && node_id_equal(section.votes.subject, bench_id(3)) &&
+            section.votes.vote[0].down == down) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void a_vote_is_taken_back_when_the_member_answers(void **state)
+{
+    (void)state;
+    struct bench *b = bench_with_members(2);
+    struct gossip_event evidence = { .kind = GOSSIP_EVIDENCE, .evidence = { .node = bench_id(3) } };
+    assert_true(comes_to_vote(b, true, SEC(4)));
+    bench_step(b, &evidence);
+    assert_true(comes_to_vote(b, false, MSEC(300)));
+    bench_free(&b);
+}
+
+static void who_is_voted_down_says_that_it_lives(void **state)
+{
+    (void)state;
+    struct bench *b = bench_with_members(2);
+    bench_vote_down(b, 2, 1);
+    assert_int_equal(gossip_self(b->gossip)->incarnation, 11);
+    bench_vote_down(b, 3, 1); /* on the incarnation before */
+    assert_int_equal(gossip_self(b->gossip)->incarnation, 11);
+    bench_free(&b);
+}
+
+static void who_stood_still_does_not_vote_for_a_while(void **state)
+{
+    (void)state;
+    struct bench *b = bench_with_members(2);
+    b->now_us += SEC(3);
+    assert_false(comes_to_vote(b, true, SEC(4)));
+    assert_true(comes_to_vote(b, true, SEC(8)));
+    bench_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +182,10 @@ int main(void)
         cmocka_unit_test(votes_expire_that_nobody_renews),
         cmocka_unit_test(what_answers_us_is_not_dead_though_somebody_misses_it),
         cmocka_unit_test(a_cut_of_others_is_taken_over_at_once_where_a_vote_was_heard),
+        cmocka_unit_test(doubts_hold_a_cut_up_for_10_s_at_most),
+        cmocka_unit_test(a_vote_is_taken_back_when_the_member_answers),
+        cmocka_unit_test(who_is_voted_down_says_that_it_lives),
+        cmocka_unit_test(who_stood_still_does_not_vote_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
