@@ -410,6 +410,12 @@ static bool is_final(const struct call *call, enum err *err)
     return gone && call->kind != CALL_PAGE;
 }
 
+/* The node could not do it now; later it, or another one, can. */
+static bool is_passing(enum err err)
+{
+    return err == ERR_UNREACHABLE || err == ERR_NO_DATASET || err == ERR_CLOSED;
+}
+
 static void on_fail(struct mount *m, struct call *call, const struct message_fail *fail)
 {
     enum err err = err_from_wire(fail->err);
@@ -435,7 +441,7 @@ static void on_fail(struct mount *m, struct call *call, const struct message_fai
         link_again(m, peer, purpose);
     } else {
         MARK(m, "mount.call.refused");
-        pass(call, peer->id, true);
+        pass(call, peer->id, !is_passing(err));
         call->err = err;
         m->totals.failovers++;
         leave(m, call, false);
