@@ -37,9 +37,7 @@
     NUMBER(acting)         \
     NUMBER(differing)      \
     NUMBER(owning)         \
-    NUMBER(keys_hidden)    \
-    NUMBER(files)          \
-    NUMBER(bytes)
+    NUMBER(keys_hidden)
 
 struct report_numbers {
 #define NUMBER(field) uint64_t field;
