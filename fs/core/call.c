@@ -245,10 +245,15 @@ static bool is_passed(const struct call *call, struct node_id id)
 
 static void pass(struct call *call, struct node_id id, bool answered)
 {
-    if (!is_passed(call, id) && call->passed_count < RING_RANKS) {
-        call->passed[call->passed_count++] = id;
-        call->silences += !answered;
+    if (is_passed(call, id)) {
+        return;
     }
+    if (call->passed_count == RING_RANKS) { /* the ring has changed: the first is no rank any more */
+        memmove(call->passed, call->passed + 1, (RING_RANKS - 1) * sizeof call->passed[0]);
+        call->passed_count--;
+    }
+    call->passed[call->passed_count++] = id;
+    call->silences += !answered;
 }
 
 enum pick { PICK_PEER, PICK_LATER, PICK_NONE };
