@@ -55,6 +55,7 @@ static uint64_t offer(struct node *node, struct copies *copies, uint32_t rank)
         .kind = copies->kind == COPIES_PAGE ? CALL_SHARD_OFFER : CALL_ROOT_OFFER,
         .purpose = LINK_CONTROL,
         .deadline_us = node->now.mono_us + OFFER_US,
+        .own_signs = true, /* it may hear us no more while we hear it */
         .owner = copies,
         .tag = rank,
     };

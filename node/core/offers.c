@@ -73,6 +73,7 @@ static uint64_t pull(struct node *node, struct offer *offer, struct node_id from
         .kind = offer->is_root ? CALL_ROOT_GET : CALL_SHARD_GET,
         .purpose = LINK_CONTROL,
         .deadline_us = node->now.mono_us + TAKE_US,
+        .own_signs = true,
         .owner = offer,
         .tag = OFFERS_TAG,
     };
