@@ -213,7 +213,7 @@ class Node(Process):
 
     def start(self):
         """Also again, after it ended: same identity, same ports, same disk."""
-        args = [program("atoll"), "node", "--name", f"n{self.index}", "--listen",
+        args = [*self.cluster.node_prefix, program("atoll"), "node", "--name", f"n{self.index}", "--listen",
                 f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}", "--data-dir",
                 self.dir / "data", "--credentials-dir", self.cluster.credentials,
                 *self.cluster.trust(), *self.options]
@@ -262,9 +262,9 @@ class Mount(Process):
     def __init__(self, cluster, number, what, options, env=None):
         self.dir = cluster.dir / f"mount{number}"
         self.dir.mkdir(exist_ok=True)
-        super().__init__(f"mount {number}", [program("atoll"), "mount", what, self.dir, "-f",
-                                             *options], cluster.dir / f"mount{number}.log",
-                         env=env)
+        super().__init__(f"mount {number}", [*cluster.mount_prefix, program("atoll"), "mount", what,
+                                             self.dir, "-f", *options],
+                         cluster.dir / f"mount{number}.log", env=env)
 
     def mounted(self):
         if not self.alive():
@@ -297,6 +297,7 @@ class Cluster:
         self.members, self.mounts, self.others = [], [], []
         self.store = None
         self.seeds = ""
+        self.node_prefix, self.mount_prefix = [], []  # a command that runs what follows it
         self.credentials = self.dir / "credentials"
         self.credentials.mkdir(exist_ok=True)
         self.add_credential("test", ACCESS_KEY, SECRET_KEY)
