@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 
 #define PAYLOAD 200000u
 #define RECORDS 5u
+#define LARGE (2u << 20)
 
 struct tier {
     char dir[64];
@@ -229,6 +231,61 @@ static void what_was_written_is_found_and_read_after_a_restart(void **state)
     }
 }
 
+/* Pages of segment 0 in the kernel's cache; -1: this file system cannot write past it. */
+static int cached_pages(const struct tier *tier, size_t size)
+{
+    unsigned char there[LARGE / 4096 + 2];
+    char path[128];
+    int count = 0;
+    snprintf(path, sizeof path, "%s/segments/%08x", tier->dir, 0);
+    int fd = open(path, O_RDONLY | O_DIRECT);
+    if (fd < 0) {
+        return -1;
+    }
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, size, there), 0);
+    for (size_t i = 0; i < size / 4096; i++) {
+        count += there[i] & 1;
+    }
+    munmap(map, size);
+    close(fd);
+    return count;
+}
+
+/* Its length is no multiple of a page, and what is behind it in memory is none of the disk's. */
+static void a_large_block_goes_to_the_disk_past_the_page_cache(void **state)
+{
+    struct tier *tier = *state;
+    const size_t size = LARGE - 1000;
+    uint8_t *memory = aligned_alloc(4096, RECORD_HEADER_SIZE + LARGE);
+    uint8_t *found = malloc(RECORD_HEADER_SIZE + LARGE);
+    char path[128];
+    uint32_t next;
+    memset(memory, 0x5a, RECORD_HEADER_SIZE + LARGE);
+    assert_int_equal(start(tier, 4 << 20, NULL), ERR_OK);
+    assert_int_equal(wait_ready(tier, &next, NULL), 0);
+    struct node_effect effect = { .kind = NODE_DISK_WRITE,
+                                  .disk_write = {
+                                      .id = 3,
+                                      .header = span_of(memory, RECORD_HEADER_SIZE),
+                                      .payload = span_of(memory + RECORD_HEADER_SIZE, size) } };
+    assert_int_equal(disk_actor_do(tier->disk, &effect), ERR_OK);
+    assert_int_equal(wait_end(tier, 3), ERR_OK);
+    assert_true(cached_pages(tier, record_size(size)) <= 0);
+    snprintf(path, sizeof path, "%s/segments/%08x", tier->dir, 0);
+    int fd = open(path, O_RDONLY);
+    ssize_t got = read(fd, found, RECORD_HEADER_SIZE + LARGE);
+    close(fd);
+    assert_true(got >= (ssize_t)(RECORD_HEADER_SIZE + size));
+    assert_memory_equal(found, memory, RECORD_HEADER_SIZE + size);
+    for (ssize_t i = RECORD_HEADER_SIZE + (ssize_t)size; i < got; i++) {
+        assert_int_equal(found[i], 0);
+    }
+    free(found);
+    free(memory);
+}
+
 static void a_flipped_bit_is_never_given_out(void **state)
 {
     struct tier *tier = *state;
@@ -348,6 +405,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_is_found_and_read_after_a_restart, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_large_block_goes_to_the_disk_past_the_page_cache, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_flipped_bit_is_never_given_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_a_miss, set_up, tear_down),
