@@ -26,6 +26,7 @@ from systems import live  # noqa: E402
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SEED = 41
+READER = pathlib.Path(__file__).resolve().with_name("reader.py")
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- table: ./dev bench -->", "<!-- end of table -->"
 
@@ -66,7 +67,9 @@ class Bench:
         self.sets = QUICK if options.quick else SETS
         self.options = options
         self.results = {}  # (case, system) -> one measurement for each round
-        generate = []
+        warm = 2 * options.nodes  # the ring's shares are not equal: more than all have room for
+        generate = ["--generate", f"{systems.BUCKET}/warm/,count={warm},"
+                                  f"size={options.node_memory},seed={SEED}"]
         for number in range(options.rounds):
             for name, (count, size) in self.sets.items():
                 generate += ["--generate", f"{systems.BUCKET}/r{number}/{name}/,count={count},"
@@ -85,6 +88,15 @@ class Bench:
                 self.systems.append(peer(dir, self.origin))
         self.systems = [s for s in self.systems if options.only in s.name.split(" ")[0]]
 
+    def warm_up(self):
+        """Nodes run for weeks: theirs is memory that was in use before, as much as there is."""
+        for system in self.systems:
+            if system.name == "atoll":
+                system.fresh("warm")
+                subprocess.run([sys.executable, READER, "files", system.path], check=True,
+                               stdout=subprocess.DEVNULL, timeout=600)
+                system.close()
+
     def measure(self, case, system, number):
         """One case on one file system that is mounted."""
         name, what, unit, _ = CASES[case]
@@ -93,8 +105,7 @@ class Bench:
         empty_kernel_caches()
         before = self.origin.counters()
         own, machine = sum(map(systems.cpu_seconds, watched)), busy_seconds()
-        reader = [sys.executable, pathlib.Path(__file__).with_name("reader.py"), what, path]
-        done = subprocess.run(reader, stdout=subprocess.PIPE, check=True, timeout=600)
+        done = subprocess.run([sys.executable, READER, what, path], stdout=subprocess.PIPE, check=True, timeout=600)
         machine, own = busy_seconds() - machine, sum(map(systems.cpu_seconds, watched)) - own
         result = json.loads(done.stdout)
         count, size = self.sets[name]
@@ -128,6 +139,7 @@ class Bench:
             system.close()
 
     def run(self):
+        self.warm_up()
         for number in range(self.options.rounds):
             self.round(number)
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -189,13 +190,26 @@ static void leave_terminal(void)
     }
 }
 
-/* Large received blocks come and go: keep their memory instead of asking the kernel each time. */
-static void tune_malloc(void)
+/* Received blocks are a malloc each, in ZeroMQ's thread. One heap for all threads, which keeps what
+ * it has, in large pages: half of the faults of a reading mount were in memory it had before. */
+static void tune_malloc(uint64_t memory)
 {
+    const uintptr_t page = 2u << 20;
+    const uint64_t share = memory / 4 * 3; /* the rest is mapped by itself: tables, code, stacks */
+    const int most = share < (1u << 30) ? (int)share : 1 << 30;
+    mallopt(M_ARENA_MAX, 1);
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    mallopt(M_TRIM_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, most + (64 << 20)); /* or the pad would be given back at once */
+    mallopt(M_TOP_PAD, most);
+    uintptr_t from = (uintptr_t)sbrk(0);
+    void *volatile piece = malloc(4u << 20); /* the heap grows by the pad, in one piece */
+    free(piece);
+    uintptr_t to = (uintptr_t)sbrk(0) / page * page;
+    from = (from + page - 1) / page * page;
+    if (from < to) {
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+    }
     mallopt(M_TOP_PAD, 8 << 20);
-    mallopt(M_ARENA_MAX, 2);
 }
 
 static int run(struct settings *settings, int parent)
@@ -205,7 +219,7 @@ static int run(struct settings *settings, int parent)
     struct running r = { .ended = -1, .signals = -1 };
     enum err err = ERR_SYSTEM;
     text_init(&why, line, sizeof line);
-    tune_malloc();
+    tune_malloc(settings->memory);
     if (open_events(&r)) {
         err = start(&r, settings, &why);
     }
