@@ -5,12 +5,14 @@
  * its lock. */
 #include "fs/brain.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fs/line.h"
 #include "node/io/clock.h"
 #include "node/io/links.h"
 #include "node/io/log.h"
@@ -26,6 +28,7 @@
 #define PAYLOAD_MIN (16u << 20) /* less cannot hold what one reader has under way */
 #define PAGE_BYTES (256u << 10) /* a directory page of ordinary names */
 #define READ_MAX (1u << 20)
+#define REQUESTS 1024 /* the core works on that many at a time; others stand in line */
 
 /* What arrives in the queue beside requests of the kernel. */
 enum brain_item_kind { BRAIN_RING, BRAIN_SEEDS, BRAIN_SERVE, BRAIN_STOP };
@@ -55,6 +58,7 @@ struct brain {
     struct mount_effects effects;
     struct mount_entry lost[MOUNT_DIRENTS_MAX]; /* named by replies the kernel did not take */
     uint32_t lost_count;
+    struct line line; /* requests the core has no place for */
     struct settings settings;
     pthread_t thread;
     bool started;
@@ -260,17 +264,58 @@ static void on_link(void *self, const struct links_event *from)
     step(brain, &event);
 }
 
-static void take_kernel_item(struct brain *brain, struct kernel_item *item)
+static bool is_full(const struct brain *brain)
+{
+    struct mount_totals totals;
+    mount_totals(brain->mount, &totals);
+    return totals.ops_open >= REQUESTS;
+}
+
+static void give_op(struct brain *brain, struct kernel_item *item)
 {
     struct mount_event event = { .kind = MOUNT_OP };
-    if (item->kind == KERNEL_OP) {
-        event.op = item->op;
-    } else {
-        event.kind = MOUNT_INTERRUPT;
-        event.interrupt.id = item->interrupted;
-    }
+    event.op = item->op;
     step(brain, &event);
     kernel_item_free(item);
+}
+
+static void move_line(struct brain *brain)
+{
+    while (!line_is_empty(&brain->line) && !is_full(brain)) {
+        give_op(brain, line_pop(&brain->line));
+    }
+}
+
+/* A request that stands in line is not the core's yet: it ends here. */
+static void interrupt(struct brain *brain, uint64_t id)
+{
+    struct kernel_item *item = line_take(&brain->line, id);
+    if (item == NULL) {
+        struct mount_event event = { .kind = MOUNT_INTERRUPT };
+        event.interrupt.id = id;
+        step(brain, &event);
+        return;
+    }
+    struct mount_effect effect = { .kind = MOUNT_REPLY_ERR };
+    effect.reply_err.id = id;
+    effect.reply_err.err = EINTR;
+    reply(brain, &effect);
+    kernel_item_free(item);
+}
+
+static void take_kernel_item(struct brain *brain, struct kernel_item *item)
+{
+    if (item->kind == KERNEL_INTERRUPT) {
+        interrupt(brain, item->interrupted);
+        kernel_item_free(item);
+        return;
+    }
+    bool waits = line_is_for(item->op.kind) && (!line_is_empty(&brain->line) || is_full(brain));
+    if (waits) {
+        line_push(&brain->line, item);
+    } else {
+        give_op(brain, item);
+    }
 }
 
 static void take_own_item(struct brain *brain, struct brain_item *item)
@@ -324,6 +369,7 @@ static void *run(void *self)
             step(brain, &tick);
         }
         take_items(brain);
+        move_line(brain);
         due = mount_deadline(brain->mount);
         now = clock_mono_us();
         links_poll(brain->links, due == USEC_NEVER ? USEC_NEVER : usec_max(0, due - now), on_link,
@@ -351,7 +397,7 @@ static void fill_options(const struct settings *settings, const struct brain_rea
         out->name[0] = '\0';
     }
     out->inodes_max = (uint32_t)(settings->memory / INODE_SHARE / INODE_BYTES);
-    out->requests_max = 1024;
+    out->requests_max = REQUESTS;
     out->hard = settings->hard;
     out->timeo_us = settings->timeo_us;
     out->uid = settings->uid;
@@ -490,6 +536,9 @@ void brain_stop(struct brain **brain)
     }
     if (b->links != NULL) {
         links_free(&b->links);
+    }
+    while (!line_is_empty(&b->line)) {
+        kernel_item_free(line_pop(&b->line));
     }
     if (b->queue != NULL) {
         drop_items(b);

@@ -10,7 +10,7 @@
 struct fuse_req;
 struct requests;
 
-#define REQUESTS_MAX 1024
+#define REQUESTS_MAX 16384 /* more threads than that never wait at one mount */
 
 enum err requests_new(struct requests **out) MUST_USE;
 void requests_free(struct requests **requests);
