@@ -335,6 +335,7 @@ void dirs_forward(struct node *node, struct work *work, struct meta_ask *ask, st
                      .trace = ask->trace },
     };
     struct call_options options = { .kind = CALL_DIR_FORWARD,
+                                    .own_signs = true,
                                     .purpose = LINK_CONTROL,
                                     .deadline_us = node->now.mono_us + remaining,
                                     .owner = ask };

@@ -152,6 +152,7 @@ static void ask_next(struct node *node, struct page_fetch *fetch)
                            .remaining_us = (uint64_t)SEARCH_US },
         };
         struct call_options options = { .kind = CALL_SHARD_GET,
+                                        .own_signs = true,
                                         .purpose = LINK_CONTROL,
                                         .deadline_us = node->now.mono_us + SEARCH_US,
                                         .owner = fetch };
