@@ -372,6 +372,9 @@ static void *run(void *self)
         move_line(brain);
         due = mount_deadline(brain->mount);
         now = clock_mono_us();
+        if (brain->stopping) {
+            due = now; /* nobody will wake a poll that waits */
+        }
         links_poll(brain->links, due == USEC_NEVER ? USEC_NEVER : usec_max(0, due - now), on_link,
                    brain);
     }
