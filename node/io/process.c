@@ -172,7 +172,15 @@ static enum err size_node(struct process *process, struct text *why)
         node->tier[i].quota = config->tiers[i].quota;
         node->tier[i].segment_size = sizing_segment(config->tiers[i].quota);
     }
-    return sizing_make(config->memory, node, &process->sizing, why);
+    enum err err = sizing_make(config->memory, node, &process->sizing);
+    if (err != ERR_OK) {
+        /* The mount has given the node half of what it was told. */
+        const uint64_t least = process->sizing.least * (process->is_private ? 2 : 1);
+        text_str(why, "--memory: too little; give at least ");
+        text_u64(why, (least + (1u << 20) - 1) >> 20);
+        text_str(why, "MiB");
+    }
+    return err;
 }
 
 static enum err make_peer(struct process *process, struct text *why)

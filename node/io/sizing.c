@@ -30,31 +30,39 @@ uint32_t sizing_segment(uint64_t quota)
     return at_most(quota / 64 / 4096 * 4096, 32u << 20, 1u << 30);
 }
 
-enum err sizing_make(uint64_t memory, struct node_options *options, struct sizing *out,
-                     struct text *why)
+/* false: tables and the smallest region do not fit. */
+static bool share_out(uint64_t memory, struct node_options *options)
 {
     const uint64_t mib = memory >> 20;
     const uint64_t rings = RINGS_KEPT * ring_memory(RING_MEMBERS, options->keys.slots_log2);
     const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX) + rings;
-    uint32_t blocks = at_most((memory + tier_bytes(options)) / BLOCK_MEAN, 8192, 16u << 20);
     options->links_max = at_most(mib, 256, 8192);
     options->requests_max = at_most(mib * 4, 1024, 16384);
     options->directories_max = at_most(mib * 8, 1024, 65536);
     options->datasets_max = at_most(mib / 2, 64, 1024);
     options->region_size = memory / 2 / 4096 * 4096; /* tables depend on it: a first guess */
-    options->blocks_max = blocks;
+    options->blocks_max = at_most((memory + tier_bytes(options)) / BLOCK_MEAN, 8192, 16u << 20);
     while (node_memory(options) > memory / 3 && options->blocks_max > 4096) {
         options->blocks_max /= 2; /* a long disk and little memory: fewer blocks are known */
     }
     for (uint32_t round = 0; round < 3; round++) { /* a larger region has larger tables */
         const uint64_t taken = fixed + node_memory(options);
         if (memory < taken + REGION_MIN) {
-            text_str(why, "--memory: too little; give at least ");
-            text_u64(why, (taken + REGION_MIN + (1u << 20) - 1) >> 20);
-            text_str(why, "MiB");
-            return ERR_INVALID;
+            return false;
         }
         options->region_size = (memory - taken) / 4096 * 4096;
+    }
+    return true;
+}
+
+enum err sizing_make(uint64_t memory, struct node_options *options, struct sizing *out)
+{
+    out->least = memory;
+    if (!share_out(memory, options)) {
+        while (!share_out(out->least, options)) {
+            out->least += 1u << 20;
+        }
+        return ERR_INVALID;
     }
     out->region = options->region_size;
     out->arena = node_memory(options);
