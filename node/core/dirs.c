@@ -5,7 +5,7 @@
 #include "node/core/meta.h"
 #include "node/core/snapshot.h"
 
-#define WORKS_MOST 4096u
+#define WORKS_MOST 1024u
 
 static uint32_t works_max(const struct node_options *options)
 {

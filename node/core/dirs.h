@@ -46,6 +46,8 @@ struct dir {
     uint64_t generation;
     uint64_t checked_us; /* hybrid wall time: its listing began then, or a later equal one */
     usec_t listed_us;    /* monotonic: the last listing by this node ended; 0: none */
+    usec_t rest_us;      /* monotonic: not to be listed before, for lack of memory */
+    uint32_t busy;       /* listings in a row that lacked it */
     struct buffer *root; /* cached; NULL: not in memory, or does not exist */
     uint32_t root_size;
     struct work *work;

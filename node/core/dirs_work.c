@@ -5,7 +5,9 @@
 #include "node/core/meta.h"
 #include "node/core/snapshot.h"
 
-#define STALE_US SEC(5) /* a root served past its ttl while the source is down, each time */
+#define BUSY_REST_US MSEC(200)
+#define BUSY_REST_MOST 5u /* 200 ms << 5: about six seconds */
+#define STALE_US SEC(5)   /* a root served past its ttl while the source is down, each time */
 
 /* What one that waits needs before it can be answered, the first stage last. */
 enum need {
@@ -414,7 +416,7 @@ static bool wanted(struct node *node, struct work *work, struct snapshot_need *n
         }
         bool forced = dir->known && ask->generation >= dir->generation;
         usec_t rest_us = dir->listed_us == 0 || !forced ? 0 : dir->listed_us + DIR_RELIST_US;
-        at_us = usec_min(at_us, rest_us);
+        at_us = usec_min(at_us, usec_max(rest_us, dir->rest_us));
         need->force = need->force || forced;
         need->newer_than = ask->generation > need->newer_than ? ask->generation : need->newer_than;
         need->checked = dataset->refreshed > need->checked ? dataset->refreshed : need->checked;
@@ -503,11 +505,25 @@ static void serve_stale(struct node *node, struct work *work)
     }
 }
 
+/* A directory that does not fit the memory there is must not be listed over and over. */
+static void rest_if_busy(const struct node *node, struct dir *dir, enum err err)
+{
+    if (err != ERR_BUSY) {
+        dir->busy = 0;
+        dir->rest_us = 0;
+        return;
+    }
+    MARK(node, "dirs.busy.rest");
+    dir->rest_us = node->now.mono_us + (BUSY_REST_US << dir->busy);
+    dir->busy += dir->busy < BUSY_REST_MOST ? 1 : 0;
+}
+
 void dirs_on_snapshot(struct node *node, struct work *work, enum err err, struct span text)
 {
     CHECK(work->stage == WORK_LIST);
     work->snapshot = NULL;
     work->stage = WORK_IDLE;
+    rest_if_busy(node, work->dir, err);
     if (err == ERR_OK) {
         work->dir->listed_us = node->now.mono_us;
         count_root(node, work);

@@ -4,6 +4,7 @@
 #include "node/core/meta.h"
 
 #define LIST_LIMIT 1000u /* the most that S3 and OSS give in one page */
+#define LISTED_AHEAD 2000u /* entries held while pages are on their way to their ranks */
 #define RETRY_FIRST_US MSEC(200)
 #define RETRY_MOST_US SEC(20)
 #define MEMORY_WAIT_US MSEC(20)
@@ -385,7 +386,8 @@ static void step_listing(struct node *node, struct snapshot *snapshot)
     struct dirbuild_cut cut;
     snapshot_cut(node, snapshot);
     bool behind = dirbuild_next(&snapshot->set, snapshot->listed_all, &cut);
-    if (!snapshot->listed_all && snapshot->list_io == 0 && !behind) {
+    bool may_list = !behind || snapshot->set.count <= LISTED_AHEAD;
+    if (!snapshot->listed_all && snapshot->list_io == 0 && may_list) {
         list_page(node, snapshot);
     }
     if (snapshot->listed_all && snapshot->set.count == 0 && snapshot_ops_idle(snapshot)) {

@@ -250,6 +250,30 @@ static void many_askers_of_one_listing_are_all_answered(void **state)
     shelf_free(shelf);
 }
 
+static void tiny_memory(struct shelf *shelf)
+{
+    shelf->region_size = 256u << 10; /* 64 KiB for metadata */
+}
+
+static void directory_too_large_for_the_memory_is_not_listed_over_and_over(void **state)
+{
+    struct shelf *shelf = shelf_new_with(1, tiny_memory);
+    (void)state;
+    for (uint32_t i = 0; i < 5000; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "p/f%06u", i);
+        shelf_put(shelf, key, "v1", 1);
+    }
+    shelf_mount(shelf, 0, 0);
+    for (uint32_t i = 0; i < 100; i++) { /* a mount that tries again and again */
+        shelf_dir_get(shelf, 0, "p/", NULL);
+        lab_run(shelf->lab, MSEC(100));
+    }
+    assert_true(marks_count(&shelf->lab->marks, "dirs.busy.rest") > 1);
+    assert_true(shelf->lists < 50);
+    shelf_free(shelf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +288,7 @@ int main(void)
         cmocka_unit_test(page_of_an_unknown_generation_is_not_found),
         cmocka_unit_test(mount_cannot_offer_or_pull_roots),
         cmocka_unit_test(many_askers_of_one_listing_are_all_answered),
+        cmocka_unit_test(directory_too_large_for_the_memory_is_not_listed_over_and_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
