@@ -10,6 +10,9 @@
 #define BLOCKS_MIN 256u
 #define BLOCKS_MAX 65536u
 #define CELLS_PER_OBJECT 6u
+/* The kernel has it by now. Memory that is used again while it is in the processor's cache takes
+ * half the time of memory that is fetched, or found by a page fault. */
+#define CONSUMED_US MSEC(50)
 #define UNREAD_US SEC(10) /* what was asked for ahead so long ago was a wrong guess */
 
 static uint32_t block_limit(const struct mount_options *options)
@@ -170,9 +173,23 @@ void block_room_changed(struct mount *m)
     }
 }
 
+/* Two for each that comes: the list gets no longer than what 50 ms bring. */
+static void drop_consumed(struct mount *m)
+{
+    for (uint32_t i = 0; i < 2 && !list_is_empty(&m->consumed); i++) {
+        struct block *block = CONTAINER_OF(list_first(&m->consumed), struct block, lru);
+        if (m->now.mono_us - block->used_us < CONSUMED_US) {
+            return;
+        }
+        MARK(m, "mount.block.consumed");
+        block_free(m, block);
+    }
+}
+
 void block_finish(struct mount *m, struct block *block)
 {
-    list_remove(&block->lru);
+    list_remove(&block->lru); /* so that it is not dropped itself */
+    drop_consumed(m);
     if (block->pins > 0 || block->calls > 0) {
         return;
     }
