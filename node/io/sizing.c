@@ -9,7 +9,7 @@
 #define RING_MEMBERS 64        /* tables of larger rings are hardly larger */
 #define OVERHEAD (40u << 20)   /* libraries, stacks, sockets' buffers, curl, the log */
 #define REGION_MIN (48u << 20) /* three blocks of the largest size */
-#define BLOCK_MEAN 262144u     /* datasets of small files: what a known block is worth on average */
+#define BLOCK_MEAN 65536u      /* datasets of small files: what a known block is worth on average */
 
 static uint32_t at_most(uint64_t value, uint32_t least, uint32_t most)
 {
