@@ -13,7 +13,6 @@
 #define SOURCE_AGAIN_US MSEC(500)
 #define BUSY_MIN_US MSEC(5)
 #define ROOM_AGAIN_US MSEC(20)
-#define GHOST_US SEC(1) /* so long after CANCEL no bytes come any more from a node that lives */
 
 uint32_t call_limit(const struct mount_options *options)
 {
@@ -23,7 +22,7 @@ uint32_t call_limit(const struct mount_options *options)
 size_t call_memory(const struct mount_options *options)
 {
     size_t count = call_limit(options);
-    return count * (sizeof(struct call) + sizeof(struct ghost) + 32) + count * 32 + 4096;
+    return count * sizeof(struct call) + 4096;
 }
 
 enum err call_init(struct mount *m, struct arena *mem)
@@ -31,17 +30,8 @@ enum err call_init(struct mount *m, struct arena *mem)
     uint32_t count = call_limit(&m->options);
     CHECK(count < (1u << SLOT_BITS));
     enum err err = pool_init(&m->calls, mem, sizeof(struct call), count);
-    if (err == ERR_OK) {
-        err = pool_init(&m->ghosts_pool, mem, sizeof(struct ghost), count);
-    }
-    if (err == ERR_OK) {
-        err = map_init(&m->ghost_by_number, mem, count);
-    }
     list_init(&m->sends);
     list_init(&m->stalled);
-    list_init(&m->cancels);
-    list_init(&m->ghosts);
-    m->ghost_timer.kind = TIMER_GHOST;
     return err;
 }
 
@@ -76,22 +66,6 @@ void call_begin(struct mount *m, struct call *call)
 
 /* ---- what was given up -------------------------------------------------------------------- */
 
-static void ghost_free(struct mount *m, struct ghost *ghost)
-{
-    CHECK(m->reserved >= ghost->reserved);
-    m->reserved -= ghost->reserved;
-    map_remove(&m->ghost_by_number, &ghost->by_number);
-    list_remove(&ghost->link);
-    pool_give(&m->ghosts_pool, ghost);
-    block_room_changed(m);
-}
-
-static struct ghost *ghost_find(const struct mount *m, uint64_t number)
-{
-    struct map_node *node = map_first(&m->ghost_by_number, number);
-    return node == NULL ? NULL : CONTAINER_OF(node, struct ghost, by_number);
-}
-
 /* The call leaves its peer; if bytes may still come for it, its reservation goes to a ghost. */
 static void leave(struct mount *m, struct call *call, bool cancel)
 {
@@ -106,19 +80,7 @@ static void leave(struct mount *m, struct call *call, bool cancel)
     if (!cancel) {
         return;
     }
-    struct ghost *ghost = pool_take(&m->ghosts_pool);
-    if (ghost == NULL) {
-        MARK(m, "mount.ghost.full");
-        return;
-    }
-    ghost->number = call->number;
-    ghost->over = call->over;
-    ghost->node = peer->id;
-    ghost->purpose = call->kind == CALL_BLOCK ? LINK_DATA : LINK_CONTROL;
-    ghost->reserved = call->kind == CALL_BLOCK ? block_unreserve(m, call) : 0;
-    ghost->since_us = m->now.mono_us;
-    map_insert(&m->ghost_by_number, &ghost->by_number, ghost->number);
-    list_push_back(&m->cancels, &ghost->link);
+    ghost_make(m, call, peer->id);
 }
 
 void call_done(struct mount *m, struct call *call)
@@ -134,96 +96,6 @@ void call_free(struct mount *m, struct call *call)
     timers_cancel(&m->timers, &call->timer);
     pool_give(&m->calls, call);
     block_room_changed(m);
-}
-
-void call_link_gone(struct mount *m, struct link_id link)
-{
-    struct list *lists[2] = { &m->cancels, &m->ghosts };
-    for (uint32_t i = 0; i < 2; i++) {
-        struct list *next;
-        for (struct list *at = lists[i]->next; at != lists[i]; at = next) {
-            struct ghost *ghost = CONTAINER_OF(at, struct ghost, link);
-            next = at->next;
-            if (ghost->over.v == link.v) {
-                ghost_free(m, ghost);
-            }
-        }
-    }
-}
-
-/* Bytes that a node owes us and does not send are not waited for: the link goes, and they with it. */
-void call_ghost_timer(struct mount *m)
-{
-    struct list *first = list_first(&m->ghosts);
-    if (first == NULL) {
-        return;
-    }
-    struct ghost *ghost = CONTAINER_OF(first, struct ghost, link);
-    if (m->now.mono_us - ghost->since_us >= GHOST_US) {
-        struct peer *peer = peer_known(m, ghost->node);
-        bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
-        if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
-            MARK(m, "mount.ghost.closed");
-            link_again(m, peer, ghost->purpose); /* frees all of that link */
-        } else {
-            ghost_free(m, ghost);
-        }
-    }
-    first = list_first(&m->ghosts);
-    if (first != NULL) {
-        ghost = CONTAINER_OF(first, struct ghost, link);
-        timers_set(&m->timers, &m->ghost_timer, ghost->since_us + GHOST_US);
-    }
-}
-
-/* Room is short: what a silent node still owes us is given up now. */
-static void ghost_purge(struct mount *m)
-{
-    for (struct list *at = m->ghosts.next; at != &m->ghosts; at = at->next) {
-        struct ghost *ghost = CONTAINER_OF(at, struct ghost, link);
-        struct peer *peer = peer_known(m, ghost->node);
-        bool silent = peer != NULL && peer->silent && ghost->reserved > 0;
-        if (silent && peer->links[ghost->purpose].id.v == ghost->over.v) {
-            MARK(m, "mount.ghost.purged");
-            link_again(m, peer, ghost->purpose);
-            return;
-        }
-    }
-}
-
-static void cancel_pump(struct mount *m)
-{
-    while (!list_is_empty(&m->cancels) && effect_room(m) > 0) {
-        struct ghost *ghost = CONTAINER_OF(list_first(&m->cancels), struct ghost, link);
-        list_remove(&ghost->link);
-        list_push_back(&m->ghosts, &ghost->link);
-        struct message message = { .kind = MESSAGE_CANCEL };
-        message.cancel.request = ghost->number;
-        effect_send(m, ghost->over, &message);
-        if (!timer_is_set(&m->ghost_timer)) {
-            timers_set(&m->timers, &m->ghost_timer, ghost->since_us + GHOST_US);
-        }
-    }
-}
-
-static bool ghost_on_message(struct mount *m, const struct message *message)
-{
-    bool data = message->kind == MESSAGE_DATA;
-    uint64_t number = data ? message->data.request : message->fail.request;
-    struct ghost *ghost = ghost_find(m, number);
-    if (ghost == NULL) {
-        return false;
-    }
-    MARK(m, "mount.ghost.answered");
-    if (data && message->data.more == 1) {
-        uint32_t part = (uint32_t)message->data.length;
-        part = part < ghost->reserved ? part : ghost->reserved;
-        ghost->reserved -= part;
-        m->reserved -= part;
-        return true;
-    }
-    ghost_free(m, ghost);
-    return true;
 }
 
 /* ---- whom to ask ----------------------------------------------------------------------------- */
@@ -248,7 +120,8 @@ static void pass(struct call *call, struct node_id id, bool answered)
     if (is_passed(call, id)) {
         return;
     }
-    if (call->passed_count == RING_RANKS) { /* the ring has changed: the first is no rank any more */
+    if (call->passed_count ==
+        RING_RANKS) { /* the ring has changed: the first is no rank any more */
         memmove(call->passed, call->passed + 1, (RING_RANKS - 1) * sizeof call->passed[0]);
         call->passed_count--;
     }
@@ -603,7 +476,7 @@ static void send_one(struct mount *m, struct call *call)
 
 void call_pump(struct mount *m)
 {
-    cancel_pump(m);
+    ghost_pump(m);
     while (!list_is_empty(&m->sends) && effect_room(m) > 0) {
         send_one(m, CONTAINER_OF(list_first(&m->sends), struct call, link));
     }

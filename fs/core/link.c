@@ -39,7 +39,7 @@ static void link_lost(struct mount *m, struct peer_link *link)
 {
     if (link->state == LINK_GREETING || link->state == LINK_READY) {
         map_remove(&m->link_by_id, &link->by_id);
-        call_link_gone(m, link->id);
+        ghost_link_gone(m, link->id);
     }
     usec_t backoff = usec_min(usec_max(2 * link->backoff_us, BACKOFF_MIN_US), BACKOFF_MAX_US);
     link->backoff_us = backoff;

@@ -175,18 +175,6 @@ struct call {
     };
 };
 
-/* A question that was given up but may still be answered with bytes: its reservation. */
-struct ghost {
-    struct list link; /* m->cancels, then m->ghosts, oldest first */
-    struct map_node by_number;
-    uint64_t number;
-    struct link_id over;
-    enum link_purpose purpose;
-    uint32_t reserved;
-    usec_t since_us;
-    struct node_id node;
-};
-
 size_t call_memory(const struct mount_options *options);
 enum err call_init(struct mount *m, struct arena *mem) MUST_USE;
 uint32_t call_limit(const struct mount_options *options);
@@ -203,11 +191,35 @@ bool call_on_message(struct mount *m, struct peer *peer, const struct message *m
                      struct payload payload);
 /* What this peer was asked over that link goes to the next rank. */
 void call_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpose, bool silent);
-void call_link_gone(struct mount *m, struct link_id link);
 void call_wake_stalled(struct mount *m);
 void call_timer(struct mount *m, struct call *call);
-void call_ghost_timer(struct mount *m);
 /* Does an effect and its frame fit? then send what is queued. */
 void call_pump(struct mount *m);
 /* The answer is not usable: to the next rank. */
 void call_reject(struct mount *m, struct call *call, enum err err);
+
+/* ---- ghost.c: questions given up, and bytes that may still come for them -------------------- */
+
+struct ghost {
+    struct list link; /* m->cancels, then m->ghosts, oldest first */
+    struct map_node by_number;
+    uint64_t number;
+    struct link_id over;
+    enum link_purpose purpose;
+    uint32_t reserved;
+    usec_t since_us;
+    struct node_id node;
+};
+
+size_t ghost_memory(const struct mount_options *options);
+enum err ghost_init(struct mount *m, struct arena *mem) MUST_USE;
+/* The call is given up at this node: its reservation goes to a ghost, and CANCEL will be sent. */
+void ghost_make(struct mount *m, struct call *call, struct node_id node);
+void ghost_link_gone(struct mount *m, struct link_id link);
+void ghost_timer(struct mount *m);
+/* Room is short: what a silent node owes is given up. */
+void ghost_purge(struct mount *m);
+/* Send the CANCELs there is room for. */
+void ghost_pump(struct mount *m);
+/* A DATA or FAIL that no call expects. true: a ghost did. */
+bool ghost_on_message(struct mount *m, const struct message *message);

@@ -34,8 +34,8 @@ struct world_node {
     uint32_t stale;      /* so many GETs are answered DENIED */
     enum err fail;       /* every GET is answered so */
     enum err dir_fail;
-    bool no_pages; /* SHARD_GET: NOT_FOUND */
-    bool slow;     /* DIR_GET with a name is answered by the entry alone */
+    bool no_pages;    /* SHARD_GET: NOT_FOUND */
+    bool slow;        /* DIR_GET with a name is answered by the entry alone */
     bool called_dead; /* in every view */
 };
 
