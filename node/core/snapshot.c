@@ -3,7 +3,7 @@
 
 #include "node/core/meta.h"
 
-#define LIST_LIMIT 1000u /* the most that S3 and OSS give in one page */
+#define LIST_LIMIT 1000u   /* the most that S3 and OSS give in one page */
 #define LISTED_AHEAD 2000u /* entries held while pages are on their way to their ranks */
 #define RETRY_FIRST_US MSEC(200)
 #define RETRY_MOST_US SEC(20)
