@@ -21,10 +21,26 @@ struct checks {
     struct repeats *repeats;
 };
 
+/* A slow source, disk or mount must not look like a dead node (DESIGN 7.5). */
+static void check_silence(struct checks *checks, const struct host_mount *host)
+{
+    struct mount_totals totals;
+    mount_totals(host->mount, &totals);
+    if (totals.silences > 0 && !faults_may_silence(checks->trial->faults)) {
+        world_fail(checks->trial->world, "%s takes a node for silent although all of them are well",
+                   host->process.name);
+    }
+}
+
 static void look_fire(struct world *world, struct happening *what)
 {
     struct checks *checks = CONTAINER_OF(what, struct checks, look);
     const usec_t excused_us = faults_excused_us(checks->trial->faults);
+    for (uint32_t i = 0; i < checks->trial->mount_count; i++) {
+        if (checks->trial->mounts[i]->process.up) {
+            check_silence(checks, checks->trial->mounts[i]);
+        }
+    }
     for (uint32_t i = 0; i < checks->trial->reader_count; i++) {
         const struct reader *reader = checks->trial->readers[i];
         const usec_t waits_us = reader_waiting_us(reader);

@@ -530,6 +530,16 @@ usec_t faults_excused_us(const struct faults *faults)
     return faults->stalled_us;
 }
 
+bool faults_may_silence(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].began && faults->list[i].kind->repeats) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool faults_may_repeat(const struct faults *faults, struct span key)
 {
     const struct span late = span_text(TRIAL_PREFIX TRIAL_HELD_BACK);

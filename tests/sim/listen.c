@@ -203,7 +203,7 @@ static void check_forward(struct listen *listen, struct process *from,
         world_fail(world, "%s forwards a request that may be forwarded again", from->name);
     }
     if (request->trace != 0 && known->key == key &&
-        world->now_us + (usec_t)request->remaining_us > known->deadline_us + LATE_US) {
+        world->now_us + (usec_t)request->remaining_us > known->deadline_us) {
         world_fail(world, "%s gives a request more time than it has", from->name);
     }
 }
