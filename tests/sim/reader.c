@@ -6,83 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/tree.h"
-
-#define READS_MAX 4u /* of one file at a time, as a kernel reads ahead */
-#define READ_SIZE 131072u
-#define DEPTH_MAX 12u
-#define LIST_BYTES 32768u
-#define PAUSE_US MSEC(250) /* at most, between two files; a listing is followed by eight such */
-#define AGAIN_MAX 20u      /* times a file may change under the reader */
-
-enum phase {
-    PHASE_IDLE,
-    PHASE_WALK,    /* LOOKUP of one component */
-    PHASE_GETATTR, /* of what was found */
-    PHASE_OPEN,
-    PHASE_READ,
-    PHASE_RELEASE,
-    PHASE_OPENDIR,
-    PHASE_READDIR,
-    PHASE_RELEASEDIR,
-};
-
-enum job { JOB_FILE, JOB_PIECES, JOB_LIST, JOB_ABSENT };
-
-struct pending {
-    uint64_t id; /* 0: free */
-    uint64_t offset;
-    uint32_t size;
-    usec_t since_us;
-};
-
-struct reader {
-    struct trial *trial;
-    struct host_mount *mount;
-    uint32_t number;
-    struct rng rng;
-    struct happening next; /* a job, after a pause */
-    bool running;
-    bool held_back;
-    bool done;
-    enum reader_pattern pattern;
-    uint32_t *order; /* of files, shuffled or not */
-    uint32_t order_count;
-    uint32_t order_at;
-    uint64_t next_id;
-    struct reader_totals totals;
-
-    /* the job */
-    enum phase phase;
-    enum job job;
-    char path[1200];              /* in the dataset */
-    const char *rest;             /* of it, to be walked */
-    struct source_object *object; /* NULL: a directory, or nothing */
-    int version;
-    uint32_t again;
-    uint64_t handle;
-    uint64_t offset; /* to be read next */
-    uint64_t end;
-    uint32_t pieces;
-    uint32_t window;
-    bool failed_stale;
-    uint64_t walked[DEPTH_MAX]; /* inodes looked up, to be forgotten */
-    uint32_t walked_count;
-    uint64_t dir_offset;
-    struct tree_seen seen;
-    struct pending pending[READS_MAX];
-};
+#include "tests/sim/reader_inside.h"
 
 static void job_next(struct reader *r);
 static void job_begin(struct reader *r);
 static void walk(struct reader *r);
 
 /* ---- requests ---------------------------------------------------------------------------------- */
-
-static struct world *world_of(const struct reader *r)
-{
-    return r->trial->world;
-}
 
 static void wrong(struct reader *r, const char *what)
 {
@@ -448,39 +378,6 @@ bool reader_take(struct reader *r, const struct mount_effect *effect)
 
 /* ---- jobs ------------------------------------------------------------------------------------------------ */
 
-static void set_path(struct reader *r, const struct source_object *object)
-{
-    const size_t skip = strlen(TRIAL_PREFIX);
-    snprintf(r->path, sizeof r->path, "%s", object->key + skip);
-}
-
-static void pick_file(struct reader *r)
-{
-    const struct source *source = world_of(r)->source;
-    if (r->order_at == r->order_count) {
-        r->order_at = 0;
-        r->done = r->held_back;
-    }
-    r->object = source_at(source, r->order[r->order_at++]);
-    r->job = r->pattern == READER_RANDOM ? JOB_PIECES : JOB_FILE;
-    set_path(r, r->object);
-}
-
-static void pick_directory(struct reader *r)
-{
-    pick_file(r);
-    char *slash = strrchr(r->path, '/');
-    r->object = NULL;
-    *(slash == NULL ? r->path : slash) = '\0';
-    r->job = JOB_LIST;
-    if (rng_chance(&r->rng, 300000)) {
-        r->job = JOB_ABSENT;
-        const size_t used = strlen(r->path);
-        snprintf(r->path + used, sizeof r->path - used, "%snot there %u", used > 0 ? "/" : "",
-                 (uint32_t)rng_below(&r->rng, 100));
-    }
-}
-
 static void job_begin(struct reader *r)
 {
     r->rest = r->path;
@@ -497,9 +394,9 @@ static void job_next(struct reader *r)
     r->again = 0;
     r->failed_stale = false;
     if (r->pattern == READER_LISTER) {
-        pick_directory(r);
+        reader_pick_directory(r);
     } else {
-        pick_file(r);
+        reader_pick_file(r);
     }
     if (r->done) {
         return;
@@ -542,31 +439,6 @@ void reader_free(struct reader **pointer)
     *pointer = NULL;
 }
 
-static void make_order(struct reader *r)
-{
-    const struct source *source = world_of(r)->source;
-    const char *late = TRIAL_PREFIX TRIAL_HELD_BACK;
-    r->order_count = 0;
-    r->order_at = 0;
-    for (uint32_t i = 0; i < source_count(source); i++) {
-        const bool is_late = strncmp(source_at(source, i)->key, late, strlen(late)) == 0;
-        const bool ours =
-            strncmp(source_at(source, i)->key, TRIAL_PREFIX, strlen(TRIAL_PREFIX)) == 0;
-        if (ours && is_late == r->held_back && tree_is_shown(source, source_at(source, i))) {
-            r->order[r->order_count++] = i;
-        }
-    }
-    if (r->pattern == READER_IN_ORDER) {
-        return;
-    }
-    for (uint32_t i = r->order_count; i > 1; i--) {
-        const uint32_t j = (uint32_t)rng_below(&r->rng, i);
-        const uint32_t swap = r->order[i - 1];
-        r->order[i - 1] = r->order[j];
-        r->order[j] = swap;
-    }
-}
-
 void reader_start(struct reader *r, enum reader_pattern pattern, bool held_back)
 {
     CHECK(reader_is_idle(r));
@@ -574,7 +446,7 @@ void reader_start(struct reader *r, enum reader_pattern pattern, bool held_back)
     r->held_back = held_back;
     r->done = false;
     r->running = true;
-    make_order(r);
+    reader_make_order(r);
     CHECK(r->order_count > 0);
     world_set(world_of(r), &r->next, rng_between(&r->rng, 0, MSEC(500)));
 }

@@ -1,0 +1,63 @@
+/* tests/sim/reader_jobs.c: what a reader reads next. */
+#include "tests/sim/reader_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void set_path(struct reader *r, const struct source_object *object)
+{
+    const size_t skip = strlen(TRIAL_PREFIX);
+    snprintf(r->path, sizeof r->path, "%s", object->key + skip);
+}
+
+void reader_pick_file(struct reader *r)
+{
+    const struct source *source = world_of(r)->source;
+    if (r->order_at == r->order_count) {
+        r->order_at = 0;
+        r->done = r->held_back;
+    }
+    r->object = source_at(source, r->order[r->order_at++]);
+    r->job = r->pattern == READER_RANDOM ? JOB_PIECES : JOB_FILE;
+    set_path(r, r->object);
+}
+
+void reader_pick_directory(struct reader *r)
+{
+    reader_pick_file(r);
+    char *slash = strrchr(r->path, '/');
+    r->object = NULL;
+    *(slash == NULL ? r->path : slash) = '\0';
+    r->job = JOB_LIST;
+    if (rng_chance(&r->rng, 300000)) {
+        r->job = JOB_ABSENT;
+        const size_t used = strlen(r->path);
+        snprintf(r->path + used, sizeof r->path - used, "%snot there %u", used > 0 ? "/" : "",
+                 (uint32_t)rng_below(&r->rng, 100));
+    }
+}
+
+void reader_make_order(struct reader *r)
+{
+    const struct source *source = world_of(r)->source;
+    const char *late = TRIAL_PREFIX TRIAL_HELD_BACK;
+    r->order_count = 0;
+    r->order_at = 0;
+    for (uint32_t i = 0; i < source_count(source); i++) {
+        const bool is_late = strncmp(source_at(source, i)->key, late, strlen(late)) == 0;
+        const bool ours =
+            strncmp(source_at(source, i)->key, TRIAL_PREFIX, strlen(TRIAL_PREFIX)) == 0;
+        if (ours && is_late == r->held_back && tree_is_shown(source, source_at(source, i))) {
+            r->order[r->order_count++] = i;
+        }
+    }
+    if (r->pattern == READER_IN_ORDER) {
+        return;
+    }
+    for (uint32_t i = r->order_count; i > 1; i--) {
+        const uint32_t j = (uint32_t)rng_below(&r->rng, i);
+        const uint32_t swap = r->order[i - 1];
+        r->order[i - 1] = r->order[j];
+        r->order[j] = swap;
+    }
+}
