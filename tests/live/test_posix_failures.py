@@ -58,6 +58,7 @@ def test_p50_a_node_that_dies_costs_readers_a_pause_and_no_error(cluster):
 def test_p51_without_any_node_calls_fail_with_eio_after_timeo(cluster, call):
     mount, sums = start(cluster, 1, "-o", "timeo=2")
     names = sorted(sums)
+    assert sorted(p.name for p in mount.dir.iterdir())[0] == names[0]  # the listing is here now
     assert reading.digest(mount.dir / names[0]) == sums[names[0]][1]
     cluster.members[0].kill()
     path = mount.dir / (names[-1] if call == "read" else "never-listed/file")
