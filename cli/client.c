@@ -12,6 +12,7 @@
 
 #define ANSWER_MAX (4u << 20)
 #define TIMEOUT_SECONDS 120L /* creating a dataset asks its source, with retries */
+#define QUESTION_SECONDS 15L /* a node that gathers from others answers after 2 s */
 
 struct received {
     char *data;
@@ -125,7 +126,8 @@ static void set_request(CURL *curl, const char *method, const char *body,
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 5L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+                     strcmp(method, "GET") == 0 ? QUESTION_SECONDS : TIMEOUT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
 }
