@@ -394,7 +394,8 @@ def test_latency_of_a_share_of_requests(stocked):
         stocked.get(i)["Body"].read()
         took.append(time.time() - start_s > 0.3)
     report = stocked.admin("GET", "/faults")["faults"][0]
-    assert report["matched"] == 20 and report["fired"] == sum(took) and 1 <= sum(took) <= 12
+    assert report["matched"] == 20 and 1 <= report["fired"] <= 12
+    assert report["fired"] <= sum(took)  # a busy machine may be slow on its own, never too fast
 
 
 def test_the_same_seed_draws_the_same(stocked):
