@@ -167,7 +167,7 @@ static const struct failure failures[] = {
     { ERR_TOO_LARGE, 413, "make the request smaller" },
     { ERR_NOT_FOUND, 404, "check the name; `atoll dataset list` shows what there is" },
     { ERR_EXISTS, 409, "choose another name, or delete the dataset of that name first" },
-    { ERR_DENIED, 403, "use --token-file with the node's admin token" },
+    { ERR_DENIED, 403, "use --admin-token-file with the node's admin token" },
     { ERR_SOURCE_DENIED, 403, "check the credential's keys, and that it may list the bucket" },
     { ERR_SOURCE_NOT_FOUND, 404, "check the bucket, the endpoint and the region" },
     { ERR_SOURCE_NOT_ALLOWED, 403,
