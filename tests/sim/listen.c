@@ -7,13 +7,15 @@
 #include "wire/message.h"
 
 #define TABLE_LOG2 16
-#define LATE_US MSEC(5) /* a thread may wake up that late */
+#define LATE_US MSEC(5)   /* a thread may wake up that late */
+#define SIGN_US MSEC(115) /* PENDING comes within 50 ms and every 100 ms (DESIGN 7.5) */
 
 /* A request under way. An older one in the same place of the table is forgotten. */
 struct known {
     uint64_t key; /* 0: none */
     usec_t taken_us;
     usec_t deadline_us;
+    usec_t sign_us; /* the last sign of life because of it */
 };
 
 struct listen {
@@ -178,6 +180,7 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
         request.remaining_us < (uint64_t)most_us ? (usec_t)request.remaining_us : most_us;
     const struct known known = { .key = request_key(from, to, request.number),
                                  .taken_us = now_us,
+                                 .sign_us = now_us,
                                  .deadline_us = now_us + left_us };
     *place(listen->requests, known.key) = known;
     if (request.trace != 0 && request.forwardable) {
@@ -214,10 +217,17 @@ static void check_answer(struct listen *listen, struct process *from, struct pro
                          const struct message *message, uint64_t number)
 {
     const uint64_t key = request_key(to, from, number);
-    const struct known *known = place(listen->requests, key);
+    struct known *known = place(listen->requests, key);
     struct world *world = listen->trial->world;
-    if (known->key == key && from->thawed_us <= known->taken_us &&
-        world->now_us > known->deadline_us + LATE_US) {
+    if (known->key != key || from->thawed_us > known->taken_us) {
+        return;
+    }
+    if (is_mount(listen, to) && world->now_us > known->sign_us + SIGN_US) {
+        world_fail(world, "%s lets %s wait %.3f s without a sign of life", from->name, to->name,
+                   (double)(world->now_us - known->sign_us) / 1e6);
+    }
+    known->sign_us = world->now_us;
+    if (world->now_us > known->deadline_us + LATE_US) {
         world_fail(world, "%s sends %s %.6f s past the request's deadline", from->name,
                    message_name(message->kind), (double)(world->now_us - known->deadline_us) / 1e6);
     }

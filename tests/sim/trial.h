@@ -55,7 +55,7 @@ struct trial_result {
     uint64_t unique;   /* of them */
     uint64_t repeated; /* bytes asked for although a live node had them */
     usec_t longest_us; /* of an op */
-    char faults[256];  /* their kinds */
+    char faults[512];  /* their kinds */
 };
 
 void trial_run(const struct trial_options *options, struct trial_result *out);
