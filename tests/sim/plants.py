@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Plants bugs into copies of the product's sources, one at a time, and lets the simulation find them.
 
-    plants.py [--build DIR] [--seeds N] [--jobs J] [NAME...]
+    plants.py [--build DIR] [--seeds N] [--jobs J] [--rare] [NAME...]
 
 Each bug is a few words of one source file put in place of others. The changed file is compiled and
 linked before the libraries of DIR (build/release), so that nothing of the product knows of it.
@@ -24,8 +24,9 @@ WARNINGS_OFF = ["-Wno-unused", "-w"]
 
 
 class Plant:
-    def __init__(self, name, what, path, old, new):
+    def __init__(self, name, what, path, old, new, rare=False):
         self.name, self.what, self.path, self.old, self.new = name, what, path, old, new
+        self.rare = rare  # shows itself in one seed of several hundred
 
 
 PLANTS = [
@@ -92,12 +93,13 @@ PLANTS = [
           "        return ERR_NO_DATASET;", "        return ERR_NOT_FOUND;"),
     Plant("dead-for-ever", "a mount believes in a death that all others have forgotten",
           "fs/core/cluster.c",
-          "    if (differs && revive_some(m, view)) {", "    if (false && revive_some(m, view)) {"),
+          "    if (differs && revive_some(m, view)) {", "    if (false && revive_some(m, view)) {",
+          rare=True),
     Plant("asked-in-circles", "a question does not remember all nodes that it was put to",
           "fs/core/call.c",
           "    if (call->passed_count == RING_RANKS) {",
           "    if (call->passed_count == RING_RANKS) {\n        return;\n    }\n"
-          "    if (call->passed_count == RING_RANKS) {"),
+          "    if (call->passed_count == RING_RANKS) {", rare=True),
     Plant("no-second-ask", "a node that cannot reach the owner is believed for good",
           "fs/core/call.c",
           "pass(call, peer->id, !is_passing(err));", "pass(call, peer->id, true);"),
@@ -108,13 +110,20 @@ def run(command):
     return subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+def planted(plant):
+    """The text of the source with that bug in it. How its words are laid out does not matter."""
+    text = (ROOT / plant.path).read_text()
+    words = r"\s+".join(re.escape(word) for word in plant.old.split())
+    found = list(re.finditer(words, text))
+    if len(found) != 1:
+        raise ValueError(f"{plant.path} does not have its words exactly once")
+    return text[:found[0].start()] + plant.new + text[found[0].end():]
+
+
 def build(plant, build_dir, folder):
     """The path of a simtest with that bug in it."""
-    text = (ROOT / plant.path).read_text()
-    if text.count(plant.old) != 1:
-        raise ValueError(f"{plant.path} does not have its words exactly once")
     source = folder / (plant.name + ".c")
-    source.write_text(text.replace(plant.old, plant.new))
+    source.write_text(planted(plant))
     program = folder / plant.name
     include = ["-I", str(ROOT), "-I", str(build_dir / "generated")]
     compiled = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", "-ffp-contract=off"] + WARNINGS_OFF
@@ -138,6 +147,7 @@ def options():
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--rare", action="store_true", help="also bugs that want 1,000 seeds")
     parser.add_argument("names", nargs="*")
     return parser.parse_args()
 
@@ -145,7 +155,9 @@ def options():
 def main():
     chosen = options()
     missed = 0
-    plants = [plant for plant in PLANTS if not chosen.names or plant.name in chosen.names]
+    plants = [plant for plant in PLANTS
+              if plant.name in chosen.names
+              or not chosen.names and (chosen.rare or chosen.list or not plant.rare)]
     if chosen.list:
         for plant in plants:
             print(f"{plant.name:18} {plant.what}")
