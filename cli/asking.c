@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/dataset.h"
 #include "cli/keygen.h"
+#include "cli/sim.h"
 #include "cli/table.h"
 
 static const struct option_row rows[] = { CLIENT_OPTIONS };
@@ -285,7 +286,8 @@ const struct options_table *const *commands_tables(uint32_t *count)
     static const struct options_table *const tables[] = {
         &dataset_create_table,  &dataset_list_table,   &dataset_show_table,  &dataset_delete_table,
         &dataset_refresh_table, &status_table,         &nodes_table,         &ring_table,
-        &where_table,           &keygen_cluster_table, &keygen_client_table,
+        &where_table,           &keygen_cluster_table, &keygen_client_table, &sim_fuzz_table,
+        &sim_replay_table,
     };
     *count = ARRAY_COUNT(tables);
     return tables;

@@ -280,7 +280,7 @@ void host_mount_start(struct host_mount *host)
 {
     struct mount_options options;
     struct arena arena;
-    process_begin(&host->process);
+    process_live(&host->process);
     fill_options(host, &options);
     const size_t size = mount_memory(&options);
     host->memory = malloc(size);
@@ -297,7 +297,7 @@ void host_mount_start(struct host_mount *host)
 void host_mount_crash(struct host_mount *host)
 {
     net_process_gone(host->process.world->net, &host->process, false);
-    process_end(&host->process);
+    process_die(&host->process);
     world_cancel(host->process.world, &host->tick);
     free(host->memory);
     host->memory = NULL;

@@ -1,5 +1,5 @@
 /* sim/host_mount.h: a host that mounts the cache: the mount's core as it ships; its kernel is played
- * by whoever asks (tests/sim). */
+ * by whoever asks (sim/trial). */
 #pragma once
 #include "fs/core/mount.h"
 #include "sim/host_node.h"

@@ -252,7 +252,7 @@ static void make_node(struct host_node *host)
 void host_node_start(struct host_node *host)
 {
     struct process *process = &host->process;
-    process_begin(process);
+    process_live(process);
     process->takes_links = true;
     const uint64_t clock = (uint64_t)(process_now(process).wall_us / 1000) << 16;
     host->incarnation = host->incarnation + 1 > clock ? host->incarnation + 1 : clock;
@@ -286,7 +286,7 @@ void host_node_crash(struct host_node *host, bool silently)
     world_say(host->process.world, "%s dies%s", host->process.name, silently ? " silently" : "");
     disk_crash(host->disk);
     net_process_gone(host->process.world->net, &host->process, silently);
-    process_end(&host->process);
+    process_die(&host->process);
     drop_machines(host);
 }
 
@@ -295,7 +295,7 @@ void host_node_free(struct host_node **pointer)
     struct host_node *host = *pointer;
     if (host->process.up) {
         net_process_gone(host->process.world->net, &host->process, true);
-        process_end(&host->process);
+        process_die(&host->process);
         drop_machines(host);
     }
     disk_free(&host->disk);

@@ -240,7 +240,7 @@ void process_thaw(struct process *process)
     }
 }
 
-void process_begin(struct process *process)
+void process_live(struct process *process)
 {
     CHECK(!process->up && list_is_empty(&process->held));
     process->up = true;
@@ -249,7 +249,7 @@ void process_begin(struct process *process)
     process->thawed_us = 0;
 }
 
-void process_end(struct process *process)
+void process_die(struct process *process)
 {
     CHECK(process->up);
     process->up = false;

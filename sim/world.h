@@ -103,8 +103,8 @@ struct process *process_at(struct world *world, const struct address *address,
 void process_freeze(struct process *process);
 void process_thaw(struct process *process);
 /* A new life begins; and ends: what was meant for it is void. */
-void process_begin(struct process *process);
-void process_end(struct process *process);
+void process_live(struct process *process);
+void process_die(struct process *process);
 
 /* ---- what checkers see ----------------------------------------------------------------------- */
 

@@ -11,7 +11,7 @@ import sys
 import tree
 
 PURE = ["base", "wire", "ring", "gossip", "node/core", "fs/core"]
-ALL = PURE + ["node/origin", "node/io", "fs", "sim", "cli"]
+ALL = PURE + ["node/origin", "node/io", "fs", "sim", "sim/trial", "cli"]
 
 # Folder -> folders it may include, besides itself. "." is the root: main.c.
 RULES = {
@@ -25,10 +25,10 @@ RULES = {
     "node/io": PURE + ["node/origin"],
     "fs": PURE + ["node/origin", "node/io"],
     "sim": PURE,
-    "cli": ["base", "wire", "node/io"],
+    "sim/trial": PURE + ["sim"],
+    "cli": ["base", "wire", "node/io", "sim", "sim/trial"],
     ".": ALL,
-    "tests/unit": ALL + ["tests/sim", "tests/origin"],
-    "tests/sim": PURE + ["sim"],
+    "tests/unit": ALL + ["tests/origin"],
     "tests/fuzz": ALL,
     "tests/origin": [],  # it judges our signers, so it shares nothing with them
     "bench": ALL,

@@ -10,18 +10,15 @@ in the source any more. With --list only the bugs.
 """
 
 import argparse
+import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-LIBRARIES = ["simtest_lib", "sim", "node_core", "gossip", "fs_core", "ring", "wire", "base"]
-SYSTEM_LIBRARIES = ["-lsodium", "-lisal", "-lxxhash", "-lm"]
-WARNINGS_OFF = ["-Wno-unused", "-w"]
-
 
 class Plant:
     def __init__(self, name, what, path, old, new, rare=False):
@@ -120,25 +117,33 @@ def planted(plant):
     return text[:found[0].start()] + plant.new + text[found[0].end():]
 
 
+def link_command(build_dir):
+    """How the build links atoll, as ninja runs it in that folder."""
+    told = run(["ninja", "-C", str(build_dir), "-t", "commands", "atoll"]).stdout
+    return told.strip().splitlines()[-1]
+
+
 def build(plant, build_dir, folder):
-    """The path of a simtest with that bug in it."""
+    """The path of an atoll with that bug in it."""
     source = folder / (plant.name + ".c")
     source.write_text(planted(plant))
-    program = folder / plant.name
-    include = ["-I", str(ROOT), "-I", str(build_dir / "generated")]
-    compiled = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", "-ffp-contract=off"] + WARNINGS_OFF
-    libraries = [str(build_dir / f"libatoll_{name}.a") for name in LIBRARIES]
-    run(["cc", *compiled, *include, str(ROOT / "tests/sim/main.c"), str(source), *libraries,
-         *SYSTEM_LIBRARIES, "-o", str(program)])
+    changed, program = folder / (plant.name + ".o"), folder / plant.name
+    run(["cc", "-std=gnu11", "-O2", "-g", "-w", "-D_GNU_SOURCE", "-ffp-contract=off",
+         "-I", str(ROOT), "-I", str(build_dir / "generated"), "-c", str(source), "-o", str(changed)])
+    link, found = re.subn(r"-o atoll\b", lambda _: f"{shlex.quote(str(changed))} -o {program}",
+                          link_command(build_dir))
+    if found != 1:
+        raise ValueError("the build does not link atoll as expected")
+    subprocess.run(link, shell=True, check=True, capture_output=True, text=True, cwd=build_dir)
     return program
 
 
 def hunt(program, seeds, jobs):
     """(seed, how) of the first failure; None: nothing was found."""
-    done = subprocess.run([str(program), "--seeds", str(seeds), "--jobs", str(jobs), "--stop"],
-                          capture_output=True, text=True)
-    found = re.search(r"^seed=(\d+) hash=\w+ FAILED: (.*)$", done.stdout, re.M)
-    return (int(found.group(1)), found.group(2)) if found else None
+    done = subprocess.run([str(program), "sim", "fuzz", "--seeds", str(seeds), "--jobs", str(jobs),
+                           "--stop", "--json"], capture_output=True, text=True)
+    failures = json.loads(done.stdout)["failures"]
+    return (failures[0]["seed"], failures[0]["failure"]) if failures else None
 
 
 def options():

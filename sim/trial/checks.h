@@ -1,6 +1,6 @@
-/* tests/sim/checks.h: what must hold at every step, and at the turns of a trial's course. */
+/* sim/trial/checks.h: what must hold at every step, and at the turns of a trial's course. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 struct checks *checks_new(struct trial *trial);
 void checks_free(struct checks **checks);

@@ -1,15 +1,15 @@
-/* tests/sim/checks.c: invariants at every step, by looking and by listening. */
-#include "tests/sim/checks.h"
+/* sim/trial/checks.c: invariants at every step, by looking and by listening. */
+#include "sim/trial/checks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "node/core/internal.h"
-#include "tests/sim/faults.h"
-#include "tests/sim/listen.h"
-#include "tests/sim/reader.h"
-#include "tests/sim/repeats.h"
-#include "tests/sim/views.h"
+#include "sim/trial/faults.h"
+#include "sim/trial/listen.h"
+#include "sim/trial/reader.h"
+#include "sim/trial/repeats.h"
+#include "sim/trial/views.h"
 
 #define OP_MOST_US SEC(6) /* a request of the kernel, unless a fault excuses it */
 #define LOOK_US MSEC(500)

@@ -1,14 +1,14 @@
-/* tests/sim/trial.c: the course of one seed. */
-#include "tests/sim/trial.h"
+/* sim/trial/trial.c: the course of one seed. */
+#include "sim/trial/trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/checks.h"
-#include "tests/sim/faults.h"
-#include "tests/sim/reader.h"
-#include "tests/sim/tree.h"
+#include "sim/trial/checks.h"
+#include "sim/trial/faults.h"
+#include "sim/trial/reader.h"
+#include "sim/trial/tree.h"
 #include "wire/dataset.h"
 
 #define CLUSTER "virtual"

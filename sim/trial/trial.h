@@ -1,4 +1,4 @@
-/* tests/sim/trial.h: one seed: a cluster, mounts with readers, a source, a plan of faults, and what
+/* sim/trial/trial.h: one seed: a cluster, mounts with readers, a source, a plan of faults, and what
  * must hold. All of it follows from the seed alone. */
 #pragma once
 #include "sim/host_mount.h"

@@ -1,7 +1,7 @@
-/* tests/sim/repeats.h: what must hold of requests to the source: a chunk is not asked for while a
+/* sim/trial/repeats.h: what must hold of requests to the source: a chunk is not asked for while a
  * live node holds it or is fetching it, a directory is listed once. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 struct repeats;
 

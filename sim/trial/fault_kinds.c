@@ -1,5 +1,5 @@
-/* tests/sim/fault_kinds.c: a table of misfortunes. */
-#include "tests/sim/fault_kinds.h"
+/* sim/trial/fault_kinds.c: a table of misfortunes. */
+#include "sim/trial/fault_kinds.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* tests/sim/faults.h: what goes wrong in a trial: at least three kinds, each for a while. */
+/* sim/trial/faults.h: what goes wrong in a trial: at least three kinds, each for a while. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 #define FAULTS_SETTLE_US SEC(10) /* one view and one ring by then (DESIGN 14) */
 

@@ -1,5 +1,5 @@
-/* tests/sim/views.c: members, a line for each. */
-#include "tests/sim/views.h"
+/* sim/trial/views.c: members, a line for each. */
+#include "sim/trial/views.h"
 
 #include "fs/core/internal.h"
 

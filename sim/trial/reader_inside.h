@@ -1,8 +1,8 @@
-/* tests/sim/reader_inside.h: what reader.c (the steps of a job) and reader_jobs.c (which job is
+/* sim/trial/reader_inside.h: what reader.c (the steps of a job) and reader_jobs.c (which job is
  * next) share. Nobody else includes it. */
 #pragma once
-#include "tests/sim/reader.h"
-#include "tests/sim/tree.h"
+#include "sim/trial/reader.h"
+#include "sim/trial/tree.h"
 
 #define READS_MAX 4u /* of one file at a time, as a kernel reads ahead */
 #define READ_SIZE 131072u

@@ -1,6 +1,6 @@
-/* tests/sim/views.h: what processes believe, told when they differ. */
+/* sim/trial/views.h: what processes believe, told when they differ. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 /* The members that a node's gossip, and a mount, believe in; on stderr when the run is verbose. */
 void views_say_node(const struct host_node *host);

@@ -1,6 +1,6 @@
-/* tests/sim/tree.h: the files of a trial's dataset, and what a listing of a directory must show. */
+/* sim/trial/tree.h: the files of a trial's dataset, and what a listing of a directory must show. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 #define TREE_SEEN_MAX 4096
 

@@ -1,5 +1,5 @@
-/* tests/sim/tree.c: keys, and what a directory of them looks like. */
-#include "tests/sim/tree.h"
+/* sim/trial/tree.c: keys, and what a directory of them looks like. */
+#include "sim/trial/tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>

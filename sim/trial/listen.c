@@ -1,5 +1,5 @@
-/* tests/sim/listen.c: requests as their answerers took them, and what is sent because of them. */
-#include "tests/sim/listen.h"
+/* sim/trial/listen.c: requests as their answerers took them, and what is sent because of them. */
+#include "sim/trial/listen.h"
 
 #include <stdlib.h>
 

@@ -1,12 +1,12 @@
-/* tests/sim/reader.c: one application: a job after the other, one step of a job after the other. */
-#include "tests/sim/reader.h"
+/* sim/trial/reader.c: one application: a job after the other, one step of a job after the other. */
+#include "sim/trial/reader.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/reader_inside.h"
+#include "sim/trial/reader_inside.h"
 
 static void job_next(struct reader *r);
 static void job_begin(struct reader *r);

@@ -1,6 +1,6 @@
-/* tests/sim/listen.h: what must hold of messages: at most one hop, nothing past its deadline. */
+/* sim/trial/listen.h: what must hold of messages: at most one hop, nothing past its deadline. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 struct listen;
 

@@ -1,7 +1,7 @@
-/* tests/sim/reader.h: a virtual application on a mount, and the kernel below it: it walks paths,
+/* sim/trial/reader.h: a virtual application on a mount, and the kernel below it: it walks paths,
  * lists, opens, reads, releases and forgets, and checks every byte, name and attribute. */
 #pragma once
-#include "tests/sim/trial.h"
+#include "sim/trial/trial.h"
 
 enum reader_pattern {
     READER_IN_ORDER, /* all files in order of their names, whole */

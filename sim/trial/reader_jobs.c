@@ -1,5 +1,5 @@
-/* tests/sim/reader_jobs.c: what a reader reads next. */
-#include "tests/sim/reader_inside.h"
+/* sim/trial/reader_jobs.c: what a reader reads next. */
+#include "sim/trial/reader_inside.h"
 
 #include <stdio.h>
 #include <string.h>

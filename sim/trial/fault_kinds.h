@@ -1,6 +1,6 @@
-/* tests/sim/fault_kinds.h: each kind of misfortune: how it begins and how it ends. */
+/* sim/trial/fault_kinds.h: each kind of misfortune: how it begins and how it ends. */
 #pragma once
-#include "tests/sim/faults.h"
+#include "sim/trial/faults.h"
 
 #define FAULTS_MAX 24
 

@@ -1,11 +1,11 @@
-/* tests/sim/repeats.c: looks into all nodes at the moment one of them asks the source. */
-#include "tests/sim/repeats.h"
+/* sim/trial/repeats.c: looks into all nodes at the moment one of them asks the source. */
+#include "sim/trial/repeats.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "node/core/internal.h"
-#include "tests/sim/faults.h"
+#include "sim/trial/faults.h"
 
 #define PREFIXES_MAX 64
 

@@ -1,11 +1,11 @@
-/* tests/sim/faults.c: a plan of some misfortunes: when each begins, and how long it lasts. */
-#include "tests/sim/faults.h"
+/* sim/trial/faults.c: a plan of some misfortunes: when each begins, and how long it lasts. */
+#include "sim/trial/faults.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/fault_kinds.h"
+#include "sim/trial/fault_kinds.h"
 
 #define FAULTS_FEW 8   /* at most, in most trials */
 #define STORM_OF_TEN 2 /* trials out of ten in which they are many and short */

@@ -1,0 +1,10 @@
+/* cli/sim.h: the words of `atoll sim`, and their tables. */
+#pragma once
+#include "node/io/options.h"
+
+extern const struct options_table sim_fuzz_table;
+extern const struct options_table sim_replay_table;
+
+/* argv[0] is the word; the exit code comes back. */
+int sim_fuzz(int argc, char **argv);
+int sim_replay(int argc, char **argv);

@@ -1,0 +1,175 @@
+/* sim/trial/seeds.c: children, and a pipe for the result of each. */
+#include "sim/trial/seeds.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SEED_SECONDS_MAX 120 /* of processor time */
+
+/* A child that runs one seed. */
+struct child {
+    pid_t pid; /* 0: none */
+    uint64_t seed;
+    int result; /* what it read comes from there */
+    int words;  /* what it said on stderr: a file in memory, which takes any length */
+};
+
+/* ---- one seed in a child --------------------------------------------------------------------- */
+
+static _Noreturn void run_child(const struct seeds_options *seeds, uint64_t seed, int result)
+{
+    static struct trial_result out;
+    const struct rlimit limit = { .rlim_cur = SEED_SECONDS_MAX, .rlim_max = SEED_SECONDS_MAX };
+    struct trial_options options = seeds->trial;
+    options.seed = seed;
+    (void)setrlimit(RLIMIT_CPU, &limit);
+    trial_run(&options, &out);
+    const uint8_t *at = (const uint8_t *)&out;
+    size_t left = sizeof out;
+    while (left > 0) {
+        const ssize_t wrote = write(result, at, left);
+        if (wrote <= 0) {
+            _exit(3);
+        }
+        at += wrote;
+        left -= (size_t)wrote;
+    }
+    fflush(NULL);
+    _exit(0);
+}
+
+static void close_both(const int ends[2])
+{
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static enum err child_start(const struct seeds_options *seeds, uint64_t seed, struct child *child)
+{
+    int result[2];
+    if (pipe(result) != 0) {
+        return ERR_SYSTEM;
+    }
+    const int words = memfd_create("words", MFD_CLOEXEC);
+    fflush(NULL);
+    const pid_t pid = words < 0 ? -1 : fork();
+    if (pid < 0) {
+        close_both(result);
+        if (words >= 0) {
+            close(words);
+        }
+        return ERR_SYSTEM;
+    }
+    if (pid == 0) {
+        close(result[0]);
+        if (!seeds->trial.verbose) {
+            dup2(words, STDERR_FILENO);
+        }
+        run_child(seeds, seed, result[1]);
+    }
+    close(result[1]);
+    *child = (struct child){ .pid = pid, .seed = seed, .result = result[0], .words = words };
+    return ERR_OK;
+}
+
+/* All of a pipe, or as much as fits. */
+static size_t read_all(int fd, void *to, size_t room)
+{
+    size_t used = 0;
+    ssize_t got = 0;
+    while (used < room && (got = read(fd, (char *)to + used, room - used)) > 0) {
+        used += (size_t)got;
+    }
+    return used;
+}
+
+/* Why a child that gave no result died. */
+static void explain(const struct child *child, int status, char *out, size_t room)
+{
+    lseek(child->words, 0, SEEK_SET);
+    const size_t used = read_all(child->words, out, room - 1);
+    out[used] = '\0';
+    char *line_end = strchr(out, '\n');
+    if (line_end != NULL) {
+        *line_end = '\0';
+    }
+    if (used == 0 && WIFSIGNALED(status)) {
+        const int signal = WTERMSIG(status);
+        const bool is_late = signal == SIGXCPU || signal == SIGKILL;
+        snprintf(out, room, "%s", is_late ? "took too long" : strsignal(signal));
+    }
+}
+
+static void child_end(struct child *child, struct trial_result *out)
+{
+    int status = 0;
+    const size_t got = read_all(child->result, out, sizeof *out);
+    const pid_t ended = waitpid(child->pid, &status, 0);
+    CHECK(ended == child->pid);
+    if (got != sizeof *out) {
+        memset(out, 0, sizeof *out);
+        out->failed = true;
+        explain(child, status, out->failure, sizeof out->failure);
+    }
+    close(child->result);
+    close(child->words);
+    child->pid = 0;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------- */
+
+/* The next child that has something to say, or has ended; NULL: there is none. */
+static struct child *wait_for_one(struct child *children, uint32_t jobs)
+{
+    struct pollfd fds[SEEDS_JOBS_MAX];
+    struct child *of[SEEDS_JOBS_MAX];
+    nfds_t count = 0;
+    for (uint32_t i = 0; i < jobs; i++) {
+        if (children[i].pid != 0) {
+            of[count] = &children[i];
+            fds[count++] = (struct pollfd){ .fd = children[i].result, .events = POLLIN };
+        }
+    }
+    if (count == 0) {
+        return NULL;
+    }
+    nfds_t at = 0;
+    if (poll(fds, count, -1) > 0) {
+        while (fds[at].revents == 0) {
+            at++;
+        }
+    }
+    return of[at];
+}
+
+enum err seeds_run(const struct seeds_options *options, seeds_done *done, void *self)
+{
+    static struct trial_result result;
+    struct child children[SEEDS_JOBS_MAX] = { 0 };
+    uint64_t started = 0;
+    bool enough = false;
+    enum err err = ERR_OK;
+    CHECK(options->jobs > 0 && options->jobs <= SEEDS_JOBS_MAX);
+    for (;;) {
+        for (uint32_t i = 0; i < options->jobs && err == ERR_OK; i++) {
+            if (children[i].pid == 0 && started < options->count && !enough) {
+                err = child_start(options, options->first + started, &children[i]);
+                started += err == ERR_OK;
+            }
+        }
+        struct child *child = wait_for_one(children, options->jobs);
+        if (child == NULL) {
+            return err;
+        }
+        const uint64_t seed = child->seed;
+        child_end(child, &result);
+        enough |= options->stop && result.failed;
+        done(self, seed, &result);
+    }
+}
