@@ -46,8 +46,11 @@ static const struct options_table ring_table = {
 static const struct options_table where_table = {
     .command = "where",
     .usage = "atoll where DATASET/PATH [OPTIONS]",
-    .intro = "Which version of a file the cluster knows, and which nodes own and hold its blocks.",
-    .examples = "  atoll where imagenet/train/n01440764/10026.JPEG\n",
+    .intro = "Which version of a file the cluster knows, which nodes own and hold its blocks, and "
+             "which\n"
+             "list its directory. DATASET/ is the root of a dataset.",
+    .examples = "  atoll where imagenet/train/n01440764/10026.JPEG\n"
+                "  atoll where imagenet/train/\n",
     .rows = rows,
     .count = ARRAY_COUNT(rows),
     .environment = true,
@@ -198,6 +201,19 @@ static void put_date(const json_t *us, char *out)
     strftime(out, TABLE_CELL_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* "n1, n3": who has the listing of its directory, preferred first. */
+static void show_listed_by(const json_t *answer)
+{
+    size_t i;
+    json_t *name;
+    printf("listed by ");
+    json_array_foreach(json_object_get(answer, "directory_ranks"), i, name)
+    {
+        printf("%s%s", i > 0 ? ", " : "", json_string_value(name));
+    }
+    putchar('\n');
+}
+
 static void show_where(const json_t *answer)
 {
     static const char *const facts[] = { "path",   "type", "size",   "mtime_us", "pin",
@@ -216,6 +232,9 @@ static void show_where(const json_t *answer)
         if (value != NULL) {
             printf("%-10s%s\n", is_date ? "mtime" : facts[i], cell);
         }
+    }
+    if (json_array_size(part(answer, "directory_ranks")) > 0) {
+        show_listed_by(answer);
     }
     if (json_array_size(part(answer, "map")) > 0) {
         printf("\n%8s  NODES, PREFERRED FIRST\n", "BLOCK");
@@ -262,7 +281,8 @@ int where_command(int argc, char **argv)
     }
     const char *file = options_arguments(options) > 0 ? options_argument(options, 0) : "";
     if (strchr(file, '/') == NULL) {
-        fprintf(stderr, "atoll where: name a file as DATASET/PATH\n");
+        fprintf(stderr,
+                "atoll where: name a file as DATASET/PATH, or a dataset's root as DATASET/\n");
         options_free(&options);
         return err_exit_code(ERR_INVALID);
     }

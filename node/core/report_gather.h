@@ -66,7 +66,7 @@ struct gather_file {
     uint32_t key_size;
     uint32_t name_at; /* of the last part, in the key */
     uint8_t path[DIR_PREFIX_MAX];
-    uint8_t key[LISTED_KEY_MAX];
+    uint8_t key[LISTED_KEY_MAX + 1]; /* of a directory with the slash at its end */
     uint8_t type;
     uint64_t size;
     int64_t mtime_us;

@@ -1,8 +1,8 @@
 /* node/core/report_where.c: where a file is: its entry, its object, and for each block the ranks of its
- * place and what they hold. */
+ * place and what they hold. Of a directory: the ranks of its listing. */
 #include "node/core/report_gather.h"
 
-/* ---- the question ------------------------------------------------------------------------ */
+/* ---- what the path says ------------------------------------------------------------------ */
 
 static void give_up(struct node *node, struct gather *gather, enum err err, const char *text)
 {
@@ -20,27 +20,38 @@ static struct span name_of(const struct gather_file *file)
     return span_of(file->key + file->name_at, file->key_size - file->name_at);
 }
 
+/* The directory that a row shows has no entry anywhere: it is there because the row says so. */
+static bool is_root(const struct gather_file *file, const struct dataset_row *row)
+{
+    return file->path_size == strlen(row->path);
+}
+
 /* Fill in what the path alone says; NULL, or what is wrong with it. */
 static const char *resolve(struct gather_file *file, const struct dataset *dataset,
                            struct span path)
 {
     struct text key;
+    while (path.size > 0 && path.data[path.size - 1] == '/') {
+        path.size--;
+    }
     const struct dataset_row *row = dataset_row_of(dataset, path);
     text_init(&key, (char *)file->key, sizeof file->key);
-    if (row == NULL || path.size <= strlen(row->path)) {
-        return "the dataset shows no file of that path";
+    if (row == NULL) {
+        return "the dataset shows nothing at that path";
     }
     if (!dataset_key_of(row, path, &key) || path.size > sizeof file->path) {
         return "that path is longer than any object's key";
     }
-    memcpy(file->path, path.data, path.size);
+    if (path.size > 0) {
+        memcpy(file->path, path.data, path.size);
+    }
     file->path_size = (uint32_t)path.size;
     file->key_size = (uint32_t)key.used;
     file->name_at = file->key_size;
     while (file->name_at > 0 && file->key[file->name_at - 1] != '/') {
         file->name_at--;
     }
-    if (!entry_name_is_valid(name_of(file))) {
+    if (!is_root(file, row) && !entry_name_is_valid(name_of(file))) {
         return "that is no path of a file";
     }
     file->dataset = dataset_id_make(span_text(dataset->name));
@@ -50,6 +61,43 @@ static const char *resolve(struct gather_file *file, const struct dataset *datas
     memcpy(file->selector, dataset->selector, sizeof file->selector);
     return NULL;
 }
+
+/* ---- of a directory ---------------------------------------------------------------------- */
+
+/* Whoever comes first has its listing, or will make it. */
+static void put_head(struct node *node, struct json *json, const struct gather_file *file)
+{
+    struct node_id ranks[RING_RANKS];
+    struct place place = place_of_root(file->dir);
+    uint32_t count = rings_owners(node, span_text(file->selector), place, RING_RANKS, ranks);
+    json_span(json, "path", span_of(file->path, file->path_size));
+    json_id(json, "source", file->source.b);
+    json_span(json, "key", key_of(file));
+    json_id(json, "directory", file->dir.b);
+    json_open(json, "directory_ranks", '[');
+    for (uint32_t i = 0; i < count; i++) {
+        report_node_name(node, json, NULL, ranks[i]);
+    }
+    json_close(json, ']');
+}
+
+/* The key is the directory's own prefix. */
+static void reply_directory(struct node *node, struct gather *gather)
+{
+    struct text text;
+    struct json json;
+    gather->file.dir = dir_id_make(gather->file.source, key_of(&gather->file));
+    report_begin(node, &text);
+    json_init(&json, &text);
+    json_open(&json, NULL, '{');
+    put_head(node, &json, &gather->file);
+    json_str(&json, "type", "directory");
+    json_close(&json, '}');
+    report_reply(node, gather->admin, ERR_OK, &text);
+    gather_free(node, gather);
+}
+
+/* ---- the question ------------------------------------------------------------------------ */
 
 void report_where_start(struct node *node, uint64_t admin, struct span argument)
 {
@@ -71,6 +119,10 @@ void report_where_start(struct node *node, uint64_t admin, struct span argument)
         give_up(node, gather, ERR_NOT_FOUND, fault);
         return;
     }
+    if (gather->file.name_at == gather->file.key_size) {
+        reply_directory(node, gather);
+        return;
+    }
     gather->waiter.done = report_where_on_page;
     gather->ask = dirs_root_ask(node, gather->file.dataset, gather);
     if (gather->ask == NULL) {
@@ -84,28 +136,6 @@ void report_where_start(struct node *node, uint64_t admin, struct span argument)
 }
 
 /* ---- its entry --------------------------------------------------------------------------- */
-
-static void put_head(struct json *json, const struct gather_file *file)
-{
-    json_span(json, "path", span_of(file->path, file->path_size));
-    json_id(json, "source", file->source.b);
-    json_span(json, "key", key_of(file));
-    json_id(json, "directory", file->dir.b);
-}
-
-static void reply_directory(struct node *node, struct gather *gather)
-{
-    struct text text;
-    struct json json;
-    report_begin(node, &text);
-    json_init(&json, &text);
-    json_open(&json, NULL, '{');
-    put_head(&json, &gather->file);
-    json_str(&json, "type", "directory");
-    json_close(&json, '}');
-    report_reply(node, gather->admin, ERR_OK, &text);
-    gather_free(node, gather);
-}
 
 static struct place place_of(const struct gather_file *file, uint32_t index)
 {
@@ -164,6 +194,7 @@ void report_where_on_page(struct node *node, struct page_waiter *waiter,
         memcpy(file->pin, entry.pin.data, entry.pin.size);
     }
     if (entry.type == ENTRY_DIR) {
+        file->key[file->key_size++] = '/';
         reply_directory(node, gather);
     } else {
         ask_ranks(node, gather);
@@ -273,7 +304,7 @@ void report_where(struct node *node, struct gather *gather)
     report_begin(node, &text);
     json_init(&json, &text);
     json_open(&json, NULL, '{');
-    put_head(&json, file);
+    put_head(node, &json, file);
     json_str(&json, "type", "file");
     json_u64(&json, "size", file->size);
     json_i64(&json, "mtime_us", file->mtime_us);

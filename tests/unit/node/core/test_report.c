@@ -272,6 +272,32 @@ static void where_of_a_small_file_and_of_a_directory(void **state)
     shelf_free(shelf);
 }
 
+/* What `where` says of the directory that lists, or is, this path. Members are called a, b, c. */
+static void check_ranks(struct shelf *shelf, const char *path, const char *prefix)
+{
+    char id[ID_TEXT_SIZE];
+    char line[120];
+    struct dir_id dir = shelf_dir(shelf, prefix);
+    struct place place = place_of_root(dir);
+    id_text(dir.b, id);
+    snprintf(line, sizeof line, "\"directory\":\"%s\",\"directory_ranks\":[\"%c\",\"%c\",\"%c\"]",
+             id, 'a' + (int)shelf_rank(shelf, place, 0), 'a' + (int)shelf_rank(shelf, place, 1),
+             'a' + (int)shelf_rank(shelf, place, 2));
+    assert_says(json_of(shelf, ADMIN_WHERE, path), line);
+}
+
+static void where_names_the_owner_of_a_directory_first(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    shelf_put(shelf, "p/sub/small", "v1", 10);
+    check_ranks(shelf, "train/", "p/");
+    check_ranks(shelf, "train/sub", "p/sub/");
+    check_ranks(shelf, "train/sub/", "p/sub/");
+    check_ranks(shelf, "train/sub/small", "p/sub/");
+    shelf_free(shelf);
+}
+
 static void where_of_nothing_is_not_found(void **state)
 {
     static const char *const paths[] = { "train/none", "train/none/x", "other/x", "train" };
@@ -361,6 +387,7 @@ int main(void)
         cmocka_unit_test(numbers_follow_a_directory_that_shrinks),
         cmocka_unit_test(where_names_the_ranks_of_each_block_and_what_they_hold),
         cmocka_unit_test(where_of_a_small_file_and_of_a_directory),
+        cmocka_unit_test(where_names_the_owner_of_a_directory_first),
         cmocka_unit_test(where_of_nothing_is_not_found),
         cmocka_unit_test(where_of_a_source_that_fails_says_so),
         cmocka_unit_test(ready_has_a_line_for_each_check),
