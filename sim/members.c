@@ -1,0 +1,531 @@
+/* sim/members.c: starts and ends machines, carries their packets, and gives them the time. */
+#include "sim/members.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define BASE_PORT 7000u
+#define LOOK_US MSEC(20) /* how finely a condition is looked at */
+#define SOCKET_BYTES \
+    (208u << 10)          /* Linux's default receive buffer; a packet takes about twice its size */
+#define SOCKET_SHARE 768u /* what the kernel adds to each */
+#define POLL_US MSEC(1)   /* the shell's poll counts in milliseconds (node/io/gossip_actor.c) */
+
+struct members_packet {
+    struct happening arrival;
+    struct members *members;
+    struct members_packet *next;
+    uint32_t from;
+    uint32_t to;
+    uint16_t port; /* it was sent to */
+    size_t size;
+    uint8_t bytes[GOSSIP_PACKET_MAX];
+};
+
+/* ---- addresses --------------------------------------------------------------------------------- */
+
+static uint16_t port_of(const struct members_node *node)
+{
+    return (uint16_t)(BASE_PORT + (node->elsewhere ? node->lives : 0));
+}
+
+static struct address address_of(const struct members_node *node)
+{
+    struct address address = { .port = port_of(node) };
+    address.ip[10] = 0xff;
+    address.ip[11] = 0xff;
+    address.ip[12] = 10;
+    address.ip[13] = (uint8_t)(node->index >> 16);
+    address.ip[14] = (uint8_t)(node->index >> 8);
+    address.ip[15] = (uint8_t)node->index;
+    return address;
+}
+
+static uint32_t index_of(const struct address *address)
+{
+    return (uint32_t)address->ip[13] << 16 | (uint32_t)address->ip[14] << 8 | address->ip[15];
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+static struct members_packet *packet_new(struct members *m)
+{
+    struct members_packet *packet = m->spare;
+    if (packet == NULL) {
+        packet = calloc(1, sizeof *packet);
+        CHECK(packet != NULL);
+        packet->members = m;
+        return packet;
+    }
+    m->spare = packet->next;
+    return packet;
+}
+
+static void packet_free(struct members *m, struct members_packet *packet)
+{
+    packet->next = m->spare;
+    m->spare = packet;
+}
+
+static void take(struct members *m, struct members_node *node, struct members_packet *packet)
+{
+    struct gossip_event event = { .kind = GOSSIP_PACKET };
+    event.packet.from = address_of(&m->nodes[packet->from]);
+    event.packet.data = packet->bytes;
+    event.packet.size = packet->size;
+    members_event(m, node->index, &event);
+}
+
+static void hold(struct members *m, struct members_node *node, struct members_packet *packet)
+{
+    const uint32_t takes = (uint32_t)packet->size + SOCKET_SHARE;
+    if (node->held_bytes + takes > SOCKET_BYTES) {
+        packet_free(m, packet);
+        return;
+    }
+    node->held_bytes += takes;
+    packet->next = node->held; /* the last one first: turned round when it runs again */
+    node->held = packet;
+}
+
+static void arrive(struct world *world, struct happening *what)
+{
+    struct members_packet *packet = CONTAINER_OF(what, struct members_packet, arrival);
+    struct members *m = packet->members;
+    struct members_node *node = &m->nodes[packet->to];
+    if (node->gossip == NULL || port_of(node) != packet->port) {
+        packet_free(m, packet);
+        return;
+    }
+    ledger_count(&m->ledger, &node->meter, world->now_us, MEMBERS_IN, (uint32_t)packet->size);
+    if (node->paused) {
+        hold(m, node, packet);
+        return;
+    }
+    take(m, node, packet);
+    packet_free(m, packet);
+}
+
+static bool is_lost(struct members *m, const struct members_node *from,
+                    const struct members_node *to)
+{
+    return from->side != to->side || rng_chance(&m->rng, m->weather.loss) ||
+           (from->loss_out > 0 && rng_chance(&m->rng, from->loss_out)) ||
+           (to->loss_in > 0 && rng_chance(&m->rng, to->loss_in));
+}
+
+static void post(struct members *m, const struct members_node *from, const struct address *to,
+                 struct span bytes)
+{
+    struct members_packet *packet = packet_new(m);
+    packet->arrival.fire = arrive;
+    packet->from = from->index;
+    packet->to = index_of(to);
+    packet->port = to->port;
+    packet->size = bytes.size;
+    memcpy(packet->bytes, bytes.data, bytes.size);
+    world_set(m->world, &packet->arrival,
+              m->weather.delay_us + rng_between(&m->rng, 0, m->weather.jitter_us));
+}
+
+static void send_packet(struct members *m, struct members_node *from,
+                        const struct gossip_effect *effect)
+{
+    const struct address *to = &effect->send.to;
+    const struct span bytes = effect->send.bytes;
+    m->packets++;
+    ledger_count(&m->ledger, &from->meter, m->world->now_us, MEMBERS_OUT, (uint32_t)bytes.size);
+    world_log(m->world, from->index, index_of(to), bytes.size, get_u64(bytes.data + 44));
+    if (index_of(to) >= m->count || is_lost(m, from, &m->nodes[index_of(to)])) {
+        return;
+    }
+    post(m, from, to, bytes);
+    if (m->weather.twice > 0 && rng_chance(&m->rng, m->weather.twice)) {
+        post(m, from, to, bytes);
+    }
+}
+
+/* ---- what machines want ------------------------------------------------------------------------ */
+
+static uint64_t share_of_ring(struct node_id id)
+{
+    return hash64(id.b, sizeof id.b, 1);
+}
+
+static void look_at_ring(struct members *m, struct members_node *node)
+{
+    uint32_t count;
+    uint32_t size = 0;
+    uint64_t ring = 0;
+    const struct view *view = gossip_view(node->gossip);
+    const struct member *members = view_members(view, &count);
+    const enum member_state owning = view_has_owner(view) ? MEMBER_OWNING : MEMBER_WARMING;
+    for (uint32_t i = 0; i < count; i++) {
+        if (members[i].state == owning) {
+            ring += share_of_ring(members[i].id);
+            size++;
+        }
+    }
+    if (ring != node->ring) {
+        node->ring = ring;
+        node->ring_size = size;
+        node->epochs++;
+        node->ring_us = m->world->now_us;
+        world_log(m->world, node->index, ring, size, 0);
+    }
+}
+
+static void give_seeds(struct members *m, struct members_node *node)
+{
+    struct address seeds[MEMBERS_SEEDS];
+    struct gossip_event event = { .kind = GOSSIP_SEEDS };
+    for (uint32_t i = 0; i < MEMBERS_SEEDS && i < m->count; i++) {
+        seeds[event.seeds.count++] = address_of(&m->nodes[i]);
+    }
+    event.seeds.addresses = seeds;
+    members_event(m, node->index, &event);
+}
+
+static struct members_node *node_of(struct members *m, struct node_id id)
+{
+    const uint64_t index = get_u64(id.b + 8);
+    CHECK(index < m->count);
+    return &m->nodes[index];
+}
+
+static void look_at_death(struct members *m, const struct gossip_effect *effect)
+{
+    struct members_node *node = node_of(m, effect->node);
+    if (node->gossip == NULL || node->is_faulty ||
+        gossip_self(node->gossip)->incarnation != effect->incarnation) {
+        return;
+    }
+    if (node->wronged != effect->incarnation) {
+        node->wronged = effect->incarnation;
+        m->faults.removed++;
+        world_say(m->world, "node %u is removed though it is well", node->index);
+    }
+}
+
+/* What else the machine wants, once all its effects are carried out. */
+struct wishes {
+    bool seeds;
+    bool end;
+};
+
+static void carry_out(struct members *m, struct members_node *node,
+                      const struct gossip_effect *effect, struct wishes *wishes)
+{
+    switch (effect->kind) {
+    case GOSSIP_SEND:
+        send_packet(m, node, effect);
+        return;
+    case GOSSIP_VIEW:
+        look_at_ring(m, node);
+        return;
+    case GOSSIP_RESOLVE:
+        wishes->seeds = true;
+        return;
+    case GOSSIP_PERSIST:
+        CHECK(effect->incarnation > node->persisted);
+        node->persisted = effect->incarnation;
+        return;
+    case GOSSIP_LEFT:
+        wishes->end = true;
+        return;
+    case GOSSIP_IDENTITY_IN_USE:
+        m->faults.in_use++;
+        wishes->end = true;
+        return;
+    case GOSSIP_MEMBER_DEAD:
+        look_at_death(m, effect);
+        return;
+    case GOSSIP_PEER_CATALOG:
+    case GOSSIP_MEMBER_JOINED:
+    case GOSSIP_MEMBER_SUSPECT:
+    case GOSSIP_MEMBER_REFUTED:
+    case GOSSIP_MEMBER_LEFT:
+        return;
+    }
+}
+
+static struct now now_of(const struct members_node *node)
+{
+    const usec_t now_us = node->members->world->now_us;
+    return (struct now){ .mono_us = now_us + node->mono_us,
+                         .wall_us = WORLD_WALL_US + now_us + node->wall_us };
+}
+
+static void set_tick(struct members *m, struct members_node *node)
+{
+    const usec_t due_us = gossip_deadline(node->gossip);
+    const usec_t now_us = m->world->now_us;
+    if (due_us == USEC_NEVER) {
+        world_cancel(m->world, &node->tick);
+        return;
+    }
+    const usec_t wait_us = usec_max(due_us - node->mono_us - now_us, 0);
+    world_set(m->world, &node->tick, (wait_us + POLL_US - 1) / POLL_US * POLL_US);
+}
+
+void members_event(struct members *m, uint32_t index, const struct gossip_event *event)
+{
+    struct members_node *node = &m->nodes[index];
+    struct wishes wishes = { false, false };
+    CHECK(node->gossip != NULL && !node->paused);
+    m->steps++;
+    m->world->steps++;
+    gossip_step(node->gossip, now_of(node), event, m->effects);
+    for (uint32_t i = 0; i < m->effects->count; i++) {
+        carry_out(m, node, &m->effects->items[i], &wishes);
+    }
+    if (wishes.end) {
+        members_crash(m, index);
+        return;
+    }
+    if (wishes.seeds) {
+        give_seeds(m, node);
+    }
+    set_tick(m, node);
+}
+
+static void tick(struct world *world, struct happening *what)
+{
+    struct members_node *node = CONTAINER_OF(what, struct members_node, tick);
+    CHECK(world == node->members->world);
+    members_event(node->members, node->index, &(struct gossip_event){ .kind = GOSSIP_TICK });
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+static void thaw(struct world *world, struct happening *what)
+{
+    struct members_node *node = CONTAINER_OF(what, struct members_node, thaw);
+    struct members *m = node->members;
+    struct members_packet *first = NULL;
+    CHECK(world == m->world);
+    node->paused = false;
+    while (node->held != NULL) {
+        struct members_packet *packet = node->held;
+        node->held = packet->next;
+        packet->next = first;
+        first = packet;
+    }
+    node->held_bytes = 0;
+    set_tick(m, node);
+    while (first != NULL) {
+        struct members_packet *packet = first;
+        first = packet->next;
+        if (node->gossip != NULL) {
+            take(m, node, packet);
+        }
+        packet_free(m, packet);
+    }
+}
+
+void members_pause(struct members *m, uint32_t index, usec_t for_us)
+{
+    struct members_node *node = &m->nodes[index];
+    CHECK(node->gossip != NULL && !node->paused);
+    node->paused = true;
+    world_cancel(m->world, &node->tick);
+    world_set(m->world, &node->thaw, for_us);
+}
+
+static uint32_t members_max_of(const struct members *m)
+{
+    const uint32_t wanted = m->options.members_max;
+    return wanted > 0 ? wanted : m->count + m->count / 8 + 16;
+}
+
+static struct member record_of(const struct members_node *node)
+{
+    struct member self = { .id = node->id, .weight = 1, .serve_weight = 1, .endpoint_count = 3 };
+    const uint64_t clock = (uint64_t)now_of(node).wall_us / 1000 << 16;
+    self.incarnation = node->persisted + 1 > clock ? node->persisted + 1 : clock;
+    snprintf(self.name, sizeof self.name, "node-%05u.cluster", node->index);
+    snprintf(self.zone, sizeof self.zone, "zone-%u", node->index % 3);
+    for (uint32_t i = 0; i < self.endpoint_count; i++) {
+        self.endpoints[i].purpose = (enum endpoint_purpose)i;
+        self.endpoints[i].address = address_of(node);
+        self.endpoints[i].address.port = (uint16_t)(self.endpoints[i].address.port + i * 10000);
+    }
+    return self;
+}
+
+void members_start(struct members *m, uint32_t index)
+{
+    struct members_node *node = &m->nodes[index];
+    struct arena mem;
+    const size_t size = gossip_memory(members_max_of(m));
+    CHECK(node->gossip == NULL);
+    node->lives++;
+    struct gossip_options options = { .cluster = span_text("atoll"),
+                                      .insecure = !m->options.sealed,
+                                      .self = record_of(node),
+                                      .seed = hash64_mix(m->options.seed + index, node->lives),
+                                      .members_max = members_max_of(m),
+                                      .marks = m->marks };
+    put_u64(options.boot, index);
+    put_u64(options.boot + 8, node->lives);
+    free(node->memory);
+    node->memory = malloc(size);
+    CHECK(node->memory != NULL);
+    arena_init(&mem, node->memory, size);
+    enum err err = gossip_new(&mem, &options, &node->gossip);
+    CHECK(err == ERR_OK);
+    node->ring = 0;
+    node->epochs = 0;
+    members_event(m, index, &(struct gossip_event){ .kind = GOSSIP_START });
+    members_event(m, index, &(struct gossip_event){ .kind = GOSSIP_READY });
+}
+
+void members_crash(struct members *m, uint32_t index)
+{
+    struct members_node *node = &m->nodes[index];
+    CHECK(node->gossip != NULL);
+    ledger_flush(&m->ledger, &node->meter);
+    world_cancel(m->world, &node->tick);
+    node->gossip = NULL; /* its memory lives until the next start: effects point there */
+}
+
+void members_leave(struct members *m, uint32_t index, bool drained)
+{
+    members_event(m, index,
+                  &(struct gossip_event){ .kind = GOSSIP_LEAVE, .leave = { .drained = drained } });
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+struct members *members_new(const struct members_options *options, struct marks *marks)
+{
+    struct members *m = calloc(1, sizeof *m);
+    CHECK(m != NULL && options->nodes > 0);
+    m->world = world_new(options->seed, marks);
+    m->options = *options;
+    m->weather = (struct members_weather){ .delay_us = 100, .jitter_us = 1900 };
+    rng_init(&m->rng, options->seed, 20);
+    m->count = options->nodes;
+    m->marks = marks;
+    m->nodes = calloc(m->count, sizeof *m->nodes);
+    m->effects = malloc(sizeof *m->effects);
+    CHECK(m->nodes != NULL && m->effects != NULL);
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct members_node *node = &m->nodes[i];
+        node->members = m;
+        node->index = i;
+        node->tick.fire = tick;
+        node->thaw.fire = thaw;
+        put_u64(node->id.b, hash64_mix(options->seed, i));
+        put_u64(node->id.b + 8, i); /* so that an id is found without a search */
+        node->mono_us = rng_between(&m->rng, SEC(1), SEC(1000000));
+        node->wall_us = rng_between(&m->rng, -SEC(1), SEC(1));
+    }
+    return m;
+}
+
+static void free_packets(struct members_packet **first)
+{
+    while (*first != NULL) {
+        struct members_packet *packet = *first;
+        *first = packet->next;
+        free(packet);
+    }
+}
+
+void members_free(struct members **pointer)
+{
+    struct members *m = *pointer;
+    for (struct timer *timer = timers_expire(&m->world->heap, USEC_NEVER - 1); timer != NULL;
+         timer = timers_expire(&m->world->heap, USEC_NEVER - 1)) {
+        struct happening *what = CONTAINER_OF(timer, struct happening, timer);
+        if (what->fire == arrive) {
+            free(CONTAINER_OF(what, struct members_packet, arrival));
+        }
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        free_packets(&m->nodes[i].held);
+        free(m->nodes[i].memory);
+    }
+    free_packets(&m->spare);
+    world_free(&m->world);
+    free(m->nodes);
+    free(m->effects);
+    free(m);
+    *pointer = NULL;
+}
+
+void members_run(struct members *m, usec_t us)
+{
+    world_run(m->world, us);
+}
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+bool members_agree(struct members *m)
+{
+    uint64_t ring = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        ring += m->nodes[i].is_expected ? share_of_ring(m->nodes[i].id) : 0;
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct members_node *node = &m->nodes[i];
+        if (node->is_expected && (node->gossip == NULL || node->ring != ring)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+usec_t members_settle(struct members *m, usec_t most_us)
+{
+    const usec_t began_us = m->world->now_us;
+    usec_t last_us = began_us;
+    while (!members_agree(m)) {
+        if (m->world->failed || m->world->now_us - began_us >= most_us) {
+            return USEC_NEVER;
+        }
+        world_run(m->world, LOOK_US);
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        last_us = m->nodes[i].is_expected ? usec_max(last_us, m->nodes[i].ring_us) : last_us;
+    }
+    return last_us - began_us;
+}
+
+bool members_have_one_view(struct members *m)
+{
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct members_node *node = &m->nodes[i];
+        if (!node->is_expected || node->gossip == NULL) {
+            continue;
+        }
+        const uint64_t own = view_digest(gossip_view(node->gossip));
+        if (digest != 0 && own != digest) {
+            return false;
+        }
+        digest = own;
+    }
+    return true;
+}
+
+uint32_t members_epochs(const struct members *m)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct members_node *node = &m->nodes[i];
+        most = node->is_expected && node->epochs > most ? node->epochs : most;
+    }
+    return most;
+}
+
+void members_forget_epochs(struct members *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        m->nodes[i].epochs = 0;
+    }
+}
