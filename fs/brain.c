@@ -493,7 +493,9 @@ enum err brain_wait_ready(struct brain *brain, struct text *why)
         pthread_cond_wait(&brain->ready.changed, &brain->ready.lock);
     }
     err = brain->ready.err;
-    text_str(why, brain->ready.text);
+    if (err != ERR_OK) {
+        text_str(why, brain->ready.text);
+    }
     pthread_mutex_unlock(&brain->ready.lock);
     return err;
 }

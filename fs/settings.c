@@ -76,24 +76,62 @@ static enum err take_dataset(const char *word, struct settings *out, struct text
     return ERR_OK;
 }
 
-/* The directory as an absolute path; it need not be reachable (a stale mount is not). */
-static enum err take_dir(const char *word, struct settings *out, struct text *why)
+/* Write `word` behind what `path` holds, from the root: the process may change its directory. */
+static enum err put_absolute(struct text *path, const char *word, const char *what,
+                             struct text *why)
 {
     char here[SETTINGS_PATH_MAX] = "";
-    struct text path;
-    text_init(&path, out->dir, sizeof out->dir);
     if (word[0] != '/') {
         if (getcwd(here, sizeof here) == NULL) {
             return refuse(why, "current directory", NULL, strerror(errno));
         }
-        text_str(&path, here);
-        text_char(&path, '/');
+        text_str(path, here);
+        text_char(path, '/');
     }
-    text_str(&path, word);
+    text_str(path, word);
+    return path->overflow ? refuse(why, what, word, "too long") : ERR_OK;
+}
+
+/* The directory as the kernel names it, without symbolic links and "..": only so a mount that is
+ * there already, alive or stale, is found among the kernel's. */
+static enum err take_dir(const char *word, struct settings *out, struct text *why)
+{
+    struct text path;
+    text_init(&path, out->dir, sizeof out->dir);
+    enum err err = put_absolute(&path, word, "DIR", why);
+    if (err != ERR_OK) {
+        return err;
+    }
     while (path.used > 1 && path.data[path.used - 1] == '/') {
         path.data[--path.used] = '\0';
     }
-    return path.overflow ? refuse(why, "DIR", word, "too long") : ERR_OK;
+    char *real = realpath(out->dir, NULL);
+    if (real != NULL && !copy(out->dir, sizeof out->dir, real, strlen(real))) {
+        err = refuse(why, "DIR", word, "too long");
+    }
+    free(real); /* NULL: not there, or not to be looked at; whoever mounts will say so */
+    return err;
+}
+
+/* "@FILE" is read again and again, from wherever the process is then. */
+static enum err take_seeds(const char *seeds, struct settings *out, struct text *why)
+{
+    struct text text;
+    const char *fault = resolver_fault(seeds);
+    text_init(&text, out->seeds, sizeof out->seeds);
+    if (fault != NULL) {
+        return refuse(why, "--seeds", seeds, fault);
+    }
+    if (seeds[0] != '@') {
+        text_str(&text, seeds);
+        return text.overflow ? refuse(why, "--seeds", NULL, "too long; use @FILE") : ERR_OK;
+    }
+    text_char(&text, '@');
+    enum err err = put_absolute(&text, seeds + 1, "--seeds", why);
+    if (err == ERR_OK && access(out->seeds + 1, R_OK) != 0) {
+        err = refuse(why, "--seeds", seeds, strerror(errno));
+    }
+    return err;
 }
 
 static bool parse_octal(const char *text, uint32_t *out)
@@ -210,14 +248,14 @@ static enum err take_cluster(const struct options *options, struct settings *out
     const char *seeds = options_string(options, "seeds");
     const char *file = options_string(options, "client-file");
     const char *cluster = options_string(options, "cluster");
-    const char *fault = seeds == NULL ? NULL : resolver_fault(seeds);
     if (seeds == NULL) {
         return refuse(why, "no --seeds", NULL,
                       "name some nodes (HOST:PORT,...), or give a URI such as s3://bucket/ instead "
                       "of a dataset");
     }
-    if (fault != NULL || !copy(out->seeds, sizeof out->seeds, seeds, strlen(seeds))) {
-        return refuse(why, "--seeds", fault == NULL ? seeds : fault, "write HOST:PORT,HOST:PORT");
+    enum err err = take_seeds(seeds, out, why);
+    if (err != ERR_OK) {
+        return err;
     }
     out->insecure = options_flag(options, "insecure");
     if (out->insecure) {

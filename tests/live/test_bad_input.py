@@ -233,10 +233,13 @@ def test_a_mount_point_with_files_in_it_is_refused(shared, refused, point):
     assert "nonempty" in said
 
 
-def test_a_mount_point_where_atoll_is_mounted_already_is_refused(shared, refused):
+def test_a_mount_point_where_atoll_is_mounted_already_is_refused(shared, refused, workdir):
     mounted = shared.mount("set")
+    (workdir / "link").symlink_to(mounted.dir)
     try:
         refused(USAGE, "mounted here already", *mount(shared, "set", mounted.dir))
+        refused(USAGE, "mounted here already",
+                *mount(shared, "set", workdir / "link", "-o", "nonempty"))
         assert len(os.listdir(mounted.dir)) == 3
     finally:
         mounted.close()
@@ -273,6 +276,11 @@ def test_a_mount_that_reaches_no_node_says_what_to_check(refused, shared, point)
     nobody = f"127.0.0.1:{live.free_ports(2)}"
     refused(UNREACHABLE, "answered at the seeds", "mount", "set", point, "--seeds", nobody, "--client-file",
             shared.dir / "client.key")
+
+
+def test_a_file_of_seeds_that_is_missing_is_named_at_once(shared, refused, point, workdir):
+    refused(USAGE, "absent.*No such file", "mount", "set", point, "--seeds",
+            f"@{workdir}/absent", "--client-file", shared.dir / "client.key")
 
 
 def test_a_mount_option_that_is_unknown_is_named_with_those_there_are(shared, refused, point):

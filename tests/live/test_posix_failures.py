@@ -166,7 +166,9 @@ def test_p55_a_killed_mount_leaves_enotconn_and_mounting_again_repairs_it(cluste
         with pytest.raises(OSError) as caught:
             os.listdir(mount.dir)
         assert caught.value.errno == errno.ENOTCONN
-    cluster.cli("mount", "set", mount.dir, "--seeds", cluster.seeds, "--client-file",
+    link = cluster.dir / "link"
+    link.symlink_to(mount.dir)
+    cluster.cli("mount", "set", link, "--seeds", cluster.seeds, "--client-file",
                 cluster.dir / "client.key", admin=False)
     try:
         name = sorted(sums)[0]

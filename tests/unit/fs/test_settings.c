@@ -146,6 +146,51 @@ static void relative_directory_becomes_absolute(void **state)
     done(&p);
 }
 
+/* Only under its real name does the kernel's table tell what is mounted at a directory. */
+static void directory_behind_a_symbolic_link_gets_its_real_name(void **state)
+{
+    (void)state;
+    struct parsed p;
+    char real[] = "/tmp/atoll-settings-XXXXXX";
+    char link[sizeof real + 8];
+    char line[256];
+    assert_non_null(mkdtemp(real));
+    snprintf(link, sizeof link, "%s.link", real);
+    assert_int_equal(symlink(real, link), 0);
+    snprintf(line, sizeof line, "train %s/ %s", link, CLUSTER);
+    take(&p, line);
+    assert_string_equal(p.settings.dir, real);
+    done(&p);
+    snprintf(line, sizeof line, "train %s/../%s %s", real, real + sizeof "/tmp", CLUSTER);
+    take(&p, line);
+    assert_string_equal(p.settings.dir, real);
+    done(&p);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(rmdir(real), 0);
+}
+
+/* A mount in the background works from "/", and reads the file again and again. */
+static void file_of_seeds_is_named_from_the_root_and_must_be_there(void **state)
+{
+    (void)state;
+    struct parsed p;
+    char name[] = "atoll-seeds-XXXXXX";
+    char here[4096];
+    char want[4200];
+    char line[256];
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_non_null(getcwd(here, sizeof here));
+    snprintf(line, sizeof line, "train /mnt/t --seeds @%s --insecure --cluster lab", name);
+    take(&p, line);
+    snprintf(want, sizeof want, "@%s/%s", here, name);
+    assert_string_equal(p.settings.seeds, want);
+    done(&p);
+    assert_int_equal(unlink(name), 0);
+    refuse(line, "No such file");
+}
+
 static void wrong_words_are_refused_with_what_to_do(void **state)
 {
     (void)state;
@@ -184,6 +229,8 @@ int main(void)
         cmocka_unit_test(mount_options_have_the_defaults_of_a_read_only_mount),
         cmocka_unit_test(mount_options_may_be_given_together_and_again),
         cmocka_unit_test(relative_directory_becomes_absolute),
+        cmocka_unit_test(directory_behind_a_symbolic_link_gets_its_real_name),
+        cmocka_unit_test(file_of_seeds_is_named_from_the_root_and_must_be_there),
         cmocka_unit_test(wrong_words_are_refused_with_what_to_do),
         cmocka_unit_test(names_that_do_not_fit_are_refused),
     };
