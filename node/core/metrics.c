@@ -93,4 +93,5 @@ void metrics_gauges(struct node *node)
     metrics->view_hash = totals.view_digest & UINT32_MAX; /* a gauge is a double elsewhere */
     metrics->ring_hash = totals.ring_digest & UINT32_MAX;
     metrics->owning = node->owning ? 1 : 0;
+    metrics->credentials_broken = node->options.credentials_broken;
 }

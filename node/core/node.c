@@ -252,6 +252,17 @@ static void on_leave(struct node *node)
     }
 }
 
+/* ---- credentials ------------------------------------------------------------------------- */
+
+static void on_credentials(struct node *node, const struct node_event *event)
+{
+    struct text names;
+    text_init(&names, node->options.credentials, sizeof node->options.credentials);
+    text_span(&names, event->credentials.names);
+    CHECK(!names.overflow);
+    node->options.credentials_broken = event->credentials.broken;
+}
+
 /* ---- time -------------------------------------------------------------------------------- */
 
 static void on_heart(struct node *node)
@@ -383,6 +394,9 @@ static void on_event(struct node *node, const struct node_event *event)
         return;
     case NODE_ADMIN:
         report_on_admin(node, event->admin.id, event->admin.kind, event->admin.argument);
+        return;
+    case NODE_CREDENTIALS:
+        on_credentials(node, event);
         return;
     case NODE_LEAVE:
         on_leave(node);

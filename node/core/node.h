@@ -54,7 +54,8 @@ struct node_options {
         uint32_t segment_size; /* bytes of one segment file */
     } tier[NODE_TIERS_MAX];
     uint32_t tier_count;
-    char credentials[MEMBER_CREDENTIALS_MAX + 1]; /* names this node can use */
+    char credentials[MEMBER_CREDENTIALS_MAX + 1]; /* names this node can use, at its start */
+    uint32_t credentials_broken;                  /* files that cannot be used as they are */
     struct marks *marks;                          /* may be NULL */
 };
 
@@ -78,6 +79,7 @@ enum node_event_kind {
     NODE_META_RECORD,  /* start: one stored dataset record */
     NODE_META_READY,   /* start: all of them were given */
     NODE_ADMIN,        /* an operator asks */
+    NODE_CREDENTIALS,  /* the files of credentials are other ones now */
     NODE_LEAVE,        /* leave in order: finish what is in hand, take nothing new */
 };
 
@@ -188,6 +190,10 @@ struct node_event {
             enum admin_kind kind;
             struct span argument;
         } admin;
+        struct {
+            struct span names; /* that can be used, as in node_options */
+            uint32_t broken;   /* files that cannot be used as they are */
+        } credentials;
     };
 };
 

@@ -272,6 +272,7 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .acting = metrics->fetch_acting,
         .differing = metrics->fetch_differing,
         .owning = node->owning ? 1 : 0,
+        .credentials_broken = node->options.credentials_broken,
     };
     for (uint32_t i = 0; i < node->options.tier_count; i++) {
         struct store_report tier;

@@ -37,7 +37,8 @@
     NUMBER(acting)         \
     NUMBER(differing)      \
     NUMBER(owning)         \
-    NUMBER(keys_hidden)
+    NUMBER(keys_hidden)    \
+    NUMBER(credentials_broken)
 
 struct report_numbers {
 #define NUMBER(field) uint64_t field;

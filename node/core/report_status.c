@@ -91,6 +91,10 @@ static void judge_node(struct node *node, const struct gather_node *one, struct 
         find(findings, &(struct reason){ VERDICT_DEGRADED, "a disk tier was taken out of use", name,
                                          "check that disk; restart the node afterwards" });
     }
+    if (one->numbers.credentials_broken > 0) {
+        find(findings, &(struct reason){ VERDICT_DEGRADED, "a credential's file cannot be used",
+                                         name, "its log says which and why (credential.broken)" });
+    }
 }
 
 static void judge_rings(struct node *node, const struct gather *gather, struct sums *sums,

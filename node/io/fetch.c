@@ -56,8 +56,11 @@ enum err fetch_start(const struct fetch_options *options, struct fetch **out, st
     CHECK(pthread_mutex_init(&fetch->mutex, NULL) == 0);
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     fetch->out = options->out;
-    enum err err =
-        credentials_open(options->credentials_dir, options->environment, &fetch->credentials, why);
+    const struct secrets_options secrets = { .directory = options->credentials_dir,
+                                             .environment = options->environment,
+                                             .changed = options->changed,
+                                             .self = options->self };
+    enum err err = secrets_start(&secrets, &fetch->secrets, why);
     if (err != ERR_OK) {
         goto out;
     }
@@ -102,7 +105,7 @@ void fetch_stop(struct fetch **pointer)
         free(fetch->roots[i]);
     }
     fetch_sources_fini(fetch);
-    credentials_close(&fetch->credentials);
+    secrets_stop(&fetch->secrets);
     curl_global_cleanup();
     pthread_mutex_destroy(&fetch->mutex);
     free(fetch);
@@ -194,11 +197,9 @@ enum err fetch_do(struct fetch *fetch, const struct node_effect *effect)
     return begin(fetch, effect);
 }
 
-void fetch_credentials(struct fetch *fetch, char *out)
+uint32_t fetch_credentials(struct fetch *fetch, char *out)
 {
-    pthread_mutex_lock(&fetch->mutex);
-    credentials_names(fetch->credentials, out, MEMBER_CREDENTIALS_MAX + 1);
-    pthread_mutex_unlock(&fetch->mutex);
+    return secrets_names(fetch->secrets, out, MEMBER_CREDENTIALS_MAX + 1);
 }
 
 void fetch_totals(struct fetch *fetch, struct fetch_totals *out)

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "node/core/node.h"
 #include "node/io/queue.h"
+#include "node/io/secrets.h"
 #include "ring/view.h"
 
 struct fetch;
@@ -20,6 +21,8 @@ struct fetch_options {
     struct queue *out;           /* of the peer thread */
     const char *credentials_dir; /* NULL: no named credentials */
     bool environment;            /* the credential "" is that of the environment (a private node) */
+    secrets_changed *changed;    /* what fetch_credentials says has changed; may be NULL */
+    void *self;                  /* of changed */
     const char *const *allow_roots; /* directories that file:// may show */
     uint32_t allow_root_count;
     uint32_t threads; /* curl multis; 2 is enough for 10 Gbit/s */
@@ -38,8 +41,9 @@ void fetch_stop(struct fetch **fetch);
 enum err fetch_do(struct fetch *fetch, const struct node_effect *effect) MUST_USE;
 
 /* Names of the credentials that can be used now, comma separated and sorted, for the member's
- * record. `out` holds MEMBER_CREDENTIALS_MAX + 1. Any thread. */
-void fetch_credentials(struct fetch *fetch, char *out);
+ * record. `out` holds MEMBER_CREDENTIALS_MAX + 1. Returns how many files cannot be used as they are.
+ * Any thread. */
+uint32_t fetch_credentials(struct fetch *fetch, char *out);
 
 struct fetch_totals {
     uint64_t requests[3]; /* GET, LIST, HEAD */

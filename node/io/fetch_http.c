@@ -204,16 +204,12 @@ static bool set_request(CURL *easy, struct fetch_job *job, const struct signed_r
 
 static enum err find_credential(struct fetch_job *job, struct credential *out, struct text *why)
 {
-    struct fetch *fetch = job->worker->fetch;
     struct credential_use use = {
         .name = job->source->credential,
         .source = &job->source->source,
         .key = job->kind == FETCH_LIST ? job->request.prefix : job->request.key,
     };
-    pthread_mutex_lock(&fetch->mutex);
-    enum err err = credentials_find(fetch->credentials, &use, out, why);
-    pthread_mutex_unlock(&fetch->mutex);
-    return err;
+    return secrets_find(job->worker->fetch->secrets, &use, out, &job->serial, why);
 }
 
 static enum err sign(struct fetch_job *job, struct signed_request *out)
@@ -311,19 +307,35 @@ static enum err verdict(struct fetch_job *job, CURLcode code)
     return err;
 }
 
-/* Refused only because our clock is wrong: the job begins again, once, with the store's time. */
-static bool sign_again(struct fetch_job *job, enum err err)
+/* Refused only because our clock is wrong. */
+static bool has_other_time(struct fetch_job *job)
 {
-    usec_t skew;
-    if (err != ERR_SOURCE_DENIED || job->resigned) {
-        return false;
-    }
-    skew = answer_skew_us(&job->answer, said(job), job->signed_us);
+    usec_t skew = job->resigned ? 0 : answer_skew_us(&job->answer, said(job), job->signed_us);
     if (skew == 0) {
         return false;
     }
     atomic_store(&job->source->skew_us, job->skew_us + skew);
     job->resigned = true;
+    return true;
+}
+
+/* Refused only because the credential was replaced while the request was on its way. */
+static bool has_other_credential(struct fetch_job *job)
+{
+    if (job->rekeyed ||
+        !secrets_refused(job->worker->fetch->secrets, job->source->credential, job->serial)) {
+        return false;
+    }
+    job->rekeyed = true;
+    return true;
+}
+
+/* A refusal that need not be the last word: the job begins again, once for each reason. */
+static bool sign_again(struct fetch_job *job, enum err err)
+{
+    if (err != ERR_SOURCE_DENIED || (!has_other_time(job) && !has_other_credential(job))) {
+        return false;
+    }
     job->body.size = 0;
     job->why[0] = '\0';
     return true;
@@ -365,14 +377,6 @@ static void end_list(struct fetch_job *job)
     fetch_worker_end_listing(job, &listing);
 }
 
-static void forget_credential(struct fetch_job *job)
-{
-    struct fetch *fetch = job->worker->fetch;
-    pthread_mutex_lock(&fetch->mutex);
-    credentials_forget(fetch->credentials, job->source->credential);
-    pthread_mutex_unlock(&fetch->mutex);
-}
-
 void fetch_http_finish(struct fetch_job *job, CURLcode code)
 {
     enum err err = verdict(job, code);
@@ -380,9 +384,6 @@ void fetch_http_finish(struct fetch_job *job, CURLcode code)
     if (sign_again(job, err)) {
         fetch_http_start(job);
         return;
-    }
-    if (err == ERR_SOURCE_DENIED) {
-        forget_credential(job);
     }
     if (err != ERR_OK || job->kind == FETCH_GET) {
         fetch_worker_end(job, err);

@@ -11,7 +11,7 @@
 #include "node/io/fetch.h"
 #include "node/io/fetch_sink.h"
 #include "node/io/item.h"
-#include "node/origin/credentials.h"
+#include "node/io/secrets.h"
 #include "node/origin/file.h"
 #include "node/origin/request.h"
 
@@ -66,8 +66,10 @@ struct fetch_job {
     struct fetch_body body;
     usec_t signed_us; /* by the store's clock as far as it is known: ours plus skew_us */
     usec_t skew_us;
-    bool checked;  /* the answer's headers were */
-    bool resigned; /* once, with the store's time */
+    bool checked;    /* the answer's headers were */
+    bool resigned;   /* once, with the store's time */
+    uint64_t serial; /* of the credential it was signed with */
+    bool rekeyed;    /* once, with the credential that came meanwhile */
     char curl_why[CURL_ERROR_SIZE];
     /* a file */
     bool opened;
@@ -97,8 +99,8 @@ struct fetch_worker {
 
 struct fetch {
     struct queue *out;
-    pthread_mutex_t mutex; /* of the two below */
-    struct credentials *credentials;
+    struct secrets *secrets;
+    pthread_mutex_t mutex; /* of sources */
     struct fetch_source *sources;
     char *roots[64]; /* as the system resolves them */
     uint32_t root_count;
@@ -148,7 +150,7 @@ void fetch_worker_end_listing(struct fetch_job *job, struct listing *listing);
 /* ---- fetch_http.c ---- */
 /* Begin a transfer; on failure the job is ended already. */
 void fetch_http_start(struct fetch_job *job);
-/* libcurl says it is over: ends the job, or begins it again with the right time. */
+/* libcurl says it is over: ends the job, or begins it again with the right time or credential. */
 void fetch_http_finish(struct fetch_job *job, CURLcode code);
 /* Take it off the multi handle, if it is there. */
 void fetch_http_drop(struct fetch_job *job);

@@ -1,7 +1,8 @@
 /* node/io/fetch_worker.c: the loop of one fetch thread.
  * Thread: "fetch", as many as the options say. Owns: its curl multi, its easy handles and its jobs.
  * Takes: struct fetch_job *, moved in.   Gives: items to the peer thread's queue, moved out.
- * Shares: sources and credentials, under fetch's mutex; buffers of parts, until a job's end. */
+ * Shares: sources, under fetch's mutex; credentials, by node/io/secrets.h; buffers of parts, until
+ * a job's end. */
 #include <stdlib.h>
 
 #include "node/io/clock.h"

@@ -38,6 +38,21 @@ static void on_drained(void *self)
     tell(self, NEWS_DRAINED, 0);
 }
 
+/* The peer thread is told at once, gossip by main: it may not have started yet. */
+static void on_credentials(void *self, const char *names, uint32_t broken)
+{
+    struct process *process = self;
+    const size_t size = strlen(names);
+    struct item *item = item_must(NODE_CREDENTIALS, size);
+    memcpy(item_room(item), names, size);
+    item->event.credentials.names = span_of(item_room(item), size);
+    item->event.credentials.broken = broken;
+    queue_push(process->in, &item->queue);
+    if (!process->is_private) {
+        tell(process, NEWS_CREDENTIALS, 0);
+    }
+}
+
 static void on_gossip(void *self, enum gossip_news news, uint64_t incarnation)
 {
     switch (news) {
@@ -152,6 +167,8 @@ static enum err start_fetch(struct process *process, struct text *why)
         .out = process->in,
         .credentials_dir = config->credentials_dir[0] != 0 ? config->credentials_dir : NULL,
         .environment = process->is_private,
+        .changed = on_credentials,
+        .self = process,
         .allow_roots = roots,
         .allow_root_count = config->root_count,
         .threads = FETCH_THREADS,
@@ -308,7 +325,8 @@ enum err process_build(struct process *process, struct text *why)
     for (uint32_t i = 0; err == ERR_OK && i < ARRAY_COUNT(parts); i++) {
         err = parts[i](process, why);
         if (parts[i] == start_fetch && err == ERR_OK) {
-            fetch_credentials(process->fetch, process->node.credentials);
+            process->node.credentials_broken =
+                fetch_credentials(process->fetch, process->node.credentials);
         }
     }
     if (err != ERR_OK) {

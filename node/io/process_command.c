@@ -42,6 +42,15 @@ static void leave(struct running *run)
     queue_push(run->process->in, &item_must(NODE_LEAVE, 0)->queue);
 }
 
+/* The others hear of it by gossip. */
+static void tell_credentials(const struct process *process)
+{
+    struct member facts;
+    process_member(process, &facts);
+    (void)fetch_credentials(process->fetch, facts.credentials);
+    gossip_actor_facts(process->gossip, &facts);
+}
+
 static void on_word(struct running *run, const struct process_word *word)
 {
     struct process *process = run->process;
@@ -62,6 +71,9 @@ static void on_word(struct running *run, const struct process_word *word)
         return;
     case NEWS_LEFT:
         run->over = true;
+        return;
+    case NEWS_CREDENTIALS:
+        tell_credentials(process);
         return;
     case NEWS_IDENTITY_IN_USE:
         fprintf(stderr,

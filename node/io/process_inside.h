@@ -21,6 +21,7 @@ enum process_news {
     NEWS_PERSIST,
     NEWS_LEFT,
     NEWS_IDENTITY_IN_USE,
+    NEWS_CREDENTIALS,
 };
 
 struct process_word {

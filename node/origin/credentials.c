@@ -9,26 +9,47 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CACHED_MAX 16
 #define NAME_MAX_SIZE 64
 #define PREFIXES_MAX 16
 #define FILE_MAX 65536
 
-struct cached {
-    char name[NAME_MAX_SIZE + 1];
-    struct timespec mtime;
-    ino_t inode;
+/* Compared as memory: what is not used is zero. */
+struct content {
     struct credential credential;
     char prefixes[PREFIXES_MAX][SOURCE_BUCKET_MAX + 1];
     uint32_t prefix_count;
 };
 
-struct credentials {
-    int directory; /* -1: none */
-    bool environment;
-    struct cached cached[CACHED_MAX];
-    uint32_t next; /* the one replaced next */
+struct file {
+    char name[NAME_MAX_SIZE + 1];
+    uint64_t serial; /* 0: no content */
+    const char *fault;
+    bool settled;
+    usec_t faulty_us; /* since when, by the caller's clock */
+    struct content content;
 };
+
+struct credentials {
+    char *directory; /* NULL: none */
+    bool environment;
+    uint64_t last_serial;
+    uint32_t count; /* sorted by name */
+    struct file *files[CREDENTIALS_MAX];
+};
+
+/* A look under way. */
+struct look {
+    const struct credentials *before; /* NULL: the first one */
+    usec_t now_us;
+    int directory;
+    struct credentials *made;
+};
+
+static const char fault_gone[] = "has no file any more";
+static const char fault_unreadable[] = "cannot be read by this node";
+static const char fault_open[] = "can be read by others: chmod 600 its file";
+static const char fault_form[] = "is not JSON with access_key_id, access_key_secret and at most "
+                                 "security_token and uri_prefixes beside them (docs/sources.md)";
 
 static bool name_is_valid(const char *name)
 {
@@ -42,19 +63,48 @@ static bool name_is_valid(const char *name)
     return name[0] != '\0' && strlen(name) <= NAME_MAX_SIZE;
 }
 
-void credentials_close(struct credentials **credentials)
+void credentials_close(struct credentials **pointer)
 {
-    struct credentials *c = *credentials;
-    if (c == NULL) {
+    struct credentials *credentials = *pointer;
+    if (credentials == NULL) {
         return;
     }
-    if (c->directory >= 0) {
-        close(c->directory);
+    for (uint32_t i = 0; i < credentials->count; i++) {
+        explicit_bzero(credentials->files[i], sizeof *credentials->files[i]);
+        free(credentials->files[i]);
     }
-    explicit_bzero(c, sizeof *c);
-    free(c);
-    *credentials = NULL;
+    free(credentials->directory);
+    free(credentials);
+    *pointer = NULL;
 }
+
+static struct credentials *table_new(const char *directory, bool environment)
+{
+    struct credentials *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return NULL;
+    }
+    made->environment = environment;
+    if (directory != NULL) {
+        made->directory = strdup(directory);
+        if (made->directory == NULL) {
+            credentials_close(&made);
+        }
+    }
+    return made;
+}
+
+static const struct file *find(const struct credentials *credentials, const char *name)
+{
+    for (uint32_t i = 0; credentials != NULL && i < credentials->count; i++) {
+        if (strcmp(credentials->files[i]->name, name) == 0) {
+            return credentials->files[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- one file ---- */
 
 static bool copy_string(const json_t *object, const char *key, char *to, size_t room)
 {
@@ -66,7 +116,7 @@ static bool copy_string(const json_t *object, const char *key, char *to, size_t 
     return true;
 }
 
-static bool copy_prefixes(const json_t *object, struct cached *to)
+static bool copy_prefixes(const json_t *object, struct content *to)
 {
     const json_t *list = json_object_get(object, "uri_prefixes");
     size_t count = json_array_size(list); /* 0 also when it is something else */
@@ -107,7 +157,7 @@ static bool knows_all(json_t *object)
     return true;
 }
 
-static bool parse(const char *body, size_t size, struct cached *to)
+static bool parse(const char *body, size_t size, struct content *to)
 {
     json_t *object = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
     bool fine = object != NULL && knows_all(object) &&
@@ -124,88 +174,263 @@ static bool parse(const char *body, size_t size, struct cached *to)
     return fine;
 }
 
-static enum err refuse(struct text *why, const char *name, const char *what)
-{
-    text_str(why, "credential \"");
-    text_str(why, name);
-    text_str(why, "\" ");
-    text_str(why, what);
-    return ERR_NO_CREDENTIAL;
-}
-
-static enum err read_file(int fd, const char *name, struct cached *to, struct text *why)
+/* What is wrong with it; NULL: nothing, and `to` has what it says. */
+static const char *read_file(int directory, const char *file, struct content *to)
 {
     char body[FILE_MAX];
-    ssize_t size = read(fd, body, sizeof body);
-    bool fine = size > 0 && (size_t)size < sizeof body && parse(body, (size_t)size, to);
-    explicit_bzero(body, sizeof body);
-    return fine ? ERR_OK
-                : refuse(why, name,
-                         "is not JSON with access_key_id, access_key_secret and at most "
-                         "security_token and uri_prefixes beside them (docs/sources.md)");
-}
-
-static struct cached *cached_find(struct credentials *credentials, const char *name)
-{
-    for (uint32_t i = 0; i < CACHED_MAX; i++) {
-        if (strcmp(credentials->cached[i].name, name) == 0) {
-            return &credentials->cached[i];
-        }
-    }
-    return NULL;
-}
-
-static struct cached *cached_place(struct credentials *credentials, const char *name)
-{
-    struct cached *at = cached_find(credentials, name);
-    if (at == NULL) {
-        at = &credentials->cached[credentials->next++ % CACHED_MAX];
-    }
-    return at;
-}
-
-static enum err load(struct credentials *credentials, const char *name, struct cached **out,
-                     struct text *why)
-{
-    char file[NAME_MAX_SIZE + 8];
-    struct text path;
     struct stat st;
-    struct cached fresh, *at = cached_find(credentials, name);
-    enum err err = ERR_NO_CREDENTIAL;
-    text_init(&path, file, sizeof file);
-    text_str(&path, name);
-    text_str(&path, ".json");
-    int fd = openat(credentials->directory, file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        err = refuse(why, name, "has no readable file NAME.json in --credentials-dir");
+    const char *fault = fault_unreadable;
+    ssize_t size = 0;
+    int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         goto out;
     }
+    fault = fault_open;
     if ((st.st_mode & 077) != 0) {
-        err = refuse(why, name, "can be read by others: chmod 600 its file");
         goto out;
     }
-    if (at != NULL && at->inode == st.st_ino && at->mtime.tv_sec == st.st_mtim.tv_sec &&
-        at->mtime.tv_nsec == st.st_mtim.tv_nsec) {
-        *out = at;
-        err = ERR_OK;
-        goto out;
+    fault = fault_form;
+    size = read(fd, body, sizeof body);
+    if (size > 0 && (size_t)size < sizeof body && parse(body, (size_t)size, to)) {
+        fault = NULL;
     }
-    memset(&fresh, 0, sizeof fresh);
-    err = read_file(fd, name, &fresh, why);
-    if (err == ERR_OK) {
-        memcpy(fresh.name, name, strlen(name) + 1);
-        fresh.mtime = st.st_mtim;
-        fresh.inode = st.st_ino;
-        *out = cached_place(credentials, name);
-        **out = fresh;
-        explicit_bzero(&fresh, sizeof fresh);
-    }
+    explicit_bzero(body, sizeof body);
 out:
     if (fd >= 0) {
         close(fd);
     }
+    return fault;
+}
+
+/* Wrong as it is now: what it said before stays. */
+static void keep(const struct look *look, struct file *file, const struct file *old,
+                 const char *fault)
+{
+    file->fault = fault;
+    file->faulty_us = look->now_us;
+    if (old == NULL) {
+        file->settled = look->before == NULL;
+        return;
+    }
+    file->serial = old->serial;
+    file->content = old->content;
+    if (old->fault == fault) {
+        file->faulty_us = old->faulty_us;
+        file->settled = old->settled || look->now_us - old->faulty_us >= CREDENTIALS_SETTLE_US;
+    }
+}
+
+/* NULL: no memory. There is room. */
+static struct file *file_add(const struct look *look, const char *name)
+{
+    struct file *file = calloc(1, sizeof *file);
+    CHECK(look->made->count < CREDENTIALS_MAX);
+    if (file != NULL) {
+        memcpy(file->name, name, strlen(name) + 1);
+        look->made->files[look->made->count++] = file;
+    }
+    return file;
+}
+
+static bool look_at(const struct look *look, const char *path, const char *name)
+{
+    const struct file *old = find(look->before, name);
+    struct file *file = file_add(look, name);
+    if (file == NULL) {
+        return false;
+    }
+    const char *fault = read_file(look->directory, path, &file->content);
+    if (fault != NULL) {
+        explicit_bzero(&file->content, sizeof file->content);
+        keep(look, file, old, fault);
+        return true;
+    }
+    bool same = old != NULL && old->serial != 0 &&
+                memcmp(&old->content, &file->content, sizeof file->content) == 0;
+    file->serial = same ? old->serial : ++look->made->last_serial;
+    return true;
+}
+
+/* ---- all of them ---- */
+
+/* "NAME.json" gives NAME; false for every other file. */
+static bool name_of(const char *file, char name[NAME_MAX_SIZE + 1])
+{
+    size_t size = strlen(file);
+    if (size <= 5 || size - 5 > NAME_MAX_SIZE || strcmp(file + size - 5, ".json") != 0) {
+        return false;
+    }
+    memcpy(name, file, size - 5);
+    name[size - 5] = '\0';
+    return name_is_valid(name);
+}
+
+static int keep_named(const struct dirent *entry)
+{
+    char name[NAME_MAX_SIZE + 1];
+    return name_of(entry->d_name, name);
+}
+
+/* Does a file that is not there any more still count? */
+static bool is_missed(const struct look *look, const struct file *old)
+{
+    bool settled =
+        old->fault == fault_gone && look->now_us - old->faulty_us >= CREDENTIALS_SETTLE_US;
+    return old->serial != 0 && !settled && find(look->made, old->name) == NULL &&
+           look->made->count < CREDENTIALS_MAX;
+}
+
+static bool look_for_gone(const struct look *look)
+{
+    for (uint32_t i = 0; look->before != NULL && i < look->before->count; i++) {
+        const struct file *old = look->before->files[i];
+        if (is_missed(look, old)) {
+            struct file *file = file_add(look, old->name);
+            if (file == NULL) {
+                return false;
+            }
+            keep(look, file, old, fault_gone);
+        }
+    }
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct file *const *left = a;
+    const struct file *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
+}
+
+static enum err look_around(const struct look *look, struct text *why)
+{
+    struct dirent **entries = NULL;
+    char name[NAME_MAX_SIZE + 1];
+    bool fine = true;
+    int count = scandirat(look->directory, ".", &entries, keep_named, alphasort);
+    if (count < 0) {
+        text_str(why, strerrordesc_np(errno));
+        return ERR_INVALID;
+    }
+    for (int i = 0; i < count; i++) {
+        if (fine && name_of(entries[i]->d_name, name) && look->made->count < CREDENTIALS_MAX) {
+            fine = look_at(look, entries[i]->d_name, name);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    if (!fine || !look_for_gone(look)) {
+        text_str(why, "out of memory");
+        return ERR_NOMEM;
+    }
+    qsort(look->made->files, look->made->count, sizeof look->made->files[0], by_name);
+    return ERR_OK;
+}
+
+/* Fills look->made. */
+static enum err look_into(struct look *look, struct text *why)
+{
+    const char *directory = look->made->directory;
+    struct text reason;
+    char room[128];
+    enum err err = ERR_INVALID;
+    text_init(&reason, room, sizeof room);
+    if (directory == NULL) {
+        return ERR_OK;
+    }
+    look->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (look->directory < 0) {
+        text_str(&reason, strerrordesc_np(errno));
+    } else {
+        err = look_around(look, &reason);
+        close(look->directory);
+    }
+    if (err != ERR_OK) {
+        text_str(why, "the directory of credentials ");
+        text_str(why, directory);
+        text_str(why, " cannot be read: ");
+        text_str(why, room);
+    }
     return err;
 }
+
+/* Told at the start and not at the first read: who set the files up is still there to hear it. */
+static enum err refuse_open_files(const struct credentials *made, struct text *why)
+{
+    for (uint32_t i = 0; i < made->count; i++) {
+        if (made->files[i]->fault == fault_open) {
+            text_str(why, "the credential file ");
+            text_str(why, made->files[i]->name);
+            text_str(why, ".json can be read by others: chmod 600 it");
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err credentials_open(const char *directory, bool environment, struct credentials **out,
+                          struct text *why)
+{
+    struct look look = { .made = table_new(directory, environment) };
+    if (look.made == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = look_into(&look, why);
+    if (err == ERR_OK) {
+        err = refuse_open_files(look.made, why);
+    }
+    if (err != ERR_OK) {
+        credentials_close(&look.made);
+        return err;
+    }
+    *out = look.made;
+    return ERR_OK;
+}
+
+enum err credentials_look(const struct credentials *before, usec_t now_us, struct credentials **out,
+                          struct text *why)
+{
+    struct look look = { .before = before,
+                         .now_us = now_us,
+                         .made = table_new(before->directory, before->environment) };
+    if (look.made == NULL) {
+        return ERR_NOMEM;
+    }
+    look.made->last_serial = before->last_serial;
+    enum err err = look_into(&look, why);
+    if (err != ERR_OK) {
+        credentials_close(&look.made);
+        return err;
+    }
+    *out = look.made;
+    return ERR_OK;
+}
+
+uint32_t credentials_count(const struct credentials *credentials)
+{
+    return credentials->count;
+}
+
+struct credential_state credentials_at(const struct credentials *credentials, uint32_t index)
+{
+    CHECK(index < credentials->count);
+    const struct file *file = credentials->files[index];
+    return (struct credential_state){
+        .name = file->name, .serial = file->serial, .fault = file->fault, .settled = file->settled
+    };
+}
+
+bool credentials_are_unsettled(const struct credentials *credentials)
+{
+    for (uint32_t i = 0; i < credentials->count; i++) {
+        if (credentials->files[i]->fault != NULL && !credentials->files[i]->settled) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- use ---- */
 
 /* Is what is wanted below the prefix? "oss://b/a" admits oss://b/a and oss://b/a/..., not
  * oss://b/ab. */
@@ -219,7 +444,7 @@ static bool is_below(struct span uri, struct span prefix)
 }
 
 /* May this credential be used for that? Without prefixes it may be used for anything. */
-static bool admits(const struct cached *cached, const struct credential_use *use)
+static bool admits(const struct content *content, const struct credential_use *use)
 {
     char uri[SOURCE_BUCKET_MAX + SOURCE_PREFIX_MAX + 16];
     struct text text;
@@ -227,13 +452,13 @@ static bool admits(const struct cached *cached, const struct credential_use *use
     source_uri(use->source, &text);
     text_char(&text, '/');
     text_span(&text, use->key);
-    for (uint32_t i = 0; i < cached->prefix_count; i++) {
-        struct span prefix = span_text(cached->prefixes[i]);
+    for (uint32_t i = 0; i < content->prefix_count; i++) {
+        struct span prefix = span_text(content->prefixes[i]);
         if (!text.overflow && is_below(span_of(text.data, text.used), prefix)) {
             return true;
         }
     }
-    return cached->prefix_count == 0;
+    return content->prefix_count == 0;
 }
 
 static bool from_environment(char *to, size_t room, const char *const *names)
@@ -271,12 +496,20 @@ static void environment_credential(const struct source *source, struct credentia
                            is_oss ? oss[2] : s3[2]);
 }
 
-enum err credentials_find(struct credentials *credentials, const struct credential_use *use,
-                          struct credential *out, struct text *why)
+static enum err refuse(struct text *why, const char *name, const char *what)
 {
-    struct cached *cached = NULL;
-    enum err err;
+    text_str(why, "credential \"");
+    text_str(why, name);
+    text_str(why, "\" ");
+    text_str(why, what);
+    return ERR_NO_CREDENTIAL;
+}
+
+enum err credentials_find(const struct credentials *credentials, const struct credential_use *use,
+                          struct credential *out, uint64_t *serial, struct text *why)
+{
     memset(out, 0, sizeof *out);
+    *serial = 0;
     if (use->name[0] == '\0') {
         if (credentials->environment) {
             environment_credential(use->source, out);
@@ -286,129 +519,53 @@ enum err credentials_find(struct credentials *credentials, const struct credenti
     if (!name_is_valid(use->name)) {
         return refuse(why, use->name, "is no name: use letters, digits, '-', '_' and '.'");
     }
-    if (credentials->directory < 0) {
+    if (credentials->directory == NULL) {
         return refuse(why, use->name, "is not known here: this node has no --credentials-dir");
     }
-    err = load(credentials, use->name, &cached, why);
-    if (err != ERR_OK) {
-        return err;
+    const struct file *file = find(credentials, use->name);
+    if (file == NULL) {
+        return refuse(why, use->name, "has no file NAME.json in --credentials-dir");
     }
-    if (!admits(cached, use)) {
+    if (file->serial == 0) {
+        return refuse(why, use->name, file->fault);
+    }
+    if (!admits(&file->content, use)) {
         return refuse(why, use->name, "may not be used for this URI (its uri_prefixes)");
     }
-    *out = cached->credential;
+    *out = file->content.credential;
+    *serial = file->serial;
     return ERR_OK;
 }
 
-void credentials_forget(struct credentials *credentials, const char *name)
+uint64_t credentials_serial(const struct credentials *credentials, const char *name)
 {
-    struct cached *at = name[0] == '\0' ? NULL : cached_find(credentials, name);
-    if (at != NULL) {
-        explicit_bzero(at, sizeof *at);
-    }
+    const struct file *file = find(credentials, name);
+    return file == NULL ? 0 : file->serial;
 }
 
-/* "NAME.json" gives NAME; false for every other file. */
-static bool name_of(const char *file, char name[NAME_MAX_SIZE + 1])
-{
-    size_t size = strlen(file);
-    if (size <= 5 || size - 5 > NAME_MAX_SIZE || strcmp(file + size - 5, ".json") != 0) {
-        return false;
-    }
-    memcpy(name, file, size - 5);
-    name[size - 5] = '\0';
-    return name_is_valid(name);
-}
-
-static int keep_named(const struct dirent *entry)
-{
-    char name[NAME_MAX_SIZE + 1];
-    return name_of(entry->d_name, name);
-}
-
-static bool is_private(int directory, const char *file)
-{
-    struct stat st;
-    return fstatat(directory, file, &st, 0) == 0 && (st.st_mode & 077) == 0;
-}
-
-static void add_name(struct text *out, const char *name)
+/* A whole name or none. */
+static bool add_name(struct text *out, const char *name)
 {
     if (out->used + strlen(name) + 2 > out->size) {
-        return; /* a whole name or none */
+        return false;
     }
     if (out->used > 0) {
         text_char(out, ',');
     }
     text_str(out, name);
+    return true;
 }
 
-void credentials_names(struct credentials *credentials, char *out, size_t room)
+uint32_t credentials_names(const struct credentials *credentials, char *out, size_t room)
 {
-    struct dirent **entries = NULL;
     struct text text;
-    char name[NAME_MAX_SIZE + 1];
-    int count = 0;
+    uint32_t left_out = 0;
     text_init(&text, out, room);
-    if (credentials->directory >= 0) {
-        count = scandirat(credentials->directory, ".", &entries, keep_named, alphasort);
-    }
-    for (int i = 0; i < count; i++) {
-        if (name_of(entries[i]->d_name, name) &&
-            is_private(credentials->directory, entries[i]->d_name)) {
-            add_name(&text, name);
+    for (uint32_t i = 0; i < credentials->count; i++) {
+        const struct file *file = credentials->files[i];
+        if (file->serial != 0 && !add_name(&text, file->name)) {
+            left_out++;
         }
-        free(entries[i]);
     }
-    free(entries);
-}
-
-/* Told at the start and not at the first read: who set the files up is still there to hear it. */
-static enum err refuse_open_files(int directory, struct text *why)
-{
-    struct dirent **entries = NULL;
-    enum err err = ERR_OK;
-    int count = scandirat(directory, ".", &entries, keep_named, alphasort);
-    for (int i = 0; i < count; i++) {
-        if (err == ERR_OK && !is_private(directory, entries[i]->d_name)) {
-            text_str(why, "the credential file ");
-            text_str(why, entries[i]->d_name);
-            text_str(why, " can be read by others: chmod 600 it");
-            err = ERR_INVALID;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return err;
-}
-
-enum err credentials_open(const char *directory, bool environment, struct credentials **out,
-                          struct text *why)
-{
-    enum err err = ERR_OK;
-    struct credentials *made = calloc(1, sizeof *made);
-    if (made == NULL) {
-        return ERR_NOMEM;
-    }
-    made->environment = environment;
-    made->directory = -1;
-    if (directory != NULL) {
-        made->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (made->directory < 0) {
-            text_str(why, "the directory of credentials ");
-            text_str(why, directory);
-            text_str(why, " cannot be read: ");
-            text_str(why, strerrordesc_np(errno));
-            err = ERR_INVALID;
-            goto out;
-        }
-        err = refuse_open_files(made->directory, why);
-    }
-out:
-    if (err != ERR_OK) {
-        credentials_close(&made);
-        return err;
-    }
-    *out = made;
-    return ERR_OK;
+    return left_out;
 }

@@ -110,6 +110,41 @@ static void missing_credential_is_said_and_nothing_is_listed(void **state)
     shelf_free(shelf);
 }
 
+static void have_credentials(struct shelf *shelf, const char *names, uint32_t broken)
+{
+    struct node_event event = { .kind = NODE_CREDENTIALS };
+    event.credentials.names = span_text(names);
+    event.credentials.broken = broken;
+    lab_event(shelf->lab, 0, &event);
+}
+
+static void credential_that_comes_later_counts_from_then_on(void **state)
+{
+    struct shelf *shelf = shelf_new_with(1, without_credential);
+    struct root root;
+    (void)state;
+    shelf_mount(shelf, 0, 0);
+    have_credentials(shelf, "nobody,other", 0);
+    uint64_t request = shelf_dir_get(shelf, 0, "p/", NULL);
+    lab_run(shelf->lab, MSEC(50));
+    assert_true(shelf_got_root(shelf, 0, request, &root));
+    shelf_free(shelf);
+}
+
+static void credential_that_goes_is_not_used_any_more(void **state)
+{
+    struct shelf *shelf = shelf_new_with(1, without_credential);
+    (void)state;
+    shelf_mount(shelf, 0, 0);
+    have_credentials(shelf, "nobody,other", 0);
+    have_credentials(shelf, "other", 0);
+    uint64_t request = shelf_dir_get(shelf, 0, "p/", NULL);
+    lab_run(shelf->lab, MSEC(50));
+    assert_int_equal(shelf_failed(shelf, 0, request), ERR_NO_CREDENTIAL);
+    assert_int_equal(shelf->lists, 0);
+    shelf_free(shelf);
+}
+
 static void dataset_deleted_during_a_listing_is_not_found(void **state)
 {
     struct shelf *shelf = shelf_new(1);
@@ -281,6 +316,8 @@ int main(void)
         cmocka_unit_test(directory_that_fell_out_of_the_table_is_not_listed_again),
         cmocka_unit_test(listings_over_the_limit_wait_for_their_turn),
         cmocka_unit_test(missing_credential_is_said_and_nothing_is_listed),
+        cmocka_unit_test(credential_that_comes_later_counts_from_then_on),
+        cmocka_unit_test(credential_that_goes_is_not_used_any_more),
         cmocka_unit_test(dataset_deleted_during_a_listing_is_not_found),
         cmocka_unit_test(listing_goes_on_when_its_asker_has_left),
         cmocka_unit_test(asker_that_gives_up_is_not_answered),

@@ -126,6 +126,23 @@ static void node_that_does_not_answer_is_told_within_the_time(void **state)
     shelf_free(shelf);
 }
 
+static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    struct node_event event = { .kind = NODE_CREDENTIALS };
+    (void)state;
+    event.credentials.names = span_text("other,reader");
+    event.credentials.broken = 1;
+    lab_event(shelf->lab, 1, &event);
+    const char *text = json_of(shelf, ADMIN_STATUS, "");
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "\"text\":\"a credential's file cannot be used\",\"node\":\"b\"");
+    event.credentials.broken = 0;
+    lab_event(shelf->lab, 1, &event);
+    assert_says(json_of(shelf, ADMIN_STATUS, ""), "\"verdict\":\"OK\"");
+    shelf_free(shelf);
+}
+
 static void numbers_of_the_nodes_are_added_up(void **state)
 {
     struct shelf *shelf = shelf_new(2);
@@ -378,6 +395,7 @@ int main(void)
         cmocka_unit_test(cluster_that_is_well_is_ok),
         cmocka_unit_test(dead_node_is_a_reason_with_what_to_do),
         cmocka_unit_test(node_that_does_not_answer_is_told_within_the_time),
+        cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
         cmocka_unit_test(nodes_shows_every_member_with_its_address_and_share),
         cmocka_unit_test(ring_shows_the_shares_of_all_slots),

@@ -309,25 +309,54 @@ static void a_credential_is_not_used_outside_of_its_prefixes(void **state)
     keys_drop(&keys);
 }
 
-static void a_new_secret_is_used_at_the_next_request(void **state)
+static void keys_write(const struct keys *keys, const char *json)
 {
-    struct fixture f = { .plan = { .status = 404 } };
-    struct keys keys;
-    char before[1024], after[1024];
-    (void)state;
-    start_with_keys(&f, &keys, team_json);
-    assert_int_equal(head_ending(&f), ERR_SOURCE_NOT_FOUND);
-    int fd = open(keys.file, O_WRONLY | O_TRUNC);
-    static const char other[] = "{\"access_key_id\": \"NEWID\", \"access_key_secret\": \"hush\"}";
-    assert_int_equal(write(fd, other, strlen(other)), strlen(other));
-    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
-    assert_int_equal(futimens(fd, times), 0);
+    int fd = open(keys->file, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, json, strlen(json)), strlen(json));
     close(fd);
-    assert_int_equal(head_ending(&f), ERR_SOURCE_NOT_FOUND);
+}
+
+/* The first request is refused, as a store does from the moment its old key is taken away. */
+static void a_request_refused_while_the_secret_was_replaced_goes_out_again(void **state)
+{
+    struct fixture f = { .plan = { .status = 403, .failures = 1 } };
+    struct keys keys;
+    sem_t gate, arrived;
+    char before[1024], after[1024];
+    struct bench_get get = {
+        .id = 1, .key = "x", .pin = PIN, .object_size = OBJECT_SIZE, .sizes = { 1000 }
+    };
+    (void)state;
+    assert_int_equal(sem_init(&gate, 0, 0), 0);
+    assert_int_equal(sem_init(&arrived, 0, 0), 0);
+    f.plan.gate = &gate;
+    f.plan.arrived = &arrived;
+    start_with_keys(&f, &keys, team_json);
+    bench_get(&f.bench, &get);
+    assert_int_equal(sem_wait(&arrived), 0);
+    keys_write(&keys, "{\"access_key_id\": \"NEWID\", \"access_key_secret\": \"hush\"}");
+    sem_post(&gate);
+    sem_post(&gate);
+    assert_int_equal(bench_wait(&f.bench, 1, NULL), ERR_OK);
+    assert_int_equal(atomic_load(&f.plan.seen), 2);
     assert_true(little_header(f.plan.request[0], "authorization", before, sizeof before));
     assert_true(little_header(f.plan.request[1], "authorization", after, sizeof after));
     assert_non_null(strstr(before, "AKID/"));
     assert_non_null(strstr(after, "NEWID/"));
+    fixture_stop(&f);
+    keys_drop(&keys);
+    sem_destroy(&gate);
+    sem_destroy(&arrived);
+}
+
+static void a_refused_secret_that_stays_the_same_is_not_tried_again(void **state)
+{
+    struct fixture f = { .plan = { .status = 403 } };
+    struct keys keys;
+    (void)state;
+    start_with_keys(&f, &keys, team_json);
+    assert_int_equal(head_ending(&f), ERR_SOURCE_DENIED);
+    assert_int_equal(atomic_load(&f.plan.seen), 1);
     fixture_stop(&f);
     keys_drop(&keys);
 }
@@ -395,7 +424,8 @@ int main(void)
         cmocka_unit_test(the_names_of_credentials_are_told),
         cmocka_unit_test(without_the_credential_no_request_goes_out),
         cmocka_unit_test(a_credential_is_not_used_outside_of_its_prefixes),
-        cmocka_unit_test(a_new_secret_is_used_at_the_next_request),
+        cmocka_unit_test(a_request_refused_while_the_secret_was_replaced_goes_out_again),
+        cmocka_unit_test(a_refused_secret_that_stays_the_same_is_not_tried_again),
         cmocka_unit_test(a_wrong_clock_is_set_by_the_stores_date),
         cmocka_unit_test(a_store_that_refuses_any_time_is_asked_twice_only),
     };

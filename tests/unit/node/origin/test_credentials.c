@@ -17,8 +17,10 @@
 struct fixture {
     char directory[64];
     struct credentials *credentials;
+    usec_t now_us;
     char why[1024];
     struct credential found;
+    uint64_t serial;
 };
 
 static const struct source bucket = { .kind = SOURCE_S3, .bucket = "bucket", .host = "h" };
@@ -26,19 +28,23 @@ static const struct source other_bucket = { .kind = SOURCE_S3, .bucket = "bucket
 static const struct source oss_bucket = { .kind = SOURCE_OSS, .bucket = "bucket", .host = "h" };
 
 #define KEYS "{\"access_key_id\": \"AKID\", \"access_key_secret\": \"hush\""
+#define NEW_KEYS "{\"access_key_id\": \"NEW\", \"access_key_secret\": \"hush\"}"
 
 static void write_file(const struct fixture *f, const char *name, const char *json)
 {
     char path[128];
-    static long seconds = 1;
-    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 0 } };
     snprintf(path, sizeof path, "%s/%s", f->directory, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, json, strlen(json)), strlen(json));
-    times[1].tv_sec = seconds++; /* two writes in one tick of the clock must differ */
-    assert_int_equal(futimens(fd, times), 0);
     close(fd);
+}
+
+static void remove_file(const struct fixture *f, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->directory, name);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void set_mode(const struct fixture *f, const char *name, mode_t mode)
@@ -60,6 +66,34 @@ static enum err open_all(struct fixture *f)
     struct text why;
     text_init(&why, f->why, sizeof f->why);
     return credentials_open(f->directory, false, &f->credentials, &why);
+}
+
+/* Look again after that time. */
+static enum err look(struct fixture *f, usec_t after_us)
+{
+    struct text why;
+    struct credentials *next = NULL;
+    f->now_us += after_us;
+    text_init(&why, f->why, sizeof f->why);
+    enum err err = credentials_look(f->credentials, f->now_us, &next, &why);
+    if (err == ERR_OK) {
+        credentials_close(&f->credentials);
+        f->credentials = next;
+    }
+    return err;
+}
+
+static void see(struct fixture *f, usec_t after_us)
+{
+    assert_int_equal(look(f, after_us), ERR_OK);
+}
+
+/* What the table says of the one file "team.json". */
+static struct credential_state team(const struct fixture *f)
+{
+    assert_int_equal(credentials_count(f->credentials), 1);
+    assert_string_equal(credentials_at(f->credentials, 0).name, "team");
+    return credentials_at(f->credentials, 0);
 }
 
 static void start(struct fixture *f, const char *json)
@@ -85,7 +119,7 @@ static enum err find(struct fixture *f, const char *name, const struct source *s
     struct text why;
     struct credential_use use = { .name = name, .source = source, .key = span_text(key) };
     text_init(&why, f->why, sizeof f->why);
-    return credentials_find(f->credentials, &use, &f->found, &why);
+    return credentials_find(f->credentials, &use, &f->found, &f->serial, &why);
 }
 
 static void a_name_gives_what_its_file_holds(void **state)
@@ -100,49 +134,148 @@ static void a_name_gives_what_its_file_holds(void **state)
     stop(&f);
 }
 
-static void a_file_that_changed_is_read_again(void **state)
+static void a_file_that_changed_is_another_credential_at_the_next_look(void **state)
 {
     struct fixture f;
     (void)state;
     start(&f, KEYS "}");
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
-    write_file(&f, "team.json", "{\"access_key_id\": \"NEW\", \"access_key_secret\": \"s\"}");
+    const uint64_t before = f.serial;
+    write_file(&f, "team.json", NEW_KEYS);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    assert_string_equal(f.found.access_key_id, "AKID");
+    see(&f, 0);
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
     assert_string_equal(f.found.access_key_id, "NEW");
     assert_string_equal(f.found.security_token, "");
+    assert_true(f.serial != before && f.serial != 0);
     stop(&f);
 }
 
-static void a_file_that_was_broken_later_is_not_used_any_more(void **state)
+static void a_file_that_did_not_change_stays_the_same_credential(void **state)
 {
     struct fixture f;
     (void)state;
     start(&f, KEYS "}");
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
-    write_file(&f, "team.json", "{");
+    const uint64_t before = f.serial;
+    write_file(&f, "team.json", KEYS "}");
+    see(&f, 0);
+    assert_int_equal(credentials_serial(f.credentials, "team"), before);
+    stop(&f);
+}
+
+static void a_new_file_counts_at_the_next_look(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f, NULL);
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_NO_CREDENTIAL);
-    assert_string_equal(f.found.access_key_id, "");
+    write_file(&f, "team.json", KEYS "}");
+    see(&f, 0);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
     stop(&f);
 }
 
-static void a_forgotten_credential_is_read_again(void **state)
+static void a_file_broken_later_leaves_what_it_said_before(void **state)
+{
+    static const char *const broken[] = { "", "{", "{\"access_key_id\": \"A\"}" };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(broken); i++) {
+        struct fixture f;
+        start(&f, KEYS "}");
+        const uint64_t before = credentials_serial(f.credentials, "team");
+        write_file(&f, "team.json", broken[i]);
+        see(&f, 0);
+        assert_false(team(&f).settled); /* half written, perhaps */
+        assert_true(credentials_are_unsettled(f.credentials));
+        see(&f, CREDENTIALS_SETTLE_US);
+        assert_true(team(&f).settled);
+        assert_false(credentials_are_unsettled(f.credentials));
+        assert_non_null(strstr(team(&f).fault, "is not JSON"));
+        see(&f, SEC(100000));
+        assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+        assert_string_equal(f.found.access_key_id, "AKID");
+        assert_int_equal(f.serial, before);
+        write_file(&f, "team.json", NEW_KEYS);
+        see(&f, 0);
+        assert_null(team(&f).fault);
+        assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+        assert_string_equal(f.found.access_key_id, "NEW");
+        stop(&f);
+    }
+}
+
+static void a_new_file_that_is_broken_is_told_only_when_it_stays_so(void **state)
 {
     struct fixture f;
-    char path[128];
-    struct stat st;
+    (void)state;
+    start(&f, NULL);
+    write_file(&f, "team.json", "");
+    see(&f, 0);
+    assert_false(team(&f).settled);
+    see(&f, CREDENTIALS_SETTLE_US);
+    assert_true(team(&f).settled);
+    assert_int_equal(team(&f).serial, 0);
+    stop(&f);
+}
+
+static void a_file_that_is_broken_at_the_start_is_told_at_once(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f, "{");
+    assert_true(team(&f).settled);
+    assert_non_null(team(&f).fault);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_NO_CREDENTIAL);
+    stop(&f);
+}
+
+static void a_removed_file_counts_a_moment_longer_and_then_not_at_all(void **state)
+{
+    struct fixture f;
     (void)state;
     start(&f, KEYS "}");
+    remove_file(&f, "team.json");
+    see(&f, 0);
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
-    snprintf(path, sizeof path, "%s/team.json", f.directory);
-    assert_int_equal(stat(path, &st), 0);
-    int fd = open(path, O_WRONLY);
-    assert_int_equal(pwrite(fd, "WXYZ", 4, (off_t)strlen("{\"access_key_id\": \"")), 4);
-    struct timespec times[2] = { st.st_atim, st.st_mtim }; /* as if nothing had happened */
-    assert_int_equal(futimens(fd, times), 0);
-    close(fd);
-    credentials_forget(f.credentials, "team");
+    see(&f, CREDENTIALS_SETTLE_US - 1);
     assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
-    assert_string_equal(f.found.access_key_id, "WXYZ");
+    see(&f, 1);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_NO_CREDENTIAL);
+    assert_int_equal(credentials_count(f.credentials), 0);
+    stop(&f);
+}
+
+static void a_file_that_was_gone_for_a_moment_was_never_missing(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f, KEYS "}");
+    remove_file(&f, "team.json");
+    see(&f, 0);
+    write_file(&f, "team.json", NEW_KEYS);
+    see(&f, CREDENTIALS_SETTLE_US / 2);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    assert_string_equal(f.found.access_key_id, "NEW");
+    assert_null(team(&f).fault);
+    stop(&f);
+}
+
+static void a_directory_that_cannot_be_read_changes_nothing(void **state)
+{
+    struct fixture f;
+    char away[128];
+    (void)state;
+    start(&f, KEYS "}");
+    snprintf(away, sizeof away, "%s-away", f.directory);
+    assert_int_equal(rename(f.directory, away), 0);
+    assert_int_equal(look(&f, SEC(100)), ERR_INVALID);
+    assert_non_null(strstr(f.why, f.directory));
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    assert_int_equal(rename(away, f.directory), 0);
+    see(&f, 0);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
     stop(&f);
 }
 
@@ -187,6 +320,7 @@ static void a_file_that_is_no_credential_is_refused(void **state)
     start(&f, NULL);
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         write_file(&f, "team.json", wrong[i]);
+        see(&f, 0);
         assert_int_equal(find(&f, "team", &bucket, "k"), ERR_NO_CREDENTIAL);
         assert_non_null(strstr(f.why, "is not JSON"));
         assert_null(strstr(f.why, "hush"));
@@ -208,17 +342,24 @@ static void a_file_that_others_can_read_is_refused_at_the_start(void **state)
     stop(&f);
 }
 
-static void a_file_that_others_can_read_later_is_not_used(void **state)
+static void a_file_that_others_can_read_later_is_told_and_what_it_said_stays(void **state)
 {
     struct fixture f;
-    char names[64];
     (void)state;
     start(&f, KEYS "}");
-    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    write_file(&f, "team.json", NEW_KEYS);
     set_mode(&f, "team.json", 0604);
-    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_NO_CREDENTIAL);
-    credentials_names(f.credentials, names, sizeof names);
-    assert_string_equal(names, "");
+    see(&f, 0);
+    see(&f, CREDENTIALS_SETTLE_US);
+    assert_true(team(&f).settled);
+    assert_non_null(strstr(team(&f).fault, "chmod 600"));
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    assert_string_equal(f.found.access_key_id, "AKID");
+    set_mode(&f, "team.json", 0600);
+    see(&f, 0);
+    assert_null(team(&f).fault);
+    assert_int_equal(find(&f, "team", &bucket, "k"), ERR_OK);
+    assert_string_equal(f.found.access_key_id, "NEW");
     stop(&f);
 }
 
@@ -284,9 +425,11 @@ static void names_are_sorted_and_only_of_credentials(void **state)
     write_file(&f, "notes.txt", "hello");
     write_file(&f, ".hidden.json", KEYS "}");
     write_file(&f, "a,b.json", KEYS "}");
-    credentials_names(f.credentials, names, sizeof names);
+    write_file(&f, "broken.json", "{");
+    see(&f, 0);
+    assert_int_equal(credentials_names(f.credentials, names, sizeof names), 0);
     assert_string_equal(names, "alpha,team");
-    credentials_names(f.credentials, few, sizeof few);
+    assert_int_equal(credentials_names(f.credentials, few, sizeof few), 1);
     assert_string_equal(few, "alpha");
     stop(&f);
 }
@@ -354,14 +497,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_gives_what_its_file_holds),
-        cmocka_unit_test(a_file_that_changed_is_read_again),
-        cmocka_unit_test(a_file_that_was_broken_later_is_not_used_any_more),
-        cmocka_unit_test(a_forgotten_credential_is_read_again),
+        cmocka_unit_test(a_file_that_changed_is_another_credential_at_the_next_look),
+        cmocka_unit_test(a_file_that_did_not_change_stays_the_same_credential),
+        cmocka_unit_test(a_new_file_counts_at_the_next_look),
+        cmocka_unit_test(a_file_broken_later_leaves_what_it_said_before),
+        cmocka_unit_test(a_new_file_that_is_broken_is_told_only_when_it_stays_so),
+        cmocka_unit_test(a_file_that_is_broken_at_the_start_is_told_at_once),
+        cmocka_unit_test(a_removed_file_counts_a_moment_longer_and_then_not_at_all),
+        cmocka_unit_test(a_file_that_was_gone_for_a_moment_was_never_missing),
+        cmocka_unit_test(a_directory_that_cannot_be_read_changes_nothing),
         cmocka_unit_test(a_missing_name_is_told),
         cmocka_unit_test(a_name_cannot_be_a_path),
         cmocka_unit_test(a_file_that_is_no_credential_is_refused),
         cmocka_unit_test(a_file_that_others_can_read_is_refused_at_the_start),
-        cmocka_unit_test(a_file_that_others_can_read_later_is_not_used),
+        cmocka_unit_test(a_file_that_others_can_read_later_is_told_and_what_it_said_stays),
         cmocka_unit_test(a_directory_that_is_none_is_refused),
         cmocka_unit_test(without_prefixes_it_is_good_for_everything),
         cmocka_unit_test(prefixes_limit_buckets_and_keys),
