@@ -14,6 +14,7 @@ static const struct {
 } words[] = {
     { "fuzz", sim_fuzz, &sim_fuzz_table },
     { "replay", sim_replay, &sim_replay_table },
+    { "membership", sim_membership, &sim_membership_table },
 };
 
 static void usage(FILE *out)

@@ -4,7 +4,9 @@
 
 extern const struct options_table sim_fuzz_table;
 extern const struct options_table sim_replay_table;
+extern const struct options_table sim_membership_table;
 
 /* argv[0] is the word; the exit code comes back. */
 int sim_fuzz(int argc, char **argv);
 int sim_replay(int argc, char **argv);
+int sim_membership(int argc, char **argv);

@@ -48,5 +48,7 @@ struct members_case {
 const struct members_case *members_case_find(const char *name);
 const struct members_case *members_case_at(uint32_t index);
 
+/* The samples go. */
+void members_trial_fini(struct members_trial *trial);
 void members_note(struct members_trial *trial, uint32_t series, double value);
 double members_figure(const struct members_trial *trial, const struct members_column *column);

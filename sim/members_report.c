@@ -54,3 +54,10 @@ double members_figure(const struct members_trial *trial, const struct members_co
     }
     BUG("no such figure");
 }
+
+void members_trial_fini(struct members_trial *trial)
+{
+    for (uint32_t i = 0; i < MEMBERS_SERIES_MAX; i++) {
+        free(trial->series[i].values);
+    }
+}

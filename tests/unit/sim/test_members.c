@@ -149,7 +149,7 @@ static void figures_are_taken_from_samples_by_rank(void **state)
     assert_true(members_figure(&trial, &column) == 99.5);
     column.how = HOW_SUM;
     assert_true(members_figure(&trial, &column) == 199 * 100);
-    free(trial.series[3].values);
+    members_trial_fini(&trial);
 }
 
 static void every_case_can_be_run_on_a_small_cluster(void **state)
@@ -163,9 +163,7 @@ static void every_case_can_be_run_on_a_small_cluster(void **state)
         what->run(&trial);
         assert_string_equal(trial.failure, "");
         assert_true(trial.simulated_us > 0);
-        for (uint32_t s = 0; s < MEMBERS_SERIES_MAX; s++) {
-            free(trial.series[s].values);
-        }
+        members_trial_fini(&trial);
     }
     assert_null(members_case_find("nothing"));
 }
