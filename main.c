@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 #include "fs/command.h"
+#include "fs/mount8.h"
 #include "fs/settings.h"
 #include "node/io/config.h"
 #include "node/io/process.h"
@@ -81,6 +82,9 @@ static int docgen_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 0 && mount8_is_name(argv[0])) {
+        return mount8_command(argc, argv);
+    }
     if (argc < 2) {
         usage(stderr);
         return err_exit_code(ERR_INVALID);

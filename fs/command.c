@@ -23,6 +23,7 @@
 #include "fs/settings.h"
 #include "node/io/log.h"
 #include "node/io/process.h"
+#include "node/io/systemd.h"
 
 #define FUSE_THREADS 4
 #define READ_AHEAD_KIB 1024 /* x1.4 to 1.7 of the kernel's 128 (docs/performance.md) */
@@ -72,19 +73,14 @@ static enum err start_private(struct running *r, struct settings *settings,
     return ERR_OK;
 }
 
-static enum err start_kernel(struct running *r, const struct settings *settings,
-                             const struct brain_reach *reach, struct text *why)
+static enum err start_kernel(struct running *r, const struct settings *settings, struct text *why)
 {
     struct kernel_options options = { 0 };
-    char name[80];
-    struct text text;
     enum err err;
-    text_init(&text, name, sizeof name);
-    text_str(&text, "atoll:");
-    text_str(&text, reach->dataset);
     options.dir = settings->dir;
-    options.name = name;
+    options.name = settings->source;
     options.allow_other = settings->allow_other;
+    options.noexec = settings->noexec;
     options.uid = settings->uid;
     options.gid = settings->gid;
     options.file_mode = settings->file_mode;
@@ -101,7 +97,7 @@ static enum err start_kernel(struct running *r, const struct settings *settings,
         brain_serve(r->brain, r->kernel, r->notify);
         err = kernel_run(r->kernel);
     }
-    if (err == ERR_OK) {
+    if (err == ERR_OK && !settings->inherited) {
         point_read_ahead(settings->dir, READ_AHEAD_KIB);
     }
     return err;
@@ -110,8 +106,10 @@ static enum err start_kernel(struct running *r, const struct settings *settings,
 static enum err start(struct running *r, struct settings *settings, struct text *why)
 {
     struct brain_reach reach = { 0 };
-    bool recovered;
-    enum err err = point_check(settings->dir, settings->nonempty, &recovered, why);
+    bool recovered = false;
+    enum err err = settings->inherited
+                       ? point_check_descriptor(settings->dir, why)
+                       : point_check(settings->dir, settings->nonempty, &recovered, why);
     if (recovered) {
         LOG(LOG_WARN, "mount.recovered", LOG_TEXT("dir", settings->dir));
     }
@@ -130,7 +128,7 @@ static enum err start(struct running *r, struct settings *settings, struct text 
     if (err == ERR_OK) {
         err = brain_wait_ready(r->brain, why);
     }
-    return err == ERR_OK ? start_kernel(r, settings, &reach, why) : err;
+    return err == ERR_OK ? start_kernel(r, settings, why) : err;
 }
 
 /* In this order nobody is left who could push to, or answer through, what is gone. */
@@ -233,8 +231,11 @@ static int run(struct settings *settings, int parent)
     report(parent, 0);
     if (parent >= 0) {
         leave_terminal();
+    } else {
+        systemd_notify("READY=1");
     }
     wait_for_end(&r);
+    systemd_notify("STOPPING=1");
     stop(&r);
     LOG(LOG_INFO, "mount.ended", LOG_TEXT("dir", settings->dir));
     return 0;

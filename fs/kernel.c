@@ -267,19 +267,40 @@ enum err kernel_run(struct kernel *kernel)
     return ERR_OK;
 }
 
+/* The list for libfuse, which the caller frees; NULL: no memory. */
+static char *make_options(const struct kernel *kernel)
+{
+    const struct kernel_options *o = &kernel->options;
+    char *name = NULL;
+    char *list = NULL;
+    char rest[128];
+    snprintf(rest, sizeof rest, "ro,default_permissions,subtype=atoll,max_read=%u%s%s", o->read_max,
+             o->allow_other ? ",allow_other" : "", o->noexec ? ",noexec" : "");
+    if (asprintf(&name, "fsname=%s", o->name) < 0) {
+        return NULL;
+    }
+    if (fuse_opt_add_opt(&list, rest) != 0 || fuse_opt_add_opt_escaped(&list, name) != 0) {
+        free(list);
+        list = NULL;
+    }
+    free(name);
+    return list;
+}
+
 /* libfuse tells what goes wrong on stderr in its own words; the line we add says where. */
 static enum err mount_session(struct kernel *kernel, struct text *why)
 {
-    char options[512];
     char program[] = "atoll";
     char flag[] = "-o";
+    char *options = make_options(kernel);
     char *argv[] = { program, flag, options, NULL };
     struct fuse_args arguments = FUSE_ARGS_INIT(3, argv);
-    snprintf(options, sizeof options,
-             "ro,default_permissions,subtype=atoll,fsname=%s,max_read=%u%s", kernel->options.name,
-             kernel->options.read_max, kernel->options.allow_other ? ",allow_other" : "");
+    if (options == NULL) {
+        return ERR_NOMEM;
+    }
     kernel->session = fuse_session_new(&arguments, &operations, sizeof operations, kernel);
     fuse_opt_free_args(&arguments);
+    free(options);
     if (kernel->session == NULL || fuse_session_mount(kernel->session, kernel->options.dir) != 0) {
         text_str(why, kernel->options.dir);
         text_str(why, ": the kernel or fusermount3 refused the mount; is /dev/fuse there, and "

@@ -30,8 +30,9 @@ struct kernel_item {
 
 struct kernel_options {
     const char *dir;
-    const char *name; /* shown as the mounted device: "atoll:train" */
+    const char *name; /* shown as the mounted device, and what mount(8) compares with fstab */
     bool allow_other;
+    bool noexec;
     uint32_t uid, gid, file_mode, dir_mode;
     uint32_t threads;
     uint32_t read_max;

@@ -140,6 +140,20 @@ enum err point_check(const char *dir, bool nonempty, bool *recovered, struct tex
     return check_directory(dir, nonempty, why);
 }
 
+enum err point_check_descriptor(const char *dir, struct text *why)
+{
+    const char *number = strrchr(dir, '/') + 1;
+    struct stat fuse;
+    struct stat st;
+    if (stat("/dev/fuse", &fuse) != 0) {
+        return refuse(why, "/dev/fuse", strerror(errno));
+    }
+    if (fstat(atoi(number), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != fuse.st_rdev) {
+        return refuse(why, dir, "not an open /dev/fuse; whoever starts the mount must pass it on");
+    }
+    return ERR_OK;
+}
+
 void point_read_ahead(const char *dir, unsigned kib)
 {
     char path[96];

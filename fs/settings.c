@@ -20,12 +20,16 @@ const struct options_table settings_table = {
     .usage = "atoll mount DATASET[/PREFIX] DIR --seeds HOST:PORT,... [OPTIONS]\n"
              "       atoll mount URI DIR [OPTIONS]",
     .intro = "Shows a dataset of a cluster, or a bucket without any cluster, as files under DIR.\n"
-             "Read-only. Unmount with: fusermount3 -u DIR",
+             "Read-only. Unmount with: fusermount3 -u DIR\n"
+             "DIR may be /dev/fd/N: /dev/fuse, opened and mounted by whoever starts the command.",
     .examples = "  atoll mount train /mnt/train --seeds cache1:7700,cache2:7700 "
                 "--client-file me.key\n"
                 "  atoll mount train/2026/ /mnt/t --seeds @/etc/atoll/seeds -o hard,allow_other\n"
                 "  atoll mount s3://bucket/set/ /mnt/set --region eu-west-1   # a private node\n"
-                "  atoll mount file:///data/set /mnt/set -f\n",
+                "  atoll mount file:///data/set /mnt/set -f\n"
+                "  # in fstab, see docs/operations.md:\n"
+                "  train /mnt/train fuse.atoll _netdev,seeds=@/etc/atoll/seeds,"
+                "client-file=/etc/atoll/me.key\n",
     .rows = rows,
     .count = ARRAY_COUNT(rows),
     .environment = true,
@@ -92,12 +96,26 @@ static enum err put_absolute(struct text *path, const char *word, const char *wh
     return path->overflow ? refuse(why, what, word, "too long") : ERR_OK;
 }
 
+/* "/dev/fd/N": whoever started us has mounted, and N is /dev/fuse. */
+static bool is_descriptor(const char *word)
+{
+    static const char before[] = "/dev/fd/";
+    const size_t size = sizeof before - 1;
+    return strncmp(word, before, size) == 0 && word[size] != '\0' &&
+           word[size + strspn(word + size, "0123456789")] == '\0';
+}
+
 /* The directory as the kernel names it, without symbolic links and "..": only so a mount that is
  * there already, alive or stale, is found among the kernel's. */
 static enum err take_dir(const char *word, struct settings *out, struct text *why)
 {
     struct text path;
     text_init(&path, out->dir, sizeof out->dir);
+    if (is_descriptor(word)) {
+        out->inherited = true;
+        text_str(&path, word);
+        return path.overflow ? refuse(why, "DIR", word, "too long") : ERR_OK;
+    }
     enum err err = put_absolute(&path, word, "DIR", why);
     if (err != ERR_OK) {
         return err;
@@ -158,15 +176,18 @@ static bool parse_number(const char *text, uint32_t *out)
 /* Options of mount(8) that say what is so anyway, or that systemd and fstab add. */
 static bool is_harmless(const char *word)
 {
-    static const char *const words[] = { "ro",      "nodev",  "nosuid",    "noatime", "relatime",
-                                         "_netdev", "noauto", "nofail",    "user",    "defaults",
-                                         "exec",    "auto",   "nodiratime" };
+    static const char *const words[] = {
+        "ro",         "nodev",       "nosuid",   "noatime", "relatime", "_netdev", "noauto",
+        "nofail",     "user",        "defaults", "exec",    "auto",     "users",   "nodiratime",
+        "norelatime", "strictatime", "lazytime", "sync",    "async",    "dirsync", "nouser",
+        "owner",      "group",       "silent",   "loud",
+    };
     for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
         if (strcmp(word, words[i]) == 0) {
             return true;
         }
     }
-    return strncmp(word, "x-", 2) == 0;
+    return strncmp(word, "x-", 2) == 0 || strncmp(word, "user=", 5) == 0;
 }
 
 /* KEY=VALUE of -o. */
@@ -188,7 +209,8 @@ static enum err take_value(const char *word, struct settings *out, struct text *
     } else {
         return refuse(why, "-o", word,
                       "unknown; known are hard, timeo=SECS, uid=N, gid=N, file-mode=OCTAL, "
-                      "dir-mode=OCTAL, allow_other, nonempty, ro");
+                      "dir-mode=OCTAL, allow_other, nonempty, noexec, ro, and the flags, as "
+                      "seeds=@FILE");
     }
     return fine ? ERR_OK : refuse(why, "-o", word, "the value is not valid");
 }
@@ -204,23 +226,50 @@ static enum err take_word(const char *word, struct settings *out, struct text *w
         out->allow_other = true;
     } else if (strcmp(word, "nonempty") == 0) {
         out->nonempty = true;
+    } else if (strcmp(word, "noexec") == 0) {
+        out->noexec = true;
     } else if (!is_harmless(word)) {
         return take_value(word, out, why);
     }
     return ERR_OK;
 }
 
-/* One -o LIST. */
-static enum err take_list(const char *list, struct settings *out, struct text *why)
+/* NAME=VALUE or NAME of -o, where fstab has no other way to give a flag. The comma ends a word, so
+ * that seeds stand apart by '/'. *taken: it was one. */
+static enum err take_flag(struct options *options, char *word, bool *taken, struct text *why)
 {
-    char word[256];
+    char *value = strchr(word, '=');
+    if (value != NULL) {
+        *value++ = '\0';
+    }
+    *taken = options_has(&settings_table, word) && strcmp(word, "options") != 0 &&
+             strcmp(word, "foreground") != 0;
+    for (char *at = value;
+         *taken && strcmp(word, "seeds") == 0 && at != NULL && *at != '\0' && value[0] != '@';
+         at++) {
+        *at = *at == '/' ? ',' : *at;
+    }
+    return *taken ? options_set(options, word, value, why) : ERR_OK;
+}
+
+/* One -o LIST. */
+static enum err take_list(struct options *options, const char *list, struct settings *out,
+                          struct text *why)
+{
+    char word[SETTINGS_PATH_MAX];
+    char flag[SETTINGS_PATH_MAX];
     enum err err = ERR_OK;
     while (*list != '\0' && err == ERR_OK) {
+        bool taken = false;
         size_t size = strcspn(list, ",");
         if (!copy(word, sizeof word, list, size)) {
             return refuse(why, "-o", list, "too long");
         }
+        memcpy(flag, word, size + 1);
         if (size > 0) {
+            err = take_flag(options, flag, &taken, why);
+        }
+        if (err == ERR_OK && size > 0 && !taken) {
             err = take_word(word, out, why);
         }
         list += size + (list[size] == ',' ? 1 : 0);
@@ -228,8 +277,7 @@ static enum err take_list(const char *list, struct settings *out, struct text *w
     return err;
 }
 
-static enum err take_mount_options(const struct options *options, struct settings *out,
-                                   struct text *why)
+static enum err take_mount_options(struct options *options, struct settings *out, struct text *why)
 {
     enum err err = ERR_OK;
     out->timeo_us = SEC(300);
@@ -238,7 +286,7 @@ static enum err take_mount_options(const struct options *options, struct setting
     out->file_mode = 0444;
     out->dir_mode = 0555;
     for (uint32_t i = 0; i < options_count(options, "options") && err == ERR_OK; i++) {
-        err = take_list(options_item(options, "options", i), out, why);
+        err = take_list(options, options_item(options, "options", i), out, why);
     }
     return err;
 }
@@ -276,9 +324,7 @@ static enum err take_private(const struct options *options, const char *uri, str
                              struct text *why)
 {
     const char *metadata = options_string(options, "metadata");
-    if (!copy(out->uri, sizeof out->uri, uri, strlen(uri))) {
-        return refuse(why, "URI", uri, "too long");
-    }
+    memcpy(out->uri, uri, strlen(uri) + 1); /* as long as out->source, which took it */
     out->insecure = true;
     out->endpoint = options_string(options, "endpoint");
     out->region = options_string(options, "region");
@@ -297,35 +343,42 @@ static enum err take_private(const struct options *options, const char *uri, str
     return ERR_OK;
 }
 
-enum err settings_make(const struct options *options, struct settings *out, struct text *why)
+static enum err take_process(const struct options *options, struct settings *out, struct text *why)
 {
-    enum err err;
     enum log_level level = LOG_WARN;
     const char *word = options_string(options, "log-level");
-    memset(out, 0, sizeof *out);
-    if (options_arguments(options) != 2) {
-        return refuse(why, "usage", NULL, "atoll mount DATASET|URI DIR; see atoll mount --help");
-    }
     if (word != NULL && !log_level_parse(word, &level)) {
         return refuse(why, "--log-level", word, "write error, warn, info or debug");
     }
     out->log_level = (int)level;
     out->memory = options_size(options, "memory");
     out->foreground = options_flag(options, "foreground");
-    if (out->memory < (96u << 20)) {
-        return refuse(why, "--memory", NULL, "at least 96MiB");
+    return out->memory < (96u << 20) ? refuse(why, "--memory", NULL, "at least 96MiB") : ERR_OK;
+}
+
+enum err settings_make(struct options *options, struct settings *out, struct text *why)
+{
+    memset(out, 0, sizeof *out);
+    if (options_arguments(options) != 2) {
+        return refuse(why, "usage", NULL, "atoll mount DATASET|URI DIR; see atoll mount --help");
     }
-    err = take_mount_options(options, out, why);
+    const char *source = options_argument(options, 0);
+    enum err err = take_mount_options(options, out, why);
+    if (err == ERR_OK) {
+        err = take_process(options, out, why);
+    }
     if (err == ERR_OK) {
         err = take_dir(options_argument(options, 1), out, why);
+    }
+    if (err == ERR_OK && !copy(out->source, sizeof out->source, source, strlen(source))) {
+        err = refuse(why, "the first argument", NULL, "too long");
     }
     if (err != ERR_OK) {
         return err;
     }
-    word = options_argument(options, 0);
-    if (strstr(word, "://") != NULL) {
-        return take_private(options, word, out, why);
+    if (strstr(source, "://") != NULL) {
+        return take_private(options, source, out, why);
     }
-    err = take_dataset(word, out, why);
+    err = take_dataset(source, out, why);
     return err == ERR_OK ? take_cluster(options, out, why) : err;
 }

@@ -16,7 +16,9 @@ struct settings {
     char dataset[65];            /* with nodes */
     char prefix[1025];           /* below it; "" or ends in "/" */
     char uri[1600];              /* without nodes: a private one; else "" */
-    char dir[SETTINGS_PATH_MAX]; /* absolute */
+    char source[1600];           /* dataset and prefix, or the URI, as they were given */
+    char dir[SETTINGS_PATH_MAX]; /* absolute; or "/dev/fd/N" */
+    bool inherited;              /* the kernel's end is mounted already, ours is dir */
     char seeds[4096];
     bool insecure;
     struct client_keys keys; /* the cluster's name and constants also under insecure */
@@ -27,6 +29,7 @@ struct settings {
     uint32_t uid, gid, file_mode, dir_mode;
     bool allow_other;
     bool nonempty;
+    bool noexec;
     int log_level;
     /* of a private node */
     const char *endpoint, *region, *credential, *credentials_dir, *tier;
@@ -36,6 +39,6 @@ struct settings {
 
 extern const struct options_table settings_table;
 
-/* From parsed options, which must outlive *out. Failures have a line in `why`. */
-enum err settings_make(const struct options *options, struct settings *out, struct text *why)
-    MUST_USE;
+/* From parsed options, which must outlive *out; what -o says of options that have a flag is set in
+ * them. Failures have a line in `why`. */
+enum err settings_make(struct options *options, struct settings *out, struct text *why) MUST_USE;

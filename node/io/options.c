@@ -121,6 +121,23 @@ struct words {
     int next;
 };
 
+static enum err add_flag(struct options *options, uint32_t i, const char *text, struct text *why)
+{
+    const struct option_row *row = &options->table->rows[i];
+    if (text == NULL && row->kind != OPTION_FLAG) {
+        return say(why, "--", row->name, " wants ", row->argument);
+    }
+    text = text == NULL ? "true" : text;
+    const char *fault = option_fault(row, text);
+    if (fault != NULL) {
+        say(why, "--", row->name, " ", text);
+        return say(why, ": must be ", fault, "", "");
+    }
+    return option_add(options, i, OPTION_FROM_FLAG, text)
+               ? ERR_OK
+               : say(why, "--", row->name, ": too many of them", "");
+}
+
 /* One flag, with its argument when it has one. */
 static enum err take_flag(struct options *options, struct words *words, struct text *why)
 {
@@ -137,23 +154,10 @@ static enum err take_flag(struct options *options, struct words *words, struct t
         return is_letter ? say(why, "unknown option ", word, "", "")
                          : unknown_flag(options->table, unknown, why);
     }
-    const struct option_row *row = &options->table->rows[i];
-    if (text == NULL && row->kind == OPTION_FLAG) {
-        text = "true";
-    } else if (text == NULL && words->next < words->count) {
+    if (text == NULL && options->table->rows[i].kind != OPTION_FLAG && words->next < words->count) {
         text = words->at[words->next++];
     }
-    if (text == NULL) {
-        return say(why, "--", row->name, " wants ", row->argument);
-    }
-    const char *fault = option_fault(row, text);
-    if (fault != NULL) {
-        say(why, "--", row->name, " ", text);
-        return say(why, ": must be ", fault, "", "");
-    }
-    return option_add(options, i, OPTION_FROM_FLAG, text)
-               ? ERR_OK
-               : say(why, "--", row->name, ": too many of them", "");
+    return add_flag(options, i, text, why);
 }
 
 static enum err take_words(struct options *options, struct words *words, bool *help,
@@ -258,6 +262,20 @@ enum err options_parse(const struct options_table *table, int argc, char **argv,
     }
     *out = options;
     return ERR_OK;
+}
+
+bool options_has(const struct options_table *table, const char *name)
+{
+    return find_row(table, name, strlen(name), false) < table->count;
+}
+
+enum err options_set(struct options *options, const char *name, const char *text, struct text *why)
+{
+    const uint32_t i = find_row(options->table, name, strlen(name), false);
+    if (i == options->table->count) {
+        return ERR_NOT_FOUND;
+    }
+    return options->values[i].source == OPTION_FROM_FLAG ? ERR_OK : add_flag(options, i, text, why);
 }
 
 void options_free(struct options **pointer)

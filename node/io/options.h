@@ -54,6 +54,12 @@ enum err options_parse(const struct options_table *table, int argc, char **argv,
 bool options_wants_help(const struct options *options);
 void options_free(struct options **options);
 
+/* As if --NAME TEXT had been on the command line, where the real one wins; NULL: without an argument.
+ * ERR_NOT_FOUND: there is no such option. ERR_INVALID with a line in `why`: not such a value. */
+enum err options_set(struct options *options, const char *name, const char *text, struct text *why)
+    MUST_USE;
+bool options_has(const struct options_table *table, const char *name);
+
 /* Values; the name must be in the table. NULL or false or 0: not given and no default. */
 const char *options_string(const struct options *options, const char *name);
 bool options_flag(const struct options *options, const char *name);

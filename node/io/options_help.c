@@ -103,16 +103,6 @@ static void help_row(const struct option_row *row, FILE *out)
     wrap(out, help, HELP_COLUMN);
 }
 
-static bool has_row(const struct options_table *table, const char *name)
-{
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (strcmp(table->rows[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void options_help(const struct options_table *table, FILE *out)
 {
     fprintf(out, "usage: %s\n\n%s\n", table->usage, table->intro);
@@ -122,7 +112,7 @@ void options_help(const struct options_table *table, FILE *out)
     for (uint32_t i = 0; i < table->count; i++) {
         help_row(&table->rows[i], out);
     }
-    if (table->environment && has_row(table, "config")) {
+    if (table->environment && options_has(table, "config")) {
         fputs("\nEach option may also be set as ATOLL_NAME in the environment or as name in the"
               " file\nof --config, with '_' for '-'. A flag goes before the environment, that"
               " before the file.\n",

@@ -1,5 +1,6 @@
 """Ways to mount: from the background, from mount(8) and fstab, with a descriptor of somebody else."""
 
+import ctypes
 import os
 import subprocess
 
@@ -55,3 +56,89 @@ def test_a_mount_in_the_background_reads_its_file_of_seeds_from_where_it_was_nam
     assert mounted_as(point)[0] == "fuse.atoll"
     unmount(point)
     assert not live.is_mounted(point)
+
+
+# ---- mount(8) ------------------------------------------------------------------------------------
+
+MOUNT_USAGE, MOUNT_FAILED = 1, 32
+
+
+@pytest.fixture
+def mount8(workdir):
+    """mount8(words, then): `mount WORDS; then`, in a mount namespace in which mount(8) finds
+    Atoll's helper."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has a mount namespace of its own")
+    helpers = workdir / "sbin"
+    helpers.mkdir()
+    (helpers / "mount.fuse.atoll").symlink_to(live.program("atoll"))
+
+    def run(*words, then="true"):
+        script = f'mount --bind {helpers} /usr/sbin && mount "$@" && {then}'
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *map(str, words)],
+                              capture_output=True, text=True, timeout=60)
+    return run
+
+
+def in_fstab(shared, *more):
+    return ",".join(["seeds=" + shared.seeds.replace(",", "/"),
+                     f"client-file={shared.dir}/client.key", *more])
+
+
+def test_mount8_mounts_with_the_options_of_fstab(shared, point, workdir, mount8):
+    table = workdir / "fstab"
+    table.write_text(f"set {point} fuse.atoll "
+                     f"defaults,_netdev,noexec,uid=77,{in_fstab(shared)} 0 0\n")
+    done = mount8("-T", table, point, then=f"""
+        echo $(sha256sum {point}/*)
+        stat -c %u {point}/00000000
+        grep {point} /proc/self/mounts
+        mount -a -T {table} || echo mounted twice
+        umount {point}""")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert set(lines[0].split()) >= {sha for _, sha in shared.sums.values()}
+    assert lines[1] == "77"
+    assert lines[2].startswith(f"set {point} fuse.atoll ro,nosuid,nodev,noexec,")
+    assert len(lines) == 3, done.stdout
+
+
+def test_mount8_is_told_of_failures_by_its_own_exit_codes(shared, point, mount8):
+    done = mount8("-t", "fuse.atoll", "absent", point, "-o", in_fstab(shared))
+    assert done.returncode == MOUNT_FAILED and "absent" in done.stderr
+    done = mount8("-t", "fuse.atoll", "set", point, "-o", in_fstab(shared, "bogus"))
+    assert done.returncode == MOUNT_USAGE and "bogus" in done.stderr
+    done = mount8("-f", "-t", "fuse.atoll", "set", point, "-o", in_fstab(shared),
+                  then=f"! grep {point} /proc/self/mounts")
+    assert done.returncode == 0, done.stderr
+
+
+# ---- a descriptor of somebody else ---------------------------------------------------------------
+
+
+def test_a_mount_serves_a_descriptor_that_it_inherits(shared, point):
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount by itself")
+    libc = ctypes.CDLL(None, use_errno=True)
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    data = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,default_permissions"
+    read_only = 1
+    if libc.mount(b"set", bytes(point), b"fuse.atoll", read_only, data.encode()) != 0:
+        raise OSError(ctypes.get_errno(), "mount")
+    command = [live.program("atoll"), "mount", "set", f"/dev/fd/{fuse}", "-f", "--seeds",
+               shared.seeds, "--client-file", shared.dir / "client.key"]
+    mount = subprocess.Popen(command, pass_fds=[fuse])
+    os.close(fuse)
+    try:
+        check_files(shared, point)
+        subprocess.run(["umount", point], check=True, timeout=20)
+        assert mount.wait(timeout=20) == 0
+    finally:
+        mount.kill()
+        mount.wait()
+
+
+def test_a_descriptor_that_is_no_fuse_is_refused(shared):
+    done = shared.cli("mount", "set", "/dev/fd/0", "--seeds", shared.seeds, "--client-file",
+                      shared.dir / "client.key", admin=False, check=False)
+    assert done.returncode == 2 and "not an open /dev/fuse" in done.stderr

@@ -133,6 +133,26 @@ static void mount_options_may_be_given_together_and_again(void **state)
     done(&p);
 }
 
+/* fstab has no other way to say them. */
+static void options_with_a_flag_may_be_given_as_mount_options(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "train /mnt/t -o hard,seeds=a:7700/b:7701,insecure,cluster=lab,memory=1GiB,noexec");
+    assert_string_equal(p.settings.seeds, "a:7700,b:7701");
+    assert_string_equal(p.settings.keys.cluster, "lab");
+    assert_int_equal(p.settings.memory, 1u << 30);
+    assert_true(p.settings.hard);
+    assert_true(p.settings.noexec);
+    done(&p);
+    take(&p, "train /mnt/t --memory 256MiB -o memory=1GiB" CLUSTER);
+    assert_int_equal(p.settings.memory, 256u << 20); /* the flag's word is the last */
+    done(&p);
+    refuse("train /mnt/t" CLUSTER " -o memory=lots", "--memory lots");
+    refuse("train /mnt/t" CLUSTER " -o client-file", "--client-file wants FILE");
+    refuse("train /mnt/t" CLUSTER " -o foreground", "unknown");
+}
+
 static void relative_directory_becomes_absolute(void **state)
 {
     (void)state;
@@ -191,6 +211,19 @@ static void file_of_seeds_is_named_from_the_root_and_must_be_there(void **state)
     refuse(line, "No such file");
 }
 
+static void descriptor_is_taken_as_it_is(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "train /dev/fd/7" CLUSTER);
+    assert_true(p.settings.inherited);
+    assert_string_equal(p.settings.dir, "/dev/fd/7");
+    done(&p);
+    take(&p, "train /mnt/t" CLUSTER);
+    assert_false(p.settings.inherited);
+    done(&p);
+}
+
 static void wrong_words_are_refused_with_what_to_do(void **state)
 {
     (void)state;
@@ -228,7 +261,9 @@ int main(void)
         cmocka_unit_test(uri_needs_no_cluster),
         cmocka_unit_test(mount_options_have_the_defaults_of_a_read_only_mount),
         cmocka_unit_test(mount_options_may_be_given_together_and_again),
+        cmocka_unit_test(options_with_a_flag_may_be_given_as_mount_options),
         cmocka_unit_test(relative_directory_becomes_absolute),
+        cmocka_unit_test(descriptor_is_taken_as_it_is),
         cmocka_unit_test(directory_behind_a_symbolic_link_gets_its_real_name),
         cmocka_unit_test(file_of_seeds_is_named_from_the_root_and_must_be_there),
         cmocka_unit_test(wrong_words_are_refused_with_what_to_do),
