@@ -23,6 +23,7 @@
 #include "fs/settings.h"
 #include "node/io/log.h"
 #include "node/io/process.h"
+#include "node/io/system_log.h"
 #include "node/io/systemd.h"
 
 #define FUSE_THREADS 4
@@ -179,6 +180,7 @@ static void report(int parent, int code)
 
 static void leave_terminal(void)
 {
+    system_log_open("/dev/log", "atoll");
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);

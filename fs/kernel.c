@@ -167,27 +167,26 @@ static void on_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
     push(request, &(struct mount_op){ .kind = OP_OPENDIR, .ino = ino }, NULL);
 }
 
-static void push_readdir(fuse_req_t request, enum mount_op_kind kind, size_t size, off_t offset,
-                         const struct fuse_file_info *file)
-{
-    struct mount_op op = {
-        .kind = kind, .handle = file->fh, .offset = (uint64_t)offset, .size = (uint32_t)size
-    };
-    push(request, &op, NULL);
-}
-
 static void on_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *file)
 {
-    (void)ino;
-    push_readdir(request, OP_READDIR, size, offset, file);
+    struct mount_op op = { .kind = OP_READDIR,
+                           .ino = ino,
+                           .handle = file->fh,
+                           .offset = (uint64_t)offset,
+                           .size = (uint32_t)size };
+    push(request, &op, NULL);
 }
 
 static void on_readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                            struct fuse_file_info *file)
 {
-    (void)ino;
-    push_readdir(request, OP_READDIRPLUS, size, offset, file);
+    struct mount_op op = { .kind = OP_READDIRPLUS,
+                           .ino = ino,
+                           .handle = file->fh,
+                           .offset = (uint64_t)offset,
+                           .size = (uint32_t)size };
+    push(request, &op, NULL);
 }
 
 static void on_releasedir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file)

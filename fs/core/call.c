@@ -245,6 +245,7 @@ static void round_over(struct mount *m, struct call *call)
         return;
     }
     MARK(m, "mount.call.round");
+    tell_waiting(m);
     usec_t wait = ROUND_MIN_US << (call->rounds < 4 ? call->rounds : 4);
     call->rounds++;
     call->passed_count = 0;

@@ -2,6 +2,8 @@
  * next one. */
 #include "fs/core/internal.h"
 
+#define LOG_ROOM 16u /* effects that a line leaves to what a timer or a request may push */
+
 struct mount_effect *effect_push(struct mount *m, enum mount_effect_kind kind)
 {
     CHECK(m->out != NULL && m->out->count < MOUNT_EFFECTS_MAX);
@@ -47,7 +49,7 @@ void effect_err(struct mount *m, uint64_t id, int err)
 
 void effect_log(struct mount *m, int level, const struct text *text)
 {
-    if (effect_room(m) < 2 || text->used > FRAME_ROOM) {
+    if (effect_room(m) < LOG_ROOM || text->used > FRAME_ROOM) {
         MARK(m, "mount.log.dropped"); /* a line is worth less than an answer */
         return;
     }

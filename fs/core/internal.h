@@ -116,6 +116,16 @@ void effect_err(struct mount *m, uint64_t id, int err);
 /* enum log_level as a number; `text` is "event key=value". */
 void effect_log(struct mount *m, int level, const struct text *text);
 
+/* ---- tell.c: the log -------------------------------------------------------------------------- */
+
+void tell_silent(struct mount *m, const struct peer *peer);
+/* Before it counts as back. */
+void tell_back(struct mount *m, const struct peer *peer);
+/* All ranks of a place were asked, or cannot be. */
+void tell_waiting(struct mount *m);
+/* A request ends with a failure; what every program meets (ENOENT, an interrupt) is not told. */
+void tell_failed(struct mount *m, const struct op *op, enum err err);
+
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 enum timer_kind {
@@ -189,6 +199,7 @@ struct mount {
     struct list sends, stalled, cancels, ghosts;
     struct timer ghost_timer;
     uint64_t next_number;
+    usec_t waiting_told_us; /* 0: never */
 
     /* inode.c */
     struct cells cells;

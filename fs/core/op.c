@@ -231,6 +231,7 @@ void op_on_event(struct mount *m, const struct mount_op *in)
 static void run(struct mount *m, struct op *op)
 {
     if (op->err != ERR_OK) {
+        tell_failed(m, op, op->err);
         op_reply_err(m, op, op->err);
         return;
     }

@@ -84,6 +84,7 @@ static void heard(struct mount *m, struct peer *peer)
     peer->ready_us = m->now.mono_us;
     if (peer->silent) {
         MARK(m, "mount.peer.back");
+        tell_back(m, peer);
         peer->silent = false;
         call_wake_stalled(m);
     }
@@ -341,6 +342,7 @@ void peer_timer(struct mount *m, struct peer *peer)
 {
     if (silence_due(m, peer) <= m->now.mono_us) {
         MARK(m, "mount.peer.silent");
+        tell_silent(m, peer);
         peer->silent = true;
         peer->silent_us = m->awake_us;
         m->totals.silences++;

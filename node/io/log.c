@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "node/io/clock.h"
+#include "node/io/system_log.h"
 
 #define LINE_MAX_BYTES 4096
 #define LINES_PER_SECOND 20 /* of one msg: a storm must not fill a disk */
@@ -119,11 +120,15 @@ static void begin(struct text *line, enum log_level level, struct span msg, uint
     }
 }
 
-static void finish(struct text *line)
+static void finish(enum log_level level, struct text *line)
 {
     size_t size = line->used;
     if (line->overflow) {
         memcpy(line->data + size - 3, "...", 3);
+    }
+    if (system_log_is_open()) {
+        system_log_send((int)level, line->data);
+        return;
     }
     line->data[size++] = '\n'; /* over the zero that ends every text */
     const char *at = line->data;
@@ -157,7 +162,7 @@ void log_event(enum log_level level, const char *msg, const struct log_field *fi
             text_u64(&line, field->number);
         }
     }
-    finish(&line);
+    finish(level, &line);
 }
 
 void log_text(enum log_level level, struct span text)
@@ -175,5 +180,5 @@ void log_text(enum log_level level, struct span text)
     for (size_t i = msg_size; i < text.size; i++) {
         text_char(&line, text.data[i] < ' ' ? ' ' : (char)text.data[i]);
     }
-    finish(&line);
+    finish(level, &line);
 }

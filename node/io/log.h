@@ -1,4 +1,5 @@
-/* node/io/log.h: lines in logfmt on stderr, from any thread.
+/* node/io/log.h: lines in logfmt, from any thread, on stderr or, once it is open, to the system's log
+ * (system_log.h).
  *
  *   ts=2026-11-22T16:43:00.123456Z level=info msg=node.ready name=a listen=127.0.0.1:7700
  *

@@ -171,6 +171,16 @@ static void close_link(struct world *w, struct link_id link)
     }
 }
 
+static void take_log(struct world *w, struct span text)
+{
+    if (w->log_size + text.size + 2 <= sizeof w->log) {
+        memcpy(w->log + w->log_size, text.data, text.size);
+        w->log_size += text.size;
+        w->log[w->log_size++] = '\n';
+        w->log[w->log_size] = 0;
+    }
+}
+
 static void take(struct world *w, const struct mount_effect *effect)
 {
     switch (effect->kind) {
@@ -225,9 +235,11 @@ static void take(struct world *w, const struct mount_effect *effect)
     case MOUNT_READY:
         take_ready(w, effect);
         return;
+    case MOUNT_LOG:
+        take_log(w, effect->log.text);
+        return;
     case MOUNT_RING_DROP:
     case MOUNT_DROP_INODE:
-    case MOUNT_LOG:
     case MOUNT_ABANDON:
         return;
     }

@@ -114,6 +114,8 @@ struct world {
     uint64_t payload_bytes; /* held by the mount */
     uint64_t payload_most;
     uint32_t steps;
+    char log[16384]; /* a line each */
+    size_t log_size;
     /* inside */
     struct world_event *events;
     struct world_payload *held;
