@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "origin"))
 
 ACCESS_KEY, SECRET_KEY = "atoll-test", "atoll-test-secret"
+PATIENCE = 90.0  # s: long enough for any machine; what waits for a condition ends when it is met
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -42,7 +44,7 @@ def program(name):
     return str(path)
 
 
-def wait_for(what, check, seconds=15.0, every=0.05):
+def wait_for(what, check, seconds=PATIENCE, every=0.05):
     """The first true value of check(); raises when there is none in time."""
     end = time.monotonic() + seconds
     while True:
@@ -57,14 +59,20 @@ def wait_for(what, check, seconds=15.0, every=0.05):
 _ports_given = set()
 
 
+def ports_of_servers():
+    """Ports that the kernel gives to no connection: one that is free stays free, also while the
+    node that has it is dead."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        lowest, highest = map(int, file.read().split())
+    return range(10000, lowest) if lowest > 12000 else range(highest + 1, 65000)
+
+
 def free_ports(count):
     """A port so that it and the next count - 1 are free for TCP and UDP."""
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            first = s.getsockname()[1]
+        first = random.choice(ports_of_servers()[:-count])
         ports = range(first, first + count)
-        if _ports_given.intersection(ports) or first + count > 65000:
+        if _ports_given.intersection(ports):
             continue
         try:
             for port in ports:
@@ -125,7 +133,7 @@ class Process:
         self.signal(signal.SIGKILL)
         return self.process.wait()
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=PATIENCE):
         """Its exit code; it ends in order or the test fails."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
@@ -166,7 +174,7 @@ class Origin(Process):
         lines = [l for l in self.log.read_text().splitlines() if l.startswith("ready ")]
         return lines[0] if lines else None
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=PATIENCE):
         """At once: in order it would wait for clients that keep their connections."""
         return self.kill()
 
@@ -174,7 +182,7 @@ class Origin(Process):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://{self.admin_address}{path}", data=data,
                                          method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -229,7 +237,7 @@ class Node(Process):
     def admin(self):
         return f"http://127.0.0.1:{self.admin_port}"
 
-    def ask(self, path, timeout=10):
+    def ask(self, path, timeout=PATIENCE):
         with urllib.request.urlopen(self.admin + path, timeout=timeout) as answer:
             return answer.read().decode()
 
@@ -256,6 +264,9 @@ class Node(Process):
             if plain != name:
                 values[plain] = values.get(plain, 0.0) + float(value)
         return values
+
+    def source_bytes(self):
+        return self.metrics()["atoll_source_read_bytes_total"]
 
 
 class Mount(Process):
@@ -348,6 +359,12 @@ class Cluster:
     def living(self):
         return [n for n in self.members if n.alive()]
 
+    def busiest(self):
+        """The node that read most from the source so far: whose end is felt."""
+        node = max(self.living(), key=Node.source_bytes)
+        assert node.source_bytes() > 0, "nobody read anything yet"
+        return node
+
     def agreed(self):
         """All living nodes are ready, own their share in one ring of just them, and know each
         other's present start (a node that was restarted is not taken for what it was before)."""
@@ -366,7 +383,7 @@ class Cluster:
             rings.add(ring["digest"])
         return len(rings) == 1 and len(starts) == 1
 
-    def wait_agreed(self, seconds=40):
+    def wait_agreed(self, seconds=PATIENCE):
         try:
             wait_for("ring that all nodes agree on", self.agreed, seconds)
         except TimeoutError as error:
@@ -377,7 +394,7 @@ class Cluster:
         command = [program("atoll"), *map(str, args)]
         if admin:
             command += ["--admin", self.living()[0].admin]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
         if check and done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n"
                                f"{done.stdout}{done.stderr}")
@@ -397,7 +414,7 @@ class Cluster:
         mount = Mount(self, len(self.mounts), what, [*reach, *map(str, options)], env)
         self.mounts.append(mount)
         if wait:
-            wait_for("mount", mount.mounted, 30)
+            wait_for("mount", mount.mounted)
         return mount
 
     def private_env(self):

@@ -1,9 +1,13 @@
 """Readers for the live tests: every byte is compared with what the origin says it has."""
 
+import functools
 import hashlib
+import math
 import os
 import threading
 import time
+
+import lag
 
 
 def digest(path, block=1 << 20):
@@ -26,29 +30,51 @@ def data_gets(origin):
     return get["requests"], get["bytes"]
 
 
+@functools.cache
+def machine():
+    """How long this machine stands still, from the first call on."""
+    return lag.Lag()
+
+
+class Clock:
+    """The longest of some waits: `longest` without what the machine stood still in it, `whole` with
+    that."""
+
+    def __init__(self):
+        self.longest = self.whole = 0.0
+
+    def wait(self, call, *args):
+        began, before = time.monotonic(), machine().lost()
+        try:
+            return call(*args)
+        finally:
+            took = time.monotonic() - began
+            self.whole = max(self.whole, took)
+            self.longest = max(self.longest, took - (machine().lost() - before))
+
+
 class Reader(threading.Thread):
     """Reads files of a mount again and again, or once, and keeps every fault and the longest
-    wait for one read call."""
+    wait for one open or read. `hold_at`: after that many files it waits for `go`."""
 
-    def __init__(self, directory, names, sums, once=True):
+    def __init__(self, directory, names, sums, once=True, hold_at=math.inf):
         super().__init__(daemon=True)
+        machine()
+        self.hold_at, self.go = hold_at, threading.Event()
         self.directory, self.names, self.sums, self.once = directory, list(names), sums, once
-        self.faults, self.longest, self.done = [], 0.0, 0
+        self.faults, self.clock, self.done = [], Clock(), 0
         self.bytes = 0
         self.stopping = threading.Event()
 
+    @property
+    def longest(self):
+        return self.clock.longest
+
     def read_one(self, name):
         sha = hashlib.sha256()
-        began = time.monotonic()
-        fd = os.open(os.path.join(self.directory, name), os.O_RDONLY)
+        fd = self.clock.wait(os.open, os.path.join(self.directory, name), os.O_RDONLY)
         try:
-            self.longest = max(self.longest, time.monotonic() - began)
-            while True:
-                began = time.monotonic()
-                data = os.read(fd, 1 << 18)
-                self.longest = max(self.longest, time.monotonic() - began)
-                if not data:
-                    break
+            while data := self.clock.wait(os.read, fd, 1 << 18):
                 sha.update(data)
                 self.bytes += len(data)
         finally:
@@ -59,6 +85,8 @@ class Reader(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             for name in self.names:
+                if self.done >= self.hold_at:
+                    self.go.wait()
                 if self.stopping.is_set():
                     return
                 try:
@@ -71,6 +99,7 @@ class Reader(threading.Thread):
 
     def stop(self):
         self.stopping.set()
-        self.join(60)
+        self.go.set()
+        self.join(300)
         assert not self.is_alive(), "a read hangs"
         return self.faults

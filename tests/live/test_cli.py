@@ -75,8 +75,14 @@ def test_where_names_the_owner_of_every_block_and_who_has_it(shared):
 def test_where_of_a_directory_and_of_what_is_not_there(shared):
     shared.dataset("tree", "s3://data/tree/")
     try:
-        where = ask(shared, "where", "tree/sub")
-        assert where["type"] == "directory" and where["path"] == "sub"
+        root, where = ask(shared, "where", "tree/"), ask(shared, "where", "tree/sub")
+        file = ask(shared, "where", "tree/sub/00000000")
+        assert root["type"] == where["type"] == "directory" and where["path"] == "sub"
+        assert root["key"] == "tree/" and where["key"] == "tree/sub/"
+        assert sorted(root["directory_ranks"]) == ["n0", "n1", "n2"]
+        assert where["directory_ranks"] == file["directory_ranks"]
+        text = shared.cli("where", "tree/sub/00000000")
+        assert "listed by " + ", ".join(where["directory_ranks"]) + "\n" in text
         done = shared.cli("where", "tree/absent", check=False)
         assert done.returncode == 3 and "no entry of that name" in done.stderr
     finally:
@@ -172,7 +178,7 @@ def test_status_names_a_dead_node_and_what_to_do(cluster):
     cluster.nodes(3, tier=None)
     cluster.members[2].kill()
     live.wait_for("death to be noticed", lambda: json.loads(
-        cluster.cli("status", "--json"))["nodes"]["dead"] == 1, 30)
+        cluster.cli("status", "--json"))["nodes"]["dead"] == 1)
     status = json.loads(cluster.cli("status", "--json"))
     assert status["verdict"] != "OK" and status["reasons"]
     assert "n2" in json.dumps(status["reasons"]) and status["reasons"][0]["next"]
@@ -184,7 +190,7 @@ def test_a_second_interrupt_ends_a_node_at_once_and_the_first_in_order(cluster):
     cluster.nodes(2, tier=None)
     node = cluster.members[1]
     node.signal(signal.SIGINT)
-    assert node.process.wait(timeout=20) == 0
+    assert node.process.wait(timeout=live.PATIENCE) == 0
     live.wait_for("departure", lambda: len(
         cluster.members[0].json("/api/v1/ring")["rings"][0]["nodes"]) == 1)
     states = [n["state"] for n in cluster.members[0].json("/api/v1/nodes")["nodes"]]

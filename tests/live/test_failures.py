@@ -1,7 +1,10 @@
 """Nodes die, freeze and return while mounts read (DESIGN 14)."""
 
+import concurrent.futures
+import json
+import math
+import os
 import signal
-import time
 
 import pytest
 
@@ -10,6 +13,9 @@ import reading
 
 FILES = ("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=3",
          "--generate", "data/set/big/,count=4,size=24MiB,seed=4")
+
+
+STALL_MOST = 3.0  # s, besides what the machine stood still; 1 s is the promise for 99 of 100
 
 
 def start(cluster, nodes=4, mounts=3, options=()):
@@ -24,11 +30,13 @@ def start(cluster, nodes=4, mounts=3, options=()):
 
 
 def readers(cluster, sums, once=True):
+    """Those that read once leave the last tenth until `finish`: what is done to the nodes before is
+    done while they read."""
     made = []
     for number, mount in enumerate(cluster.mounts):
         names = sorted(sums, reverse=number == 1)
         made.append(reading.Reader(mount.dir, names[number * 50:] + names[:number * 50], sums,
-                                   once))
+                                   once, math.inf if not once else len(sums) * 0.9))
     for reader in made:
         reader.start()
     return made
@@ -36,18 +44,16 @@ def readers(cluster, sums, once=True):
 
 def finish(made):
     for reader in made:
-        reader.join(120)
+        reader.go.set()
+    for reader in made:
+        reader.join(300)
         assert not reader.is_alive(), "a read hangs"
     return [fault for reader in made for fault in reader.faults]
 
 
 def half_way(made, sums):
-    live.wait_for("half of the reads", lambda: sum(r.done for r in made) > len(sums) * 0.8, 60,
-                  0.01)
-
-
-def source_bytes(node):
-    return node.metrics()["atoll_source_read_bytes_total"]
+    live.wait_for("third of the reads", lambda: sum(r.done for r in made) > len(sums) * 0.8,
+                  every=0.01)
 
 
 def lists(origin, *prefixes):
@@ -61,8 +67,8 @@ def test_a_killed_node_costs_no_error_and_no_more_than_what_it_held(cluster):
     unique = sum(size for size, _ in sums.values())
     made = readers(cluster, sums)
     half_way(made, sums)
-    victim = cluster.members[3]
-    held = source_bytes(victim)
+    victim = cluster.busiest()
+    held = victim.source_bytes()
     victim.kill()
     faults = finish(made)
     extra = reading.data_gets(origin)[1] - unique
@@ -72,7 +78,54 @@ def test_a_killed_node_costs_no_error_and_no_more_than_what_it_held(cluster):
     in_flight = 64 * live.MIB
     assert extra <= held + in_flight
     assert lists(origin, "set/", "set/big/") == [1, 1], "a directory was listed again"
-    assert longest < 5.0
+    assert longest < STALL_MOST
+    comes_back(cluster, victim)
+
+
+def owner_of(cluster, path):
+    """The node that lists this directory for the cluster."""
+    where = json.loads(cluster.cli("where", path, "--json"))
+    name, = [m for m in cluster.members if m.name == f"node {where['directory_ranks'][0]}"]
+    return name
+
+
+def test_the_owner_of_a_directory_dies_while_it_is_read_and_nobody_lists_it_again(cluster):
+    origin, sums = start(cluster)
+    made = readers(cluster, sums)
+    half_way(made, sums)
+    victim = owner_of(cluster, "set/")
+    victim.kill()
+    late = cluster.mount("set")  # it knows no name yet
+    clock = reading.Clock()
+    names = clock.wait(os.listdir, late.dir)
+    made.append(reading.Reader(late.dir, sorted(sums), sums))
+    made[-1].start()
+    faults = finish(made)
+    longest = max(r.longest for r in made)
+    print(f"longest stall {longest:.3f} s, listing by a new mount {clock.longest:.3f} s")
+    assert faults == [] and sorted(names) == sorted({n.split("/")[0] for n in sums})
+    assert lists(origin, "set/", "set/big/") == [1, 1], "a directory was listed again"
+    assert longest < STALL_MOST and clock.longest < STALL_MOST
+    comes_back(cluster, victim)
+
+
+def test_the_owner_of_a_directory_dies_in_the_middle_of_its_listing(cluster):
+    origin, sums = start(cluster)
+    want = sorted({n.split("/")[0] for n in sums})
+    victim = owner_of(cluster, "set/")
+    origin.faults({"action": "freeze", "kind": "LIST", "prefix": "set/", "count": 1})
+    with concurrent.futures.ThreadPoolExecutor(len(cluster.mounts)) as pool:
+        found = [pool.submit(os.listdir, m.dir) for m in cluster.mounts]
+        live.wait_for("listing that goes on", lambda: lists(origin, "set/") == [1])
+        victim.kill()
+        assert [sorted(f.result(live.PATIENCE)) for f in found] == [want] * len(found)
+    assert lists(origin, "set/") == [2], "one listing was lost with its node, and one was made"
+    assert finish(readers(cluster, sums)) == []
+    comes_back(cluster, victim)
+
+
+def comes_back(cluster, victim):
+    """One ring without it, and one ring with it."""
     cluster.wait_agreed()
     victim.start()
     cluster.wait_agreed()
@@ -81,9 +134,9 @@ def test_a_killed_node_costs_no_error_and_no_more_than_what_it_held(cluster):
 def test_a_returned_node_serves_the_blocks_it_kept(cluster):
     origin, sums = start(cluster, mounts=1)
     assert finish(readers(cluster, sums)) == []
-    victim = cluster.members[2]
+    victim = cluster.busiest()
     live.wait_for("blocks on disk", lambda: victim.metrics()["atoll_disk_written_bytes_total"] >=
-                  source_bytes(victim))
+                  victim.source_bytes())
     victim.kill()
     victim.start()
     cluster.wait_agreed()
@@ -100,17 +153,17 @@ def test_a_frozen_node_is_passed_over_and_comes_back(cluster):
     origin, sums = start(cluster)
     made = readers(cluster, sums, once=False)
     half_way(made, sums)
-    victim = cluster.members[1]
+    victim = cluster.busiest()
     victim.signal(signal.SIGSTOP)
     done = sum(r.done for r in made)
     live.wait_for("reads while a node is frozen",
-                  lambda: sum(r.done for r in made) > done + len(sums), 60)
+                  lambda: sum(r.done for r in made) > done + len(sums))
     victim.signal(signal.SIGCONT)
-    live.wait_for("one ring", cluster.agreed, 40)
+    live.wait_for("one ring", cluster.agreed)
     faults = [fault for r in made for fault in r.stop()]
     print(f"longest stall {max(r.longest for r in made):.3f} s")
     assert faults == []
-    assert max(r.longest for r in made) < 5.0
+    assert max(r.longest for r in made) < STALL_MOST
 
 
 def test_a_slow_source_is_no_reason_to_fail_over_or_to_ask_twice(cluster):
@@ -123,8 +176,7 @@ def test_a_slow_source_is_no_reason_to_fail_over_or_to_ask_twice(cluster):
     origin.faults({"action": "latency", "ms": 5000, "probability": 0.1, "kind": "GET"})
     reader = reading.Reader(mount.dir, sorted(sums), sums)
     reader.start()
-    reader.join(200)
-    assert not reader.is_alive() and reader.faults == []
+    assert finish([reader]) == []
     counters = origin.counters(keys=True)["keys"]
     gets = {k: v["GET"]["requests"] for k, v in counters.items() if "GET" in v}
     assert len(gets) == len(sums) and set(gets.values()) == {1}
@@ -162,10 +214,10 @@ def test_reads_wait_no_longer_than_timeo_when_all_nodes_are_gone(cluster):
     names = sorted(reading.truth(origin, "set/"))
     reading.digest(mount.dir / names[0])
     cluster.members[0].kill()
-    began = time.monotonic()
+    clock = reading.Clock()
     with pytest.raises(OSError):
-        reading.digest(mount.dir / "no-such-directory" / "file")
-    assert time.monotonic() - began < 10
+        clock.wait(reading.digest, mount.dir / "no-such-directory" / "file")
+    assert clock.longest < 10
     mount.dir.stat()
 
 
@@ -174,7 +226,7 @@ def test_planned_leave_reads_nothing_from_the_source_again(cluster):
     unique = sum(size for size, _ in sums.values())
     assert finish(readers(cluster, sums)) == []
     made = readers(cluster, sums, once=False)
-    code = cluster.members[3].stop()
+    code = cluster.busiest().stop()
     cluster.wait_agreed()
     faults = [fault for r in made for fault in r.stop()]
     assert code == 0 and faults == []

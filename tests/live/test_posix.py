@@ -82,7 +82,7 @@ def nobody_asked(cluster):
         for node in cluster.members:
             node.signal(signal.SIGCONT)
 
-    timer = threading.Timer(3, thaw)
+    timer = threading.Timer(30, thaw)
     timer.start()
     try:
         yield

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -47,12 +46,12 @@ def test_p50_a_node_that_dies_costs_readers_a_pause_and_no_error(cluster):
     made = reading.Reader(mount.dir, sorted(sums), sums, once=False)
     made.start()
     live.wait_for("some reads", lambda: made.done > 20)
-    cluster.members[1].kill()
+    cluster.busiest().kill()
     done = made.done
-    live.wait_for("reads after the death", lambda: made.done > done + 2 * len(sums), 60)
+    live.wait_for("reads after the death", lambda: made.done > done + 2 * len(sums))
     assert made.stop() == []
     print(f"longest stall {made.longest:.3f} s")
-    assert made.longest < 5.0  # of a busy machine; 1 s is the promise for p99
+    assert made.longest < 3.0  # without what the machine stood still; 1 s is the promise for p99
 
 
 @pytest.mark.parametrize("missing", ["00000001", "sub/00000000"], ids=["read", "lookup"])
@@ -61,11 +60,11 @@ def test_p51_without_any_node_calls_fail_with_eio_after_timeo(cluster, missing):
     os.listdir(mount.dir)
     assert reading.digest(mount.dir / "00000000") == sums["00000000"][1]
     cluster.members[0].kill()
-    began = time.monotonic()
+    clock = reading.Clock()
     with pytest.raises(OSError) as caught:
-        (mount.dir / missing).read_bytes()
+        clock.wait((mount.dir / missing).read_bytes)
     assert caught.value.errno == errno.EIO
-    assert 1.5 < time.monotonic() - began < 10
+    assert clock.whole > 1.5 and clock.longest < 10
     assert reading.digest(mount.dir / "00000000") == sums["00000000"][1]  # what it has is read
 
 
@@ -77,7 +76,7 @@ def test_p51_a_hard_mount_waits_until_a_node_is_back(cluster):
     process = reader(mount.dir / names[0])
     live.wait_for("reader that waits", lambda: waits_in_the_kernel(process))
     cluster.members[0].start()
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=live.PATIENCE)
     assert out == f"{300 << 10}\n"
 
 
@@ -88,9 +87,8 @@ def test_p52_a_process_that_waits_can_be_killed(cluster):
     process = reader(mount.dir / sorted(sums)[0])
     live.wait_for("reader that waits", lambda: waits_in_the_kernel(process))
     process.kill()
-    began = time.monotonic()
-    process.communicate(timeout=10)
-    assert process.returncode == -signal.SIGKILL and time.monotonic() - began < 5
+    process.communicate(timeout=live.PATIENCE)
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_p53_root_statfs_and_unmounting_never_wait_while_every_node_is_dead(cluster):
@@ -100,21 +98,20 @@ def test_p53_root_statfs_and_unmounting_never_wait_while_every_node_is_dead(clus
         node.kill()
     process = reader(mount.dir / sorted(sums)[0])
     live.wait_for("reader that waits", lambda: waits_in_the_kernel(process))
-    began = time.monotonic()
     mount.dir.stat()
     os.statvfs(mount.dir)
-    assert time.monotonic() - began < 2
+    assert waits_in_the_kernel(process)  # still: these two did not wait for what it waits for
     mount.signal(signal.SIGTERM)
-    assert mount.process.wait(timeout=15) == 0
+    assert mount.process.wait(timeout=live.PATIENCE) == 0
     assert not live.is_mounted(mount.dir)
-    process.communicate(timeout=15)
+    process.communicate(timeout=live.PATIENCE)
 
 
 def test_p53_unmounting_by_fusermount_ends_the_process(cluster):
     mount, _ = start(cluster, 1)
     cluster.members[0].kill()
     subprocess.run(["fusermount3", "-u", mount.dir], check=True)
-    assert mount.process.wait(timeout=15) == 0
+    assert mount.process.wait(timeout=live.PATIENCE) == 0
 
 
 def segments(cluster):

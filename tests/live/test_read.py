@@ -58,7 +58,7 @@ def read_everything(mounts):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(120)
+        reader.join(300)
         assert not reader.is_alive() and reader.faults == [] and reader.done == len(KEYS)
 
 
@@ -145,7 +145,7 @@ def test_a_store_that_misbehaves_costs_time_and_never_a_wrong_byte(cluster, faul
     origin.faults(fault)
     reader = reading.Reader(mount.dir, sorted(sums), sums)
     reader.start()
-    reader.join(120)
+    reader.join(300)
     assert not reader.is_alive()
     assert sum(f["fired"] for f in origin.ask("GET", "/faults")["faults"]) > 0
     wrong = [f for f in reader.faults if "wrong bytes" in f]

@@ -53,7 +53,7 @@ def refuses_to_mix(cluster, workdir, *trust):
 
     base = sum(n.metrics().get("atoll_gossip_dropped_total", 0.0) for n in cluster.members)
     try:
-        live.wait_for("packets of the stranger that were refused", knocked, 20)
+        live.wait_for("packets of the stranger that were refused", knocked)
         with urllib.request.urlopen(process.admin + "/api/v1/nodes") as answer:
             assert answer.read().decode().count('"id"') <= 1
         assert state(cluster) == before
@@ -128,7 +128,7 @@ def sample_packet(cluster, workdir):
     """A packet as a real node sends it: what a joining node says to its seed."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trap:
         trap.bind(("127.0.0.1", 0))
-        trap.settimeout(20)
+        trap.settimeout(live.PATIENCE)
         seed = f"127.0.0.1:{trap.getsockname()[1]}"
         process = stranger(cluster, workdir, *cluster.trust(), "--seeds", seed)
         try:

@@ -28,8 +28,9 @@ SESSION_LOCK = threading.Lock()  # boto3's default session is not safe among thr
 
 
 def binary():
-    """The one that ATOLL_TEST_ORIGIN names, or the newest build; None when there is none."""
-    named = os.environ.get("ATOLL_TEST_ORIGIN")
+    """Of the build that ATOLL_BUILD_DIR names, or the newest one; None when there is none."""
+    build = os.environ.get("ATOLL_BUILD_DIR")
+    named = build and os.path.join(build, "atoll-test-origin")
     found = sorted(ROOT.glob("build/*/atoll-test-origin"), key=os.path.getmtime)
     return named or (str(found[-1]) if found else None)
 
@@ -53,7 +54,7 @@ class Origin:
         """Its exit status."""
         self.process.terminate()
         self.process.stdout.close()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=90)
 
     def __enter__(self):
         return self
@@ -66,7 +67,7 @@ class Origin:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(
             "http://%s%s" % (self.admin_address, path), data=data, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return json.load(answer)
 
     def counters(self, query=""):
@@ -85,7 +86,7 @@ class Origin:
             "s3", endpoint_url="http://" + address, region_name="us-east-1",
             aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token,
             config=Config(signature_version="s3v4", s3={"addressing_style": style},
-                          retries={"total_max_attempts": attempts}, read_timeout=20))
+                          retries={"total_max_attempts": attempts}, read_timeout=90))
 
 
 class Oss:
@@ -128,7 +129,7 @@ class Oss:
         path = "/" + ("" if self.host else bucket + "/") + key
         url = urllib.parse.quote(path, safe="/~") + ("?" + urllib.parse.urlencode(
             query, quote_via=urllib.parse.quote) if query else "")
-        connection = http.client.HTTPConnection(self.origin.address, timeout=20)
+        connection = http.client.HTTPConnection(self.origin.address, timeout=90)
         connection.request(method, url, body=body, headers=headers)
         answer = connection.getresponse()
         answer.content = answer.read()

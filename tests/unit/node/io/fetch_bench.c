@@ -119,7 +119,7 @@ void bench_list(struct bench *bench, const struct bench_list *list)
 
 struct item *bench_next(struct bench *bench)
 {
-    struct queue_item *item = queue_pop(bench->out, SEC(20));
+    struct queue_item *item = queue_pop(bench->out, SEC(60));
     CHECK(item != NULL);
     return item_of(item);
 }

@@ -13,6 +13,7 @@
 #include "node/io/address.h"
 #include "node/io/gossip_actor.h"
 #include "node/io/item.h"
+#include "tests/unit/node/io/ports.h"
 
 struct word {
     struct queue_item queue;
@@ -36,20 +37,6 @@ static void tell(void *self, enum gossip_news news, uint64_t incarnation)
     word->news = news;
     word->incarnation = incarnation;
     queue_push(end->words, &word->queue);
-}
-
-static struct address free_address(void)
-{
-    struct address address;
-    struct sockaddr_storage at;
-    socklen_t size;
-    assert_true(address_parse("127.0.0.1", 0, &address));
-    int fd = socket(address_to_socket(&address, &at, &size), SOCK_DGRAM, 0);
-    assert_int_equal(bind(fd, (void *)&at, size), 0);
-    assert_int_equal(getsockname(fd, (void *)&at, &size), 0);
-    address_from_socket(&at, &address);
-    close(fd);
-    return address;
 }
 
 static enum err start(struct end *end, uint8_t id, const char *cluster, const char *seeds)
@@ -81,7 +68,7 @@ static enum err start(struct end *end, uint8_t id, const char *cluster, const ch
 static void end_init(struct end *end)
 {
     memset(end, 0, sizeof *end);
-    end->address = free_address();
+    assert_true(address_parse("127.0.0.1", ports_take(1), &end->address));
     assert_int_equal(queue_new(&end->peer), ERR_OK);
     assert_int_equal(queue_new(&end->words), ERR_OK);
 }
@@ -111,7 +98,7 @@ static void wait_members(struct end *end, uint32_t count)
 {
     uint32_t living = 0;
     while (living != count) {
-        struct queue_item *next = queue_pop(end->peer, SEC(30));
+        struct queue_item *next = queue_pop(end->peer, SEC(60));
         assert_non_null(next);
         struct item *item = item_of(next);
         if (item->event.kind == NODE_VIEW) {
@@ -128,7 +115,7 @@ static void wait_news(struct end *end, enum gossip_news news)
 {
     bool found = false;
     while (!found) {
-        struct queue_item *next = queue_pop(end->words, SEC(30));
+        struct queue_item *next = queue_pop(end->words, SEC(60));
         assert_non_null(next);
         struct word *word = CONTAINER_OF(next, struct word, queue);
         found = word->news == news;

@@ -17,6 +17,7 @@
 #include "node/io/http_actor.h"
 #include "node/io/item.h"
 #include "node/io/threads.h"
+#include "tests/unit/node/io/ports.h"
 #include "wire/dataset.h"
 
 struct question {
@@ -63,7 +64,7 @@ static void *answer_all(void *self)
 /* The oldest question not yet looked at; waits for it. */
 static const struct question *question_of(struct world *world)
 {
-    struct queue_item *item = queue_pop(world->asked, SEC(10));
+    struct queue_item *item = queue_pop(world->asked, SEC(60));
     assert_non_null(item);
     struct question *question = CONTAINER_OF(item, struct question, queue);
     world->question = *question;
@@ -80,17 +81,6 @@ static void put_metrics(void *self, struct text *text)
 {
     (void)self;
     text_str(text, "more 1\n");
-}
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (void *)&at, size), 0);
-    assert_int_equal(getsockname(fd, (void *)&at, &size), 0);
-    close(fd);
-    return ntohs(at.sin_port);
 }
 
 static enum err start(struct world *world, const char *token_file, char *why_room)
@@ -112,7 +102,7 @@ static struct world *world_make(const char *token_file)
     struct world *world = calloc(1, sizeof *world);
     char why_room[512];
     world->text = "{\"a\":1}";
-    world->port = free_port();
+    world->port = ports_take(1);
     world->alive = true;
     assert_int_equal(queue_new(&world->peer), ERR_OK);
     assert_int_equal(queue_new(&world->asked), ERR_OK);
@@ -299,7 +289,7 @@ static void a_token_that_others_can_read_or_guess_is_refused(void **state)
 {
     char path[] = "/tmp/atoll-test-token-XXXXXX";
     char why_room[512];
-    struct world world = { .port = free_port() };
+    struct world world = { .port = ports_take(1) };
     int fd = mkstemp(path);
     (void)state;
     assert_int_equal(write(fd, "short", 5), 5);

@@ -63,7 +63,7 @@ static int tear_down(void **state)
 
 static struct item *next_item(struct store *store)
 {
-    struct queue_item *item = queue_pop(store->out, SEC(20));
+    struct queue_item *item = queue_pop(store->out, SEC(60));
     assert_non_null(item);
     return item_of(item);
 }

@@ -82,7 +82,7 @@ static void ask(struct world *world, const struct message *message)
 {
     uint8_t frame[WIRE_REQUEST_MAX];
     size_t size = 0;
-    const usec_t until_us = clock_mono_us() + SEC(20);
+    const usec_t until_us = clock_mono_us() + SEC(60);
     assert_int_equal(message_encode(message, frame, sizeof frame, &size), ERR_OK);
     links_send(world->links, world->link, span_of(frame, size), (struct payload){ 0 });
     world->answered = false;

@@ -57,7 +57,7 @@ static void items_of_each_sender_arrive_once_and_in_order(void **state)
         assert_int_equal(threads_start("sender", send_all, &senders[i], &threads[i]), ERR_OK);
     }
     while (all < SENDERS * EACH) {
-        assert_true(readable(queue, 10000));
+        assert_true(readable(queue, 60000));
         struct queue_item *item = queue_take(queue);
         while (item != NULL) {
             struct thing *thing = CONTAINER_OF(item, struct thing, queue);

@@ -34,7 +34,7 @@ static void check(const char *names, uint32_t count, const char *last)
     assert_int_equal(queue_new(&queue), ERR_OK);
     assert_int_equal(resolver_start(names, done, queue, &resolver), ERR_OK);
     resolver_ask(resolver);
-    struct queue_item *item = queue_pop(queue, SEC(30));
+    struct queue_item *item = queue_pop(queue, SEC(60));
     assert_non_null(item);
     struct answer *answer = CONTAINER_OF(item, struct answer, queue);
     assert_int_equal(answer->count, count);

@@ -25,7 +25,7 @@ static void done(void *self, uint64_t id, const struct ring *ring)
 
 static struct answer wait_for(struct queue *queue)
 {
-    struct queue_item *item = queue_pop(queue, SEC(20));
+    struct queue_item *item = queue_pop(queue, SEC(60));
     assert_non_null(item);
     struct answer *answer = CONTAINER_OF(item, struct answer, queue);
     const struct answer copy = *answer;

@@ -201,15 +201,19 @@ static void a_file_that_may_not_be_read_is_denied(void **state)
     struct little_tree tree;
     char path[1200];
     (void)state;
-    if (geteuid() == 0) {
-        skip(); /* root may read everything */
-    }
     little_tree_make(&tree);
     little_tree_add(&tree, "a", "text");
     little_tree_path(&tree, "a", path);
     assert_int_equal(chmod(path, 0), 0);
-    expect_failure(&tree, "a", ERR_SOURCE_DENIED);
+    const bool left = little_tree_leave_root(&tree);
+    if (left) {
+        expect_failure(&tree, "a", ERR_SOURCE_DENIED);
+        little_tree_return();
+    }
     little_tree_drop(&tree);
+    if (!left) {
+        skip();
+    }
 }
 
 int main(void)

@@ -295,17 +295,21 @@ static void a_directory_that_may_not_be_read_is_denied(void **state)
     struct listing listing;
     char path[1200];
     (void)state;
-    if (geteuid() == 0) {
-        skip(); /* root may read everything */
-    }
     make_tree(&tree);
     little_tree_path(&tree, "a", path);
     assert_int_equal(chmod(path, 0), 0);
-    assert_int_equal(
-        page_of(&tree, &lister, &(struct wanted){ .flat = true }, span_of("", 0), &listing),
-        ERR_SOURCE_DENIED);
+    const bool left = little_tree_leave_root(&tree);
+    if (left) {
+        assert_int_equal(
+            page_of(&tree, &lister, &(struct wanted){ .flat = true }, span_of("", 0), &listing),
+            ERR_SOURCE_DENIED);
+        little_tree_return();
+    }
     file_lister_fini(&lister);
     little_tree_drop(&tree);
+    if (!left) {
+        skip();
+    }
 }
 
 /* ---- any tree, any page size: the same keys in byte order ---- */
