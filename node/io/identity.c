@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gossip/datagram.h"
+
 #define FORMAT_VERSION 1
 #define NODE_FILE "node.json"
 #define TIERS_FILE "tiers.json"
@@ -135,13 +137,16 @@ static enum err load_node(struct identity *identity, struct text *why)
         return err == ERR_OK ? ERR_OK : refuse(why, err, identity->path, strerror(errno));
     }
     const char *id = json_string_value(json_object_get(root, "id"));
-    const json_t *incarnation = json_object_get(root, "incarnation");
+    const json_t *value = json_object_get(root, "incarnation");
+    const json_int_t incarnation = json_integer_value(value);
     enum err err = check_version(root, identity->path, why);
     if (err == ERR_OK &&
-        (id == NULL || !id_parse(span_text(id), identity->id.b) || !json_is_integer(incarnation))) {
+        (id == NULL || !id_parse(span_text(id), identity->id.b) || node_id_is_zero(identity->id) ||
+         !json_is_integer(value) || incarnation < 0 ||
+         (uint64_t)incarnation >= DATAGRAM_INCARNATION_MAX - 1)) {
         err = refuse(why, ERR_MALFORMED, identity->path, NODE_FILE " is damaged");
     }
-    identity->incarnation = (uint64_t)json_integer_value(incarnation);
+    identity->incarnation = (uint64_t)incarnation;
     json_decref(root);
     return err;
 }

@@ -111,6 +111,9 @@ static void a_later_start_that_failed_takes_nothing_away(void **state)
     identity_close(&identity);
 }
 
+#define ID "0123456789abcdef0123456789abcdef"
+#define NO_ID "00000000000000000000000000000000"
+
 static void write_node_file(struct home *home, const char *text)
 {
     char path[128];
@@ -126,8 +129,14 @@ static void write_node_file(struct home *home, const char *text)
 
 static void a_damaged_file_is_refused_and_not_replaced(void **state)
 {
-    const char *const texts[] = { "", "{", "{\"version\": 1, \"id\": \"zz\", \"incarnation\": 1}",
-                                  "{\"version\": 0}" };
+    const char *const texts[] = { "",
+                                  "{",
+                                  "{\"version\": 1, \"id\": \"zz\", \"incarnation\": 1}",
+                                  "{\"version\": 0}",
+                                  "{\"version\": 1, \"id\": \"" ID "\", \"incarnation\": -1}",
+                                  "{\"version\": 1, \"id\": \"" ID
+                                  "\", \"incarnation\": 4611686018427387904}",
+                                  "{\"version\": 1, \"id\": \"" NO_ID "\", \"incarnation\": 1}" };
     struct home *home = *state;
     struct identity *identity = NULL;
     for (uint32_t i = 0; i < ARRAY_COUNT(texts); i++) {
