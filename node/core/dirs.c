@@ -231,6 +231,7 @@ void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *nu
 {
     uint32_t used = 0;
     count_none(node, dir);
+    dir->is_counted = true;
     dir->files = numbers->files;
     dir->bytes = numbers->bytes;
     struct catalog_item *item = catalog_next(node, NULL);
@@ -241,6 +242,22 @@ void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *nu
             dir->counts_for[used++] = item;
             catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
         }
+    }
+}
+
+void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id)
+{
+    struct catalog_item *item = dir->is_counted ? catalog_item(node, id) : NULL;
+    struct catalog_item **free_slot = NULL;
+    for (uint32_t i = 0; item != NULL && i < DIR_DATASETS; i++) {
+        if (dir->counts_for[i] == item) {
+            return;
+        }
+        free_slot = dir->counts_for[i] == NULL ? &dir->counts_for[i] : free_slot;
+    }
+    if (free_slot != NULL && !item->dataset.deleted) {
+        *free_slot = item;
+        catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
     }
 }
 

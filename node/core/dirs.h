@@ -53,6 +53,7 @@ struct dir {
     struct work *work;
     uint64_t files;
     uint64_t bytes;
+    bool is_counted; /* by this node: files and bytes are of its root */
     struct catalog_item *counts_for[DIR_DATASETS];
 };
 
@@ -131,6 +132,8 @@ struct dir_numbers {
     uint64_t bytes;
 };
 void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *numbers);
+/* This dataset shows it too: it may be younger than the listing. */
+void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id);
 /* A dataset's record changed its rows or is deleted: nothing counts for it any more. */
 void dirs_forget_dataset(struct node *node, const struct catalog_item *item);
 

@@ -103,6 +103,7 @@ bool dirs_answer(struct node *node, struct dir *dir, struct meta_ask *ask, bool 
         *later = true;
         return false;
     }
+    dirs_count_for(node, dir, ask->dataset);
     if (ask->admin != 0) {
         answer_admin(node, ask,
                      dir->exists ? span_of(dir->root->data, dir->root_size) : span_of(NULL, 0));

@@ -20,6 +20,38 @@ static void mount_owner(struct shelf *shelf, uint32_t client, const char *prefix
     shelf_mount(shelf, client, shelf_owner(shelf, prefix));
 }
 
+/* ---- numbers ----------------------------------------------------------------------------- */
+
+static uint64_t files_of(const struct shelf *shelf, const struct dataset *dataset)
+{
+    uint64_t files;
+    uint64_t bytes;
+    catalog_numbers(shelf->lab->nodes[0].node, dataset, &files, &bytes);
+    assert_int_equal(bytes, files * 1000);
+    return files;
+}
+
+static void directory_listed_for_one_dataset_counts_for_a_younger_one_that_shows_it(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    (void)state;
+    put_many(shelf, 25);
+    mount_owner(shelf, 0, "p/");
+    (void)shelf_root(shelf, 0, "p/");
+    assert_int_equal(files_of(shelf, &shelf->dataset), 25);
+    struct dataset younger = shelf->dataset;
+    memcpy(younger.name, "younger", sizeof "younger");
+    shelf_create(shelf, 0, &younger);
+    lab_run(shelf->lab, MSEC(50));
+    assert_int_equal(files_of(shelf, &younger), 0); /* nobody has read it yet */
+    shelf->dataset = younger;
+    (void)shelf_root(shelf, 0, "p/");
+    (void)shelf_root(shelf, 0, "p/");
+    assert_int_equal(shelf->lists, 1);
+    assert_int_equal(files_of(shelf, &younger), 25);
+    shelf_free(shelf);
+}
+
 /* ---- listing ----------------------------------------------------------------------------- */
 
 static void listing_goes_to_the_last_page(void **state)
@@ -437,6 +469,7 @@ static void page_that_a_rank_lacks_comes_from_the_next_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(directory_listed_for_one_dataset_counts_for_a_younger_one_that_shows_it),
         cmocka_unit_test(listing_goes_to_the_last_page),
         cmocka_unit_test(names_are_posix_names_in_posix_order),
         cmocka_unit_test(directory_listed_after_its_page_was_cut_is_put_in),
