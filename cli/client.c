@@ -125,6 +125,7 @@ static void set_request(CURL *curl, const char *method, const char *body,
     }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*"); /* http_proxy is for the world outside */
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 5L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT,
                      strcmp(method, "GET") == 0 ? QUESTION_SECONDS : TIMEOUT_SECONDS);

@@ -1,6 +1,7 @@
 """What operators ask: status, nodes, ring, where, datasets, metrics, life and readiness."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -38,6 +39,12 @@ def test_status_says_that_all_is_well_and_what_the_cluster_holds(shared):
     assert status["datasets"] == 1
     assert status["source"]["bytes"] == 12 * FILE_BYTES
     assert status["source"]["amplification"] == pytest.approx(1.0)
+
+
+def test_a_proxy_of_the_environment_is_not_for_nodes(shared):
+    env = dict(os.environ, http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1",
+               all_proxy="http://127.0.0.1:1")
+    assert shared.cli("status", env=env).splitlines()[0] == "OK"
 
 
 def test_nodes_lists_every_member_with_its_zone_labels_and_share(shared):
