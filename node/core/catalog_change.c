@@ -246,7 +246,7 @@ static const char *advice(enum err err)
         return "there is no such bucket or directory: check the URI";
     }
     if (err == ERR_SOURCE_DENIED) {
-        return "check the access key, its secret, and what they may read";
+        return "check the credential, and what it may read";
     }
     if (err == ERR_SOURCE_UNREACHABLE) {
         return "check the endpoint and the network of this node";

@@ -56,6 +56,7 @@ enum err fetch_start(const struct fetch_options *options, struct fetch **out, st
     CHECK(pthread_mutex_init(&fetch->mutex, NULL) == 0);
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     fetch->out = options->out;
+    fetch->environment = options->environment;
     const struct secrets_options secrets = { .directory = options->credentials_dir,
                                              .environment = options->environment,
                                              .changed = options->changed,

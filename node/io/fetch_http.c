@@ -212,6 +212,16 @@ static enum err find_credential(struct fetch_job *job, struct credential *out, s
     return secrets_find(job->worker->fetch->secrets, &use, out, &job->serial, why);
 }
 
+static const char *unsigned_because(const struct fetch_job *job)
+{
+    if (!job->worker->fetch->environment) {
+        return "the dataset names no credential";
+    }
+    return job->source->source.kind == SOURCE_OSS
+               ? "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not both in the environment"
+               : "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both in the environment";
+}
+
 static enum err sign(struct fetch_job *job, struct signed_request *out)
 {
     struct credential credential;
@@ -226,6 +236,8 @@ static enum err sign(struct fetch_job *job, struct signed_request *out)
     struct signer signer = { .credential = &credential,
                              .key = &job->worker->keys[slot],
                              .when = (time_t)(job->signed_us / SEC(1)) };
+    job->request.unsigned_because =
+        credential.access_key_id[0] == '\0' ? unsigned_because(job) : NULL;
     err = request_sign(&job->source->source, &job->request, &signer, out);
     explicit_bzero(&credential, sizeof credential);
     if (err != ERR_OK) {

@@ -191,9 +191,21 @@ static enum err say_code(uint32_t status, const struct store_error *said, struct
     return ERR_OK;
 }
 
-static enum err say_status(uint32_t status, bool pinned, const struct store_error *said,
-                           struct text *why)
+static enum err say_refused(uint32_t status, const struct request *request,
+                            const struct store_error *said, struct text *why)
 {
+    const char *because = request->unsigned_because;
+    say(why, said, status,
+        because == NULL ? "check that the credential may list and read this bucket"
+                        : "the request was not signed, because ");
+    text_str(why, because == NULL ? "" : because);
+    return ERR_SOURCE_DENIED;
+}
+
+static enum err say_status(uint32_t status, const struct request *request,
+                           const struct store_error *said, struct text *why)
+{
+    const bool pinned = request->kind == REQUEST_GET && request->pin.size > 0;
     if (status == 503 || status == 429) {
         say(why, said, status, wait_and_try);
         return ERR_SOURCE_THROTTLED;
@@ -207,8 +219,7 @@ static enum err say_status(uint32_t status, bool pinned, const struct store_erro
         return ERR_SOURCE_NOT_FOUND;
     }
     if (status == 401 || status == 403) {
-        say(why, said, status, "check that the credential may list and read this bucket");
-        return ERR_SOURCE_DENIED;
+        return say_refused(status, request, said, why);
     }
     if (status >= 500 || status == 408) {
         say(why, said, status, "the store has trouble; Atoll tries again");
@@ -240,10 +251,9 @@ static enum err check_failure(const struct answer *answer, const struct request 
                               struct span body, struct text *why)
 {
     struct store_error said;
-    bool pinned = request->kind == REQUEST_GET && request->pin.size > 0;
     said_by(answer, body, &said);
     enum err err = say_code(answer->status, &said, why);
-    return err != ERR_OK ? err : say_status(answer->status, pinned, &said, why);
+    return err != ERR_OK ? err : say_status(answer->status, request, &said, why);
 }
 
 /* A 200 is fine only when the whole object was asked and is what came. */

@@ -24,12 +24,13 @@ struct request {
     struct span pin; /* GET: sent as If-Match */
     uint64_t offset; /* GET: a range of `size` bytes, size > 0 */
     uint64_t size;
-    uint64_t object_size;     /* GET: what the answer's Content-Range must say */
-    struct span prefix;       /* LIST */
-    struct span after;        /* LIST: start-after, when there is no continuation */
-    struct span continuation; /* LIST */
-    uint32_t limit;           /* LIST: 1..1000 */
-    bool delimited;           /* LIST: "/" as delimiter */
+    uint64_t object_size;         /* GET: what the answer's Content-Range must say */
+    struct span prefix;           /* LIST */
+    struct span after;            /* LIST: start-after, when there is no continuation */
+    struct span continuation;     /* LIST */
+    uint32_t limit;               /* LIST: 1..1000 */
+    bool delimited;               /* LIST: "/" as delimiter */
+    const char *unsigned_because; /* in words for a refusal; NULL: it is signed */
 };
 
 /* A request ready to send: URL and header lines, in one buffer of its own. */

@@ -109,6 +109,20 @@ def test_a_wrong_secret_is_not_mounted(shared, refused, point):
     assert "not the secret" not in said
 
 
+def test_a_mount_without_credentials_names_the_variables_that_are_missing(shared, refused, point):
+    for uri, missing in (("s3://data/set/", "AWS_SECRET_ACCESS_KEY"),
+                         ("oss://data/set/", "OSS_ACCESS_KEY_SECRET")):
+        env = shared.private_env()
+        del env[missing]
+        refused(REFUSED, f"not signed.*{missing}.*not both", "mount", uri, point, "--endpoint",
+                f"http://{shared.store.address}", "--region", "cn-test", env=env)
+
+
+def test_a_dataset_without_a_credential_is_told_so_when_the_bucket_wants_one(shared, refused):
+    refused(REFUSED, "not signed.*names no credential", "dataset", "create", "bad",
+            "s3://data/set/", "--endpoint", f"http://{shared.store.address}", admin=True)
+
+
 def test_a_credential_that_no_node_has_is_refused_with_where_to_put_it(shared, refused):
     refused(REFUSED, "no credential of that name.*credentials directory",
             *create(shared, "s3://data/set/", credential="nobody"), admin=True)

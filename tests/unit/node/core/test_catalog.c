@@ -150,7 +150,7 @@ static void source_that_refuses_creates_nothing(void **state)
         const char *words;
     } cases[] = {
         { ERR_SOURCE_NOT_FOUND, "check the URI" },
-        { ERR_SOURCE_DENIED, "check the access key" },
+        { ERR_SOURCE_DENIED, "check the credential" },
         { ERR_SOURCE_UNREACHABLE, "check the endpoint" },
     };
     struct shelf *shelf = shelf_new(1);
