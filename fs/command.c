@@ -60,11 +60,15 @@ static enum err start_private(struct running *r, struct settings *settings,
     options.tier = settings->tier;
     options.memory = settings->memory / 2;
     options.block_size = settings->block_size;
+    options.path_style = settings->path_style;
     options.ttl_us = settings->ttl_us;
     settings->memory -= options.memory;
     err = node_start_private(&options, &r->node, &made, why);
     if (err != ERR_OK) {
         return err;
+    }
+    if (made.warning[0] != '\0') {
+        fprintf(stderr, "atoll mount: %s\n", made.warning);
     }
     reach->zmq = made.zmq;
     reach->control = made.control;

@@ -320,14 +320,43 @@ static enum err take_cluster(const struct options *options, struct settings *out
     return keys_load_client(file, &out->keys, why);
 }
 
+/* As the clients of the stores have it: the first of these variables that is set. */
+static const char *of_environment(const char *uri, const char *const *s3, const char *oss)
+{
+    if (strncmp(uri, "oss://", 6) == 0) {
+        return getenv(oss);
+    }
+    for (; strncmp(uri, "s3://", 5) == 0 && *s3 != NULL; s3++) {
+        const char *value = getenv(*s3);
+        if (value != NULL && value[0] != '\0') {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static void take_place(const struct options *options, const char *uri, struct settings *out)
+{
+    static const char *const endpoints[] = { "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL };
+    static const char *const regions[] = { "AWS_REGION", "AWS_DEFAULT_REGION", NULL };
+    out->endpoint = options_string(options, "endpoint");
+    out->region = options_string(options, "region");
+    out->path_style = options_flag(options, "path-style");
+    if (out->endpoint == NULL) {
+        out->endpoint = of_environment(uri, endpoints, "OSS_ENDPOINT");
+    }
+    if (out->region == NULL) {
+        out->region = of_environment(uri, regions, "OSS_REGION");
+    }
+}
+
 static enum err take_private(const struct options *options, const char *uri, struct settings *out,
                              struct text *why)
 {
     const char *metadata = options_string(options, "metadata");
     memcpy(out->uri, uri, strlen(uri) + 1); /* as long as out->source, which took it */
     out->insecure = true;
-    out->endpoint = options_string(options, "endpoint");
-    out->region = options_string(options, "region");
+    take_place(options, uri, out);
     out->credential = options_string(options, "credential");
     out->credentials_dir = options_string(options, "credentials-dir");
     out->tier = options_string(options, "tier");
@@ -336,9 +365,13 @@ static enum err take_private(const struct options *options, const char *uri, str
     if (metadata == NULL || strcmp(metadata, "once") == 0) {
         return ERR_OK;
     }
+    if (strcmp(metadata, "always") == 0) {
+        out->ttl_us = 0;
+        return ERR_OK;
+    }
     if (strncmp(metadata, "ttl=", 4) != 0 ||
-        !parse_duration(span_text(metadata + 4), &out->ttl_us)) {
-        return refuse(why, "--metadata", metadata, "write once or ttl=SECS");
+        !parse_duration(span_text(metadata + 4), &out->ttl_us) || out->ttl_us == 0) {
+        return refuse(why, "--metadata", metadata, "write once, ttl=SECS or always");
     }
     return ERR_OK;
 }

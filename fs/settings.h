@@ -34,7 +34,8 @@ struct settings {
     /* of a private node */
     const char *endpoint, *region, *credential, *credentials_dir, *tier;
     uint64_t block_size;
-    usec_t ttl_us; /* < 0: a listing is believed for ever */
+    bool path_style;
+    usec_t ttl_us; /* < 0: a listing is believed for ever; 0: not at all */
 };
 
 extern const struct options_table settings_table;

@@ -52,7 +52,8 @@ struct catalog_op {
     enum catalog_change change;
     uint64_t admin;
     struct dataset draft;
-    uint32_t row; /* CREATE: being probed */
+    uint32_t row;       /* CREATE: being probed */
+    uint32_t empty_row; /* CREATE: 1 + the first below whose prefix there is nothing; 0: none */
     uint64_t io;
     uint64_t call;
     struct timer timer;

@@ -5,6 +5,7 @@
 
 #define PUSH_AGAIN_US MSEC(500)
 #define ANSWER_MAX 1024u
+#define DOUBTS_MAX 2304u /* a URI, a prefix, a selector and three sentences */
 
 static void op_end(struct node *node, struct catalog_op *op)
 {
@@ -55,10 +56,56 @@ static const char *change_word(enum catalog_change change)
     BUG("a change that is none");
 }
 
+static bool has_pool(const struct node *node, const char *selector)
+{
+    uint32_t count;
+    const struct member *members = view_members(node->rings.view, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (member_is_living(&members[i]) && selector_admits(span_text(selector), &members[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a person may not have meant, of a dataset that is made all the same. */
+static void put_doubts(struct node *node, const struct catalog_op *op, bool one_copy,
+                       struct text *out)
+{
+    if (op->change == CATALOG_CREATE && op->empty_row > 0) {
+        const struct dataset_row *row = &op->draft.rows[op->empty_row - 1];
+        MARK(node, "catalog.empty");
+        text_str(out, "there is nothing below ");
+        text_str(out, row->uri);
+        if (row->prefix[0] != 0 && out->data[out->used - 1] != '/') {
+            text_char(out, '/');
+        }
+        text_str(out, row->prefix);
+        text_str(out, " yet; is that the right prefix?");
+    }
+    if (op->change == CATALOG_CREATE && !has_pool(node, op->draft.selector)) {
+        MARK(node, "catalog.no_pool");
+        text_str(out, out->used > 0 ? "; " : "");
+        text_str(out, "no node has the labels ");
+        text_str(out, op->draft.selector);
+        text_str(out, ", so that it cannot be mounted yet; see atoll nodes");
+    }
+    if (one_copy) {
+        MARK(node, "catalog.one_copy");
+        text_str(out, out->used > 0 ? "; " : "");
+        text_str(out, "only one copy of this change is durable: no other node has acknowledged it "
+                      "within 5 s; see atoll nodes");
+    }
+}
+
 static void succeed(struct node *node, struct catalog_op *op, bool one_copy)
 {
-    char buffer[ANSWER_MAX];
+    char buffer[ANSWER_MAX + 6 * DOUBTS_MAX]; /* JSON may say a byte as \u0001 */
+    char doubts[DOUBTS_MAX];
+    struct text doubt;
     struct text text;
+    text_init(&doubt, doubts, sizeof doubts);
+    put_doubts(node, op, one_copy, &doubt);
     text_init(&text, buffer, sizeof buffer);
     text_str(&text, "{\"dataset\":");
     text_json(&text, span_text(op->draft.name));
@@ -66,11 +113,9 @@ static void succeed(struct node *node, struct catalog_op *op, bool one_copy)
     text_json(&text, span_text(change_word(op->change)));
     text_str(&text, ",\"version\":");
     text_u64(&text, op->draft.version);
-    if (one_copy) {
-        MARK(node, "catalog.one_copy");
+    if (doubt.used > 0) {
         text_str(&text, ",\"warning\":");
-        text_json(&text, span_text("only one copy of this change is durable: no other node has "
-                                   "acknowledged it within 5 s; see atoll nodes"));
+        text_json(&text, span_of(doubts, doubt.used));
     }
     text_str(&text, "}");
     CHECK(!text.overflow);
@@ -287,6 +332,9 @@ void catalog_on_probe(struct node *node, struct catalog_op *op, const struct nod
     if (event->listed.err != ERR_OK) {
         probe_failed(node, op, event);
         return;
+    }
+    if (event->listed.count == 0 && op->empty_row == 0) {
+        op->empty_row = op->row + 1;
     }
     op->row++;
     if (op->row < op->draft.row_count) {

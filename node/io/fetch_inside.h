@@ -100,7 +100,7 @@ struct fetch_worker {
 struct fetch {
     struct queue *out;
     struct secrets *secrets;
-    bool environment; /* has a credential, or should have */
+    bool environment;      /* has a credential, or should have */
     pthread_mutex_t mutex; /* of sources */
     struct fetch_source *sources;
     char *roots[64]; /* as the system resolves them */

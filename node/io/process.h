@@ -25,7 +25,7 @@ struct process_private_options {
     uint64_t memory;     /* bytes the node may use */
     uint64_t block_size; /* 0: the default */
     bool path_style;
-    int64_t ttl_us; /* of listings; < 0: once */
+    int64_t ttl_us; /* of listings; < 0: once, 0: always listed anew */
 };
 
 /* How to reach it: links over `zmq` with LINKS_PRIVATE to `control`, insecure, in the cluster named
@@ -36,6 +36,7 @@ struct process_private {
     const char *cluster;
     uint32_t slots_log2;
     const char *dataset;
+    char warning[2304]; /* what a person may not have meant; "": nothing */
 };
 
 /* Start it and create its dataset, which asks the source once: a bucket that does not exist or a

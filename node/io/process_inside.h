@@ -53,7 +53,7 @@ struct process {
     pthread_cond_t answered;
     bool has_answer;
     enum err answer;
-    char answer_text[1024];
+    char answer_text[4096];
 };
 
 /* Everything up to, but without, the first thing that others could see. ERR and a line in `why`;

@@ -1,5 +1,7 @@
 /* node/io/process_private.c: a node inside the process of its only mount: no socket, no gossip, no
  * file unless there is a tier. */
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -141,6 +143,14 @@ static enum err create_dataset(struct process *process, const struct dataset *da
     return wait_answer(process, why);
 }
 
+static void keep_warning(const char *answer, char *out, size_t room)
+{
+    json_t *json = json_loads(answer, 0, NULL);
+    const char *warning = json_string_value(json_object_get(json, "warning"));
+    snprintf(out, room, "%s", warning != NULL ? warning : "");
+    json_decref(json);
+}
+
 enum err node_start_private(const struct process_private_options *options, struct process **out,
                             struct process_private *reach, struct text *why)
 {
@@ -181,6 +191,7 @@ enum err node_start_private(const struct process_private_options *options, struc
                                        .cluster = CLUSTER,
                                        .slots_log2 = SLOTS_LOG2,
                                        .dataset = DATASET };
+    keep_warning(process->answer_text, reach->warning, sizeof reach->warning);
     *out = process;
     return ERR_OK;
 }

@@ -124,6 +124,16 @@ def test_a_dataset_of_a_selector_is_kept_by_the_nodes_with_that_label_only(share
 LINE = re.compile(r'^([a-z_:][a-z0-9_:]*)(\{([a-z_]+="[^"\\]*",?)+\})? -?[0-9.e+]+$')
 
 
+def test_a_dataset_that_may_be_a_mistake_is_made_and_doubted(shared):
+    where = ["--endpoint", f"http://{shared.store.address}", "--credential", "test"]
+    done = shared.cli("dataset", "create", "typo", "s3://data/sett/", "--nodes", "disk=slow", *where,
+                      check=False)
+    assert done.returncode == 0 and done.stdout == "created typo\n"
+    assert "nothing below s3://data/sett/ yet" in done.stderr
+    assert "no node has the labels disk=slow" in done.stderr
+    shared.cli("dataset", "delete", "typo")
+
+
 def test_metrics_are_what_prometheus_reads(shared):
     text = shared.members[0].ask("/metrics")
     if shutil.which("promtool"):

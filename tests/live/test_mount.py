@@ -142,3 +142,40 @@ def test_a_descriptor_that_is_no_fuse_is_refused(shared):
     done = shared.cli("mount", "set", "/dev/fd/0", "--seeds", shared.seeds, "--client-file",
                       shared.dir / "client.key", admin=False, check=False)
     assert done.returncode == 2 and "not an open /dev/fuse" in done.stderr
+
+
+# ---- one command ---------------------------------------------------------------------------------
+
+
+def test_a_private_mount_is_shown_as_the_uri_that_was_mounted(shared, point):
+    uri = "s3://data/set/"
+    done = shared.cli("mount", uri, point, admin=False, check=False,
+                      env=dict(shared.private_env(), AWS_ENDPOINT_URL=f"http://{shared.store.address}"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert mounted_as(point)[:2] == ("fuse.atoll", uri)
+    check_files(shared, point)
+    unmount(point)
+
+
+def test_a_private_mount_of_nothing_says_so(shared, point):
+    done = shared.cli("mount", "s3://data/sett/", point, "--endpoint",
+                      f"http://{shared.store.address}", admin=False, check=False,
+                      env=shared.private_env())
+    assert done.returncode == 0
+    assert "there is nothing below s3://data/sett/ yet" in done.stderr
+    assert os.listdir(point) == []
+    unmount(point)
+
+
+@pytest.mark.parametrize("uri,style", [("s3://data/set/", ";virtual-host"), ("oss://data/set/", "")],
+                         ids=["s3", "oss"])
+def test_buckets_are_also_found_by_their_host_names(workdir, point, uri, style):
+    """data.localhost is this machine, as RFC 6761 has it."""
+    with live.Cluster(workdir / "other") as cluster:
+        store = cluster.origin("--domain", "localhost", "--generate",
+                               f"data/set/,count={FILES},size=100KiB,seed=1")
+        cluster.sums = reading.truth(store, "set/")
+        port = store.address.rpartition(":")[2]
+        mount = cluster.mount(uri, "--endpoint", f"http://localhost:{port}{style}", "--region",
+                              "cn-test", private=True, env=cluster.private_env())
+        check_files(cluster, mount.dir)

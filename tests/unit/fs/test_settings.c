@@ -102,6 +102,49 @@ static void uri_needs_no_cluster(void **state)
     done(&p);
 }
 
+static void place_of_a_uri_is_that_of_the_environment_unless_it_is_given(void **state)
+{
+    (void)state;
+    struct parsed p;
+    setenv("AWS_ENDPOINT_URL", "http://s3.example", 1);
+    setenv("AWS_DEFAULT_REGION", "eu-south-2", 1);
+    setenv("OSS_REGION", "cn-hangzhou", 1);
+    take(&p, "s3://bucket/set /mnt/set");
+    assert_string_equal(p.settings.endpoint, "http://s3.example");
+    assert_string_equal(p.settings.region, "eu-south-2");
+    done(&p);
+    setenv("AWS_REGION", "eu-west-3", 1);
+    take(&p, "s3://bucket/set /mnt/set --endpoint http://mine");
+    assert_string_equal(p.settings.endpoint, "http://mine");
+    assert_string_equal(p.settings.region, "eu-west-3");
+    done(&p);
+    take(&p, "oss://bucket/set /mnt/set");
+    assert_null(p.settings.endpoint);
+    assert_string_equal(p.settings.region, "cn-hangzhou");
+    done(&p);
+    take(&p, "file:///set /mnt/set");
+    assert_null(p.settings.endpoint);
+    assert_null(p.settings.region);
+    done(&p);
+    unsetenv("AWS_ENDPOINT_URL");
+    unsetenv("AWS_DEFAULT_REGION");
+    unsetenv("AWS_REGION");
+    unsetenv("OSS_REGION");
+}
+
+static void listing_of_a_uri_may_be_believed_once_for_a_time_or_never(void **state)
+{
+    (void)state;
+    struct parsed p;
+    take(&p, "s3://bucket/set /mnt/set");
+    assert_true(p.settings.ttl_us < 0);
+    done(&p);
+    take(&p, "s3://bucket/set /mnt/set --metadata always");
+    assert_int_equal(p.settings.ttl_us, 0);
+    done(&p);
+    refuse("s3://bucket/set /mnt/set --metadata ttl=0", "always");
+}
+
 static void mount_options_have_the_defaults_of_a_read_only_mount(void **state)
 {
     (void)state;
@@ -259,6 +302,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dataset_and_prefix_are_told_apart),
         cmocka_unit_test(uri_needs_no_cluster),
+        cmocka_unit_test(place_of_a_uri_is_that_of_the_environment_unless_it_is_given),
+        cmocka_unit_test(listing_of_a_uri_may_be_believed_once_for_a_time_or_never),
         cmocka_unit_test(mount_options_have_the_defaults_of_a_read_only_mount),
         cmocka_unit_test(mount_options_may_be_given_together_and_again),
         cmocka_unit_test(options_with_a_flag_may_be_given_as_mount_options),

@@ -74,6 +74,7 @@ static void created_dataset_is_known_everywhere_and_on_two_disks_first(void **st
     struct dataset_id id = dataset_id_make(span_text("second"));
     uint32_t durable = 0;
     (void)state;
+    shelf_put(shelf, "p/f", "v1", 1);
     uint64_t admin = shelf_create(shelf, 2, &dataset);
     while (shelf_answer(shelf, admin) == NULL) {
         lab_run(shelf->lab, 100);
@@ -97,6 +98,7 @@ static void node_alone_needs_one_copy(void **state)
     struct shelf *shelf = shelf_new(1);
     struct dataset dataset = second(shelf);
     (void)state;
+    shelf_put(shelf, "p/f", "v1", 1);
     uint64_t admin = shelf_create(shelf, 0, &dataset);
     lab_run(shelf->lab, MSEC(50));
     assert_int_equal(answered(shelf, admin), ERR_OK);
@@ -116,6 +118,35 @@ static void nobody_who_acknowledges_is_said_in_the_answer(void **state)
     lab_run(shelf->lab, SEC(2));
     assert_int_equal(answered(shelf, admin), ERR_OK);
     assert_true(says(shelf, admin, "only one copy"));
+    shelf_free(shelf);
+}
+
+static void prefix_with_nothing_below_it_is_doubted(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    struct dataset dataset = second(shelf);
+    (void)state;
+    shelf_put(shelf, "other/f", "v1", 1);
+    uint64_t admin = shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, MSEC(50));
+    assert_int_equal(answered(shelf, admin), ERR_OK);
+    assert_true(says(shelf, admin, "\"warning\":\"there is nothing below file:///data/p/ yet"));
+    assert_true(knows(shelf, 0, "second"));
+    shelf_free(shelf);
+}
+
+static void selector_that_no_node_has_is_doubted(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    struct dataset dataset = second(shelf);
+    (void)state;
+    shelf_put(shelf, "p/f", "v1", 1);
+    strcpy(dataset.selector, "disk=none");
+    uint64_t admin = shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, MSEC(50));
+    assert_int_equal(answered(shelf, admin), ERR_OK);
+    assert_true(says(shelf, admin, "no node has the labels disk=none"));
+    assert_true(knows(shelf, 0, "second"));
     shelf_free(shelf);
 }
 
@@ -441,6 +472,8 @@ int main(void)
         cmocka_unit_test(created_dataset_is_known_everywhere_and_on_two_disks_first),
         cmocka_unit_test(node_alone_needs_one_copy),
         cmocka_unit_test(nobody_who_acknowledges_is_said_in_the_answer),
+        cmocka_unit_test(prefix_with_nothing_below_it_is_doubted),
+        cmocka_unit_test(selector_that_no_node_has_is_doubted),
         cmocka_unit_test(name_in_use_is_refused),
         cmocka_unit_test(same_name_twice_at_once_is_created_once),
         cmocka_unit_test(source_that_refuses_creates_nothing),
