@@ -62,6 +62,9 @@ static int help_command(int argc, char **argv)
         usage(stdout);
         return 0;
     }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        return help_command(1, argv);
+    }
     const struct command *command = find(argv[1]);
     char *words[] = { argv[1], flag, NULL };
     if (command == NULL || command->run == help_command) {

@@ -8,6 +8,11 @@ enum err {
 #undef ERROR
 };
 
+/* What the exit codes of errors.def stand for. */
+#define ERR_EXIT_CODES                                                                  \
+    "0 done, 2 usage or configuration, 3 not found, 4 refused, 5 unreachable, 6 local " \
+    "resources, 7 data, 1 anything else"
+
 /* One line for a person, without a full stop; "unknown error" for a number not in the table. */
 const char *err_text(enum err err);
 /* The upper-case name, as "SOURCE_DENIED". */

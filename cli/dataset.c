@@ -8,6 +8,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/words.h"
 
 #define DATASETS "/api/v1/datasets"
 
@@ -278,34 +279,18 @@ static int refresh(int argc, char **argv)
     return status;
 }
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const struct options_table *table;
-} verbs[] = {
-    { "create", create, &dataset_create_table },    { "list", list, &dataset_list_table },
-    { "show", show, &dataset_show_table },          { "delete", delete, &dataset_delete_table },
-    { "refresh", refresh, &dataset_refresh_table },
-};
-
 int dataset_command(int argc, char **argv)
 {
-    const char *verb = argc >= 2 ? argv[1] : "";
-    for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++) {
-        if (strcmp(verbs[i].name, verb) == 0) {
-            return verbs[i].run(argc - 1, argv + 1);
-        }
-    }
-    const bool help = strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0;
-    FILE *out = help ? stdout : stderr;
-    if (!help && verb[0] != 0) {
-        const char *near = options_nearest(verb, verbs, ARRAY_COUNT(verbs), sizeof verbs[0]);
-        fprintf(out, "atoll dataset: unknown word %s%s%s%s\n\n", verb,
-                near != NULL ? ": did you mean " : "", near != NULL ? near : "",
-                near != NULL ? "?" : "");
-    }
-    for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++) {
-        fprintf(out, "%s%s\n", i > 0 ? "       " : "usage: ", verbs[i].table->usage);
-    }
-    return help ? 0 : err_exit_code(ERR_INVALID);
+    static const struct word at[] = {
+        { "create", create, &dataset_create_table },    { "list", list, &dataset_list_table },
+        { "show", show, &dataset_show_table },          { "delete", delete, &dataset_delete_table },
+        { "refresh", refresh, &dataset_refresh_table },
+    };
+    static const struct words words = {
+        .command = "dataset",
+        .about = "Datasets are what mounts show: names for buckets, or parts of them.",
+        .at = at,
+        .count = ARRAY_COUNT(at),
+    };
+    return words_run(&words, argc, argv);
 }

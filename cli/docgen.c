@@ -58,9 +58,9 @@ static void put_errors(const struct docgen *docgen, FILE *out)
     };
     (void)docgen;
     fputs("# Errors\n\n"
-          "Exit codes: 2 usage or configuration, 3 not found, 4 refused, 5 unreachable, 6 local "
-          "resources,\n7 data, 1 anything else. The number is what travels between nodes; errno is "
-          "what a reader of a\nfile gets.\n\n"
+          "Exit codes: " ERR_EXIT_CODES
+          ".\nThe number is what travels between nodes; errno is what "
+          "a reader of a file gets.\n\n"
           "| name | meaning | number | exit code | errno |\n|---|---|---|---|---|\n",
           out);
     for (uint32_t i = 0; i < ARRAY_COUNT(errors); i++) {
@@ -179,9 +179,13 @@ static void put_man(const struct docgen *docgen, FILE *out)
     }
     fputs(".SH DETAILS\n", out);
     each_table(docgen, out, put_man_table);
-    fputs(".SH EXIT STATUS\n0 success, 2 usage or configuration, 3 not found, 4 refused, 5 "
-          "unreachable, 6 local resources, 7 data, 1 anything else.\n",
-          out);
+    fputs(
+        ".SH ENVIRONMENT\n"
+        "Most options may be given as ATOLL_NAME, in capitals and with '_' for '\\-'; a flag goes "
+        "first.\n.SH FILES\n.TP\n.I /sbin/mount.fuse.atoll\nThis program, for mount(8) and "
+        "fstab(5): type fuse.atoll.\n.SH EXIT STATUS\n" ERR_EXIT_CODES ".\n.SH SEE ALSO\n"
+        "fusermount3(1), mount(8), fstab(5)\n",
+        out);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------ */

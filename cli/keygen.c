@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/words.h"
 #include "node/io/clock.h"
 #include "node/io/keys.h"
 
@@ -188,18 +189,27 @@ static int run(const struct options_table *table, int argc, char **argv,
     return status;
 }
 
+static int cluster(int argc, char **argv)
+{
+    return run(&keygen_cluster_table, argc, argv, make_cluster);
+}
+
+static int client(int argc, char **argv)
+{
+    return run(&keygen_client_table, argc, argv, make_client);
+}
+
 int keygen_command(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "cluster") == 0) {
-        return run(&keygen_cluster_table, argc - 1, argv + 1, make_cluster);
-    }
-    if (argc >= 2 && strcmp(argv[1], "client") == 0) {
-        return run(&keygen_client_table, argc - 1, argv + 1, make_client);
-    }
-    const bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    FILE *out = help ? stdout : stderr;
-    options_help(&keygen_cluster_table, out);
-    fputc('\n', out);
-    options_help(&keygen_client_table, out);
-    return help ? 0 : err_exit_code(ERR_INVALID);
+    static const struct word at[] = {
+        { "cluster", cluster, &keygen_cluster_table },
+        { "client", client, &keygen_client_table },
+    };
+    static const struct words words = {
+        .command = "keygen",
+        .about = "Keys go to files that only their owner can read, and are never replaced.",
+        .at = at,
+        .count = ARRAY_COUNT(at),
+    };
+    return words_run(&words, argc, argv);
 }

@@ -183,7 +183,8 @@ static enum err take_words(struct options *options, struct words *words, bool *h
             options->arguments[options->argument_count++] = word;
             words->next++;
         } else {
-            return say(why, "unexpected argument ", word, "; see atoll ", options->table->command);
+            say(why, "unexpected argument ", word, "", "");
+            return say(why, "; see atoll ", options->table->command, " --help", "");
         }
     }
     return ERR_OK;

@@ -124,6 +124,8 @@ void options_help(const struct options_table *table, FILE *out)
     if (table->examples != NULL) {
         fprintf(out, "\nexamples:\n%s", table->examples);
     }
+    fputs("\nexit codes: ", out);
+    wrap(out, ERR_EXIT_CODES, 12);
 }
 
 static void page_row(const struct options_table *table, const struct option_row *row, FILE *out)

@@ -41,6 +41,18 @@ def test_status_says_that_all_is_well_and_what_the_cluster_holds(shared):
     assert status["source"]["amplification"] == pytest.approx(1.0)
 
 
+def test_every_command_explains_itself_with_examples_and_exit_codes():
+    page = (live.ROOT / "docs/generated/options.md").read_text()
+    commands = re.findall(r"^## `atoll ([a-z ]+)`$", page, re.MULTILINE)
+    assert len(commands) >= 14
+    for command in commands:
+        done = subprocess.run([live.program("atoll"), *command.split(), "--help"], timeout=20,
+                              capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), command
+        for part in ("usage: atoll " + command, "\nexamples:\n", "\nexit codes: 0 done"):
+            assert part in done.stdout, command
+
+
 def test_a_proxy_of_the_environment_is_not_for_nodes(shared):
     env = dict(os.environ, http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1",
                all_proxy="http://127.0.0.1:1")
