@@ -121,7 +121,7 @@ static enum err sign(const struct options *options, const struct cluster_keys *c
     if (err == ERR_OK) {
         err = grant.dataset_count == 0
                   ? ERR_INVALID
-                  : grant_encode_sign(&grant, cluster->sign_secret, client->grants,
+                  : grant_encode_sign(&grant, cluster->key.sign_secret, client->grants,
                                       sizeof client->grants, &used);
     }
     client->grants_size = (uint32_t)used;

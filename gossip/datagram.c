@@ -5,6 +5,8 @@
 #define STATE_SIZE (ID_SIZE + 8 + 1 + 1)
 #define VOTE_SIZE (ID_SIZE + 8 + 1)
 #define VOTES_HEAD (ID_SIZE + 8 + 1)
+#define NEWEST_SIZE (4 + 4 + 8)
+#define BOX_HEAD (TRUST_KEY_SIZE + 8)
 #define FLAG_READY 1u
 
 /* What reading one section came to. */
@@ -103,6 +105,47 @@ bool datagram_add_mask(struct datagram *d, uint64_t mask)
     return to != NULL;
 }
 
+bool datagram_add_newest(struct datagram *d, const struct datagram_newest *newest)
+{
+    uint8_t *to = add(d, DATAGRAM_KEYS_NEWEST, NEWEST_SIZE);
+    if (to != NULL) {
+        put_u32(to, newest->era);
+        put_u32(to + 4, newest->number);
+        put_u64(to + 8, newest->id.v);
+    }
+    return to != NULL;
+}
+
+bool datagram_add_stages(struct datagram *d, const struct datagram_stages *stages)
+{
+    uint8_t *to = add(d, DATAGRAM_KEYS_STAGES, 8 + stages->entries.size);
+    if (to != NULL) {
+        put_u64(to, stages->key.v);
+        memcpy(to + 8, stages->entries.data, stages->entries.size);
+    }
+    return to != NULL;
+}
+
+bool datagram_add_public(struct datagram *d, const uint8_t public_key[TRUST_KEY_SIZE])
+{
+    uint8_t *to = add(d, DATAGRAM_KEYS_PUBLIC, TRUST_KEY_SIZE);
+    if (to != NULL) {
+        memcpy(to, public_key, TRUST_KEY_SIZE);
+    }
+    return to != NULL;
+}
+
+bool datagram_add_box(struct datagram *d, const struct datagram_box *box)
+{
+    uint8_t *to = add(d, DATAGRAM_KEYS_BOX, BOX_HEAD + box->sealed.size);
+    if (to != NULL) {
+        memcpy(to, box->public_key, TRUST_KEY_SIZE);
+        put_u64(to + TRUST_KEY_SIZE, box->nonce);
+        memcpy(to + BOX_HEAD, box->sealed.data, box->sealed.size);
+    }
+    return to != NULL;
+}
+
 static bool read_record(struct span from, struct datagram_section *out)
 {
     if (from.size < 1) {
@@ -168,10 +211,79 @@ static bool read_mask(struct span from, struct datagram_section *out)
     return true;
 }
 
+static bool read_newest(struct span from, struct datagram_section *out)
+{
+    if (from.size < NEWEST_SIZE) {
+        return false;
+    }
+    out->newest.era = get_u32(from.data);
+    out->newest.number = get_u32(from.data + 4);
+    out->newest.id.v = get_u64(from.data + 8);
+    return true;
+}
+
+bool datagram_next_bucket(struct span *entries, struct datagram_bucket *out)
+{
+    if (entries->size < DATAGRAM_STAGES_HEAD) {
+        return false;
+    }
+    const uint8_t *at = entries->data;
+    out->bucket = at[0];
+    out->count = get_u16(at + 1);
+    out->sum = get_u32(at + 3);
+    out->stages = at + DATAGRAM_STAGES_HEAD;
+    const size_t size = DATAGRAM_STAGES_HEAD + (out->count + 3u) / 4;
+    if (entries->size < size) {
+        return false;
+    }
+    *entries = span_of(at + size, entries->size - size);
+    return true;
+}
+
+static bool read_stages(struct span from, struct datagram_section *out)
+{
+    struct datagram_bucket bucket;
+    if (from.size < 8) {
+        return false;
+    }
+    out->stages.key.v = get_u64(from.data);
+    out->stages.entries = span_of(from.data + 8, from.size - 8);
+    struct span rest = out->stages.entries;
+    while (datagram_next_bucket(&rest, &bucket)) {
+    }
+    return rest.size == 0;
+}
+
+static bool read_public(struct span from, struct datagram_section *out)
+{
+    if (from.size != sizeof out->public_key) {
+        return false;
+    }
+    memcpy(out->public_key, from.data, sizeof out->public_key);
+    return true;
+}
+
+static bool read_box(struct span from, struct datagram_section *out)
+{
+    if (from.size < BOX_HEAD) {
+        return false;
+    }
+    memcpy(out->box.public_key, from.data, TRUST_KEY_SIZE);
+    out->box.nonce = get_u64(from.data + TRUST_KEY_SIZE);
+    out->box.sealed = span_of(from.data + BOX_HEAD, from.size - BOX_HEAD);
+    return true;
+}
+
+static bool is_known_tag(uint8_t tag)
+{
+    return (tag >= DATAGRAM_RECORD && tag <= DATAGRAM_MASK) ||
+           (tag >= DATAGRAM_KEYS_NEWEST && tag <= DATAGRAM_KEYS_BOX);
+}
+
 static enum outcome read_section(uint8_t tag, struct span from, struct datagram_section *out)
 {
     bool good = false;
-    if (tag < DATAGRAM_RECORD || tag > DATAGRAM_MASK) {
+    if (!is_known_tag(tag)) {
         return SKIPPED;
     }
     out->tag = (enum datagram_tag)tag;
@@ -190,6 +302,18 @@ static enum outcome read_section(uint8_t tag, struct span from, struct datagram_
         break;
     case DATAGRAM_MASK:
         good = read_mask(from, out);
+        break;
+    case DATAGRAM_KEYS_NEWEST:
+        good = read_newest(from, out);
+        break;
+    case DATAGRAM_KEYS_STAGES:
+        good = read_stages(from, out);
+        break;
+    case DATAGRAM_KEYS_PUBLIC:
+        good = read_public(from, out);
+        break;
+    case DATAGRAM_KEYS_BOX:
+        good = read_box(from, out);
         break;
     }
     return good ? READ : MALFORMED;
@@ -222,9 +346,15 @@ bool datagram_next(struct span *sections, struct datagram_section *out)
     return false;
 }
 
+static bool is_known_kind(uint8_t kind)
+{
+    return (kind >= DATAGRAM_PING && kind <= DATAGRAM_REFUSED) || kind == DATAGRAM_KEYS_ASK ||
+           kind == DATAGRAM_KEYS_GIVE;
+}
+
 bool datagram_open(struct span body, struct datagram_head *head, struct span *sections)
 {
-    if (body.size < HEAD_SIZE || body.data[0] < DATAGRAM_PING || body.data[0] > DATAGRAM_REFUSED) {
+    if (body.size < HEAD_SIZE || !is_known_kind(body.data[0])) {
         return false;
     }
     head->kind = (enum datagram_kind)body.data[0];

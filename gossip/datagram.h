@@ -19,6 +19,9 @@ enum datagram_kind {
     DATAGRAM_NACK = 5,    /* it did not, but I live; with the asker's number */
     DATAGRAM_SPREAD = 6,  /* only sections */
     DATAGRAM_REFUSED = 7, /* to a ping: an older process lives with your id */
+    /* numbers for ever; 8 to 15 are free */
+    DATAGRAM_KEYS_ASK = 16,  /* your keys, please: with a KEYS_PUBLIC */
+    DATAGRAM_KEYS_GIVE = 17, /* to it, with its number: a KEYS_BOX */
 };
 
 struct datagram_head {
@@ -37,6 +40,11 @@ enum datagram_tag {
     DATAGRAM_VOTES = 3,  /* who finds a member unreachable */
     DATAGRAM_SUMS = 4,   /* digest of each bucket of the sender's members */
     DATAGRAM_MASK = 5,   /* buckets that differ: yours, please */
+    /* numbers for ever; 6 to 15 are free */
+    DATAGRAM_KEYS_NEWEST = 16, /* the newest key that the sender holds durably */
+    DATAGRAM_KEYS_STAGES = 17, /* how far each member is with that key */
+    DATAGRAM_KEYS_PUBLIC = 18, /* the asker's half of a key that nobody else will know */
+    DATAGRAM_KEYS_BOX = 19,    /* the giver's half, and a keyring under that key */
 };
 
 struct datagram_vote {
@@ -59,6 +67,25 @@ struct datagram_state {
     bool ready; /* it said that its warming is over */
 };
 
+struct datagram_newest {
+    uint32_t era;
+    uint32_t number;
+    struct key_id id;
+};
+
+/* Entries of u8 bucket, u16 members in it, u32 hash of who they are, and two bits for each of them
+ * (enum key_stage) in the order of their ids, the first in the low bits of the first byte. */
+struct datagram_stages {
+    struct key_id key;
+    struct span entries;
+};
+
+struct datagram_box {
+    uint8_t public_key[TRUST_KEY_SIZE];
+    uint64_t nonce;
+    struct span sealed; /* with 16 bytes of tag at its end */
+};
+
 struct datagram_section {
     enum datagram_tag tag;
     union {
@@ -70,6 +97,10 @@ struct datagram_section {
         struct datagram_votes votes;
         uint64_t sums[DATAGRAM_BUCKETS];
         uint64_t mask;
+        struct datagram_newest newest;
+        struct datagram_stages stages;
+        uint8_t public_key[TRUST_KEY_SIZE];
+        struct datagram_box box;
     };
 };
 
@@ -87,6 +118,20 @@ bool datagram_add_state(struct datagram *d, const struct datagram_state *state);
 bool datagram_add_votes(struct datagram *d, const struct datagram_votes *votes);
 bool datagram_add_sums(struct datagram *d, const uint64_t sums[DATAGRAM_BUCKETS]);
 bool datagram_add_mask(struct datagram *d, uint64_t mask);
+bool datagram_add_newest(struct datagram *d, const struct datagram_newest *newest);
+bool datagram_add_stages(struct datagram *d, const struct datagram_stages *stages);
+bool datagram_add_public(struct datagram *d, const uint8_t public_key[TRUST_KEY_SIZE]);
+bool datagram_add_box(struct datagram *d, const struct datagram_box *box);
+
+/* One entry of STAGES, and the front of it for whoever writes one; false: there is no whole one. */
+#define DATAGRAM_STAGES_HEAD 7u
+struct datagram_bucket {
+    uint8_t bucket;
+    uint16_t count;
+    uint32_t sum;
+    const uint8_t *stages; /* (count + 3) / 4 bytes */
+};
+bool datagram_next_bucket(struct span *entries, struct datagram_bucket *out);
 
 /* false: malformed, in the head or in any section. */
 bool datagram_open(struct span body, struct datagram_head *head, struct span *sections);

@@ -10,7 +10,7 @@ size_t gossip_memory(uint32_t members_max)
     size_t peers = members_max * sizeof(struct peer) + 16;
     size_t buckets = 2 * members_max * sizeof(void *) + 16;
     return sizeof(struct gossip) + 16 + peers + buckets + view_memory(members_max) +
-           seal_memory(members_max) + circles_memory(members_max) + 16;
+           seal_memory(members_max) + circles_memory(members_max) + keys_memory(members_max) + 16;
 }
 
 static bool is_valid(const struct gossip_options *options)
@@ -19,7 +19,8 @@ static bool is_valid(const struct gossip_options *options)
     const struct address *address = member_address(self, ENDPOINT_GOSSIP);
     return options->cluster.size > 0 && options->cluster.size <= CLUSTER_NAME_MAX &&
            !node_id_is_zero(self->id) && self->incarnation < DATAGRAM_INCARNATION_MAX &&
-           options->members_max > 0 && address != NULL && address->port != 0;
+           options->members_max > 0 && address != NULL && address->port != 0 &&
+           (options->insecure || keyring_is_valid(&options->ring));
 }
 
 static void init_timers(struct gossip *g)
@@ -65,7 +66,8 @@ enum err gossip_new(struct arena *mem, const struct gossip_options *options, str
     init_timers(g);
     if (g->peers == NULL || map_init(&g->by_id, mem, g->peers_max) != ERR_OK ||
         view_new(mem, g->peers_max, &g->view) != ERR_OK ||
-        seal_init(&g->seal, mem, options) != ERR_OK || circles_init(g, mem) != ERR_OK) {
+        seal_init(&g->seal, mem, options) != ERR_OK || circles_init(g, mem) != ERR_OK ||
+        keys_init(g, mem, options) != ERR_OK) {
         return ERR_NOMEM;
     }
     add_self(g, &options->self);
@@ -144,6 +146,12 @@ static void take_event(struct gossip *g, const struct gossip_event *event)
     case GOSSIP_LEAVE:
         farewell_leave(g, event->leave.drained);
         return;
+    case GOSSIP_ROTATE:
+        keys_rotate(g, event->rotate.id, event->rotate.rotation);
+        return;
+    case GOSSIP_KEPT:
+        keys_kept(g, event->kept.serial);
+        return;
     }
 }
 
@@ -191,6 +199,8 @@ void gossip_step(struct gossip *g, struct now now, const struct gossip_event *ev
     publish_tick(g);
     rumours_tick(g);
     farewell_tick(g);
+    keys_tick(g);
+    keys_flush(g);
     notices_flush(g);
     g->out = NULL;
 }
@@ -200,13 +210,13 @@ usec_t gossip_deadline(const struct gossip *g)
     if (g->finished || !g->started) {
         return USEC_NEVER;
     }
-    if (notices_wait(g)) {
+    if (notices_wait(g) || keys_wait(g)) {
         return g->now.mono_us;
     }
     usec_t next = usec_min(prober_deadline(g), repair_deadline(g));
     next = usec_min(next, usec_min(identity_deadline(g), heal_deadline(g)));
     next = usec_min(next, usec_min(g->review_at_us, g->publish_at_us));
-    next = usec_min(next, g->spread_at_us);
+    next = usec_min(next, usec_min(g->spread_at_us, keys_deadline(g)));
     if (g->leaving == LEAVING_SAYING_GOODBYE) {
         next = usec_min(next, usec_min(g->farewell_at_us, g->farewell_until_us));
     }

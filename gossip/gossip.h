@@ -17,24 +17,25 @@
 #include "base/id.h"
 #include "base/marks.h"
 #include "base/time.h"
+#include "gossip/keyring.h"
 #include "ring/view.h"
 
 #define GOSSIP_EFFECTS_MAX 64
 #define GOSSIP_PACKET_MAX 1200 /* bytes of a datagram: passes every path unfragmented */
 #define GOSSIP_SEEDS_MAX 64    /* more are ignored */
-#define GOSSIP_KEY_SIZE 32
 #define GOSSIP_BOOT_SIZE 16
 
 struct gossip;
 
 struct gossip_options {
-    struct span cluster;          /* its name, 1 to 64 bytes: in every packet, also when insecure */
-    bool insecure;                /* packets carry a checksum instead of a seal */
-    uint8_t key[GOSSIP_KEY_SIZE]; /* the cluster's; not looked at when insecure */
-    struct member self;           /* facts, with one ENDPOINT_GOSSIP where others reach us;
+    struct span cluster; /* its name, 1 to 64 bytes: in every packet, also when insecure */
+    bool insecure;       /* packets carry a checksum instead of a seal */
+    struct keyring ring; /* the cluster's keys; not looked at when insecure */
+    struct member self;  /* facts, with one ENDPOINT_GOSSIP where others reach us;
                                       incarnation = max(last persisted + 1, wall clock ms << 16).
                                       version and state are not looked at */
     uint8_t boot[GOSSIP_BOOT_SIZE]; /* random bytes, new for each process */
+    uint8_t secret[TRUST_KEY_SIZE]; /* the same: under what follows from it keys travel */
     uint64_t seed;                  /* of every random choice */
     uint32_t members_max;           /* members and tombstones together */
     struct marks *marks;            /* may be NULL */
@@ -50,6 +51,8 @@ enum gossip_event_kind {
     GOSSIP_CATALOG,  /* digest of our own dataset catalog */
     GOSSIP_READY,    /* warming is over: we may own */
     GOSSIP_LEAVE,    /* first without `drained`: own nothing any more; then with it: say goodbye */
+    GOSSIP_ROTATE,   /* an operator wants another key: answered by ROTATED */
+    GOSSIP_KEPT,     /* the ring of KEYRING is on disk */
 };
 
 struct gossip_event {
@@ -76,6 +79,13 @@ struct gossip_event {
         struct {
             bool drained;
         } leave;
+        struct {
+            uint64_t id; /* comes back with ROTATED; not 0 */
+            const struct key_rotation *rotation;
+        } rotate;
+        struct {
+            uint64_t serial;
+        } kept;
     };
 };
 
@@ -87,6 +97,10 @@ enum gossip_effect_kind {
     GOSSIP_LEFT,            /* enough members know that we left: the process may end */
     GOSSIP_PEER_CATALOG,    /* a member's catalog digest differs from ours: pull */
     GOSSIP_IDENTITY_IN_USE, /* an older process lives with our id: end with that error */
+    GOSSIP_KEYRING,         /* the ring changed (gossip_ring): keep it, and give KEPT; comes again
+                               until then */
+    GOSSIP_STAGES,          /* what is known of members and their keys changed: gossip_stages */
+    GOSSIP_ROTATED,         /* the new key is installed and kept here, or it is refused */
     GOSSIP_MEMBER_JOINED,   /* the rest is for the log: a member entered the view */
     GOSSIP_MEMBER_SUSPECT,  /* the first observer reports it unreachable */
     GOSSIP_MEMBER_REFUTED,  /* it is well, or (our own id) we had to say that we are */
@@ -107,6 +121,14 @@ struct gossip_effect {
         struct {
             uint64_t digest;
         } catalog;
+        struct {
+            uint64_t serial;
+        } keyring;
+        struct {
+            uint64_t id;
+            enum err err; /* BUSY: the last one is not over; UNSUPPORTED: insecure; SYSTEM: the key
+                             could not be kept, and the rotation goes on when it can */
+        } rotated;
     };
 };
 
@@ -122,7 +144,8 @@ struct gossip_stats {
     uint64_t received_packets; /* that were ours, whole, new and well formed */
     uint64_t received_bytes;
     uint64_t dropped_foreign;   /* another cluster's name, or another protocol version */
-    uint64_t dropped_unsealed;  /* wrong key, changed on the way, or garbage */
+    uint64_t dropped_unsealed;  /* forged, changed on the way, or garbage */
+    uint64_t dropped_key;       /* sealed under a key that is unknown here, or retired */
     uint64_t dropped_replayed;  /* seen before, or too old to know */
     uint64_t dropped_malformed; /* sealed with our key, but not as packets are */
     uint64_t dropped_own;       /* our own, come back */
@@ -136,7 +159,7 @@ struct gossip_stats {
 /* Bytes of arena that gossip_new takes. */
 size_t gossip_memory(uint32_t members_max);
 /* ERR_NOMEM: the arena is too small. ERR_INVALID: the cluster's name, the id or the gossip endpoint
- * is missing or too long. */
+ * is missing or too long, or the ring is none. */
 enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)
     MUST_USE;
 /* `effects` is written anew. After LEFT or IDENTITY_IN_USE the machine does nothing any more. */
@@ -150,4 +173,9 @@ usec_t gossip_deadline(const struct gossip *gossip);
 const struct view *gossip_view(const struct gossip *gossip);
 /* Our own record as published. */
 const struct member *gossip_self(const struct gossip *gossip);
+/* The keys we hold; `count` is 0 when insecure. Valid until the next gossip_step. */
+const struct keyring *gossip_ring(const struct gossip *gossip);
+/* How far each living member is with the newest key, at most `most` of them, sorted by id; returns
+ * how many there are. */
+uint32_t gossip_stages(const struct gossip *gossip, struct key_holder *out, uint32_t most);
 const struct gossip_stats *gossip_stats(const struct gossip *gossip);

@@ -2,13 +2,15 @@
  *
  * receive.c takes packets apart, roster.c keeps what is known of each member, prober.c asks them,
  * votes.c and cut.c decide, publish.c shows it to others, rumours.c tells, repair.c and heal.c mend
- * what rumours missed, identity.c defends our own record, parcel.c puts packets together. */
+ * what rumours missed, identity.c defends our own record, parcel.c puts packets together; keys.h has
+ * its own files. */
 #pragma once
 #include "base/list.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "gossip/datagram.h"
 #include "gossip/gossip.h"
+#include "gossip/keys.h"
 #include "gossip/seal.h"
 
 /* ---- constants, with their reasons in docs/gossip.md ---- */
@@ -205,6 +207,7 @@ enum leaving { LEAVING_NOT, LEAVING_ANNOUNCED, LEAVING_SAYING_GOODBYE, LEAVING_D
 struct gossip {
     struct marks *marks;
     struct seal seal;
+    struct keys keys;
     struct rng rng;
     struct view *view;
     struct gossip_stats stats;
@@ -434,6 +437,7 @@ struct arrival {
     struct address from;
     struct node_id sender;
     uint8_t boot[GOSSIP_BOOT_SIZE];
+    uint32_t key; /* place in seal.keys of what it was sealed with */
     struct datagram_head head;
     struct peer *peer; /* NULL: not known */
 };
@@ -446,6 +450,7 @@ struct parcel {
     struct datagram_head head;
     struct address to;
     enum traffic traffic;
+    uint32_t key; /* to be sealed with; the present one unless somebody sets it */
     uint8_t *bytes;
 };
 

@@ -35,8 +35,10 @@ void parcel_begin(struct gossip *g, struct parcel *parcel, const struct address 
     head.catalog = g->catalog;
     parcel->to = *to;
     parcel->traffic = head.kind == DATAGRAM_SPREAD ? TRAFFIC_BULK : TRAFFIC_PROBE;
+    parcel->key = g->seal.present;
     parcel->bytes = g->packets[g->out->count];
     datagram_begin(&parcel->body, parcel->bytes + SEAL_HEADER, SEAL_BODY_MAX, &head);
+    exchange_fill(g, &parcel->body);
 }
 
 void parcel_end(struct gossip *g, struct parcel *parcel)
@@ -47,7 +49,7 @@ void parcel_end(struct gossip *g, struct parcel *parcel)
         g->stats.dropped_budget++;
         return;
     }
-    size_t size = seal_close(&g->seal, parcel->bytes, parcel->body.used);
+    size_t size = seal_close_under(&g->seal, parcel->key, parcel->bytes, parcel->body.used);
     budget->tokens -= (int64_t)size * SEC(1);
     g->stats.sent_packets++;
     g->stats.sent_bytes += size;

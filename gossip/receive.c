@@ -50,6 +50,15 @@ static void hear_section(struct gossip *g, const struct arrival *a,
     case DATAGRAM_MASK:
         repair_mask(g, &a->from, section->mask);
         return;
+    case DATAGRAM_KEYS_NEWEST:
+        exchange_newest(g, a, &section->newest);
+        return;
+    case DATAGRAM_KEYS_STAGES:
+        stages_hear(g, a, &section->stages);
+        return;
+    case DATAGRAM_KEYS_PUBLIC: /* exchange_act looks at these */
+    case DATAGRAM_KEYS_BOX:
+        return;
     }
 }
 
@@ -107,7 +116,7 @@ static void take_refusal(struct gossip *g, const struct arrival *a)
     }
 }
 
-static void act(struct gossip *g, const struct arrival *a)
+static void act(struct gossip *g, const struct arrival *a, struct span sections)
 {
     bool is_for_us = node_id_is_zero(a->head.target) || node_id_equal(a->head.target, g->id);
     switch (a->head.kind) {
@@ -131,6 +140,10 @@ static void act(struct gossip *g, const struct arrival *a)
     case DATAGRAM_REFUSED:
         take_refusal(g, a);
         return;
+    case DATAGRAM_KEYS_ASK:
+    case DATAGRAM_KEYS_GIVE:
+        exchange_act(g, a, sections);
+        return;
     }
 }
 
@@ -150,8 +163,9 @@ static void meet_twin(struct gossip *g, const struct arrival *a)
 static void take_in(struct gossip *g, struct arrival *a, struct span sections)
 {
     struct datagram_section section;
+    struct span rest = sections;
     a->peer = roster_find(g, a->sender);
-    while (datagram_next(&sections, &section)) {
+    while (datagram_next(&rest, &section)) {
         hear_section(g, a, &section);
     }
     a->peer = roster_find(g, a->sender); /* it may have told us of itself just now */
@@ -159,8 +173,11 @@ static void take_in(struct gossip *g, struct arrival *a, struct span sections)
     if (a->peer != NULL && a->head.incarnation == a->peer->known.incarnation) {
         memcpy(a->peer->boot, a->boot, GOSSIP_BOOT_SIZE);
         notices_catalog(g, a->peer, a->head.catalog);
+        if (a->key == 0) { /* the newest */
+            stages_heard(g, a->peer, KEY_STAGE_USES);
+        }
     }
-    act(g, a);
+    act(g, a, sections);
     repair_compare(g, &a->from, a->head.digest);
 }
 
@@ -169,6 +186,12 @@ static bool is_dropped(struct gossip *g, enum seal_verdict verdict)
     switch (verdict) {
     case SEAL_GOOD:
         return false;
+    case SEAL_RETIRED:
+        g->stats.dropped_key++;
+        return false; /* what it says of members is, below */
+    case SEAL_UNKNOWN:
+        g->stats.dropped_key++;
+        return true;
     case SEAL_FOREIGN:
         g->stats.dropped_foreign++;
         return true;
@@ -190,7 +213,11 @@ void receive_packet(struct gossip *g, const struct address *from, uint8_t *data,
     struct seal_opened opened;
     struct arrival a = { .from = *from };
     struct span sections;
-    if (is_dropped(g, seal_open(&g->seal, data, size, &opened))) {
+    enum seal_verdict verdict = seal_open(&g->seal, data, size, &opened);
+    if (verdict == SEAL_UNKNOWN) {
+        exchange_unknown(g, from);
+    }
+    if (is_dropped(g, verdict)) {
         return;
     }
     if (!datagram_open(opened.body, &a.head, &sections)) {
@@ -198,10 +225,15 @@ void receive_packet(struct gossip *g, const struct address *from, uint8_t *data,
         g->stats.dropped_malformed++;
         return;
     }
+    a.sender = opened.sender;
+    a.key = opened.key;
+    memcpy(a.boot, opened.boot, GOSSIP_BOOT_SIZE);
+    if (verdict == SEAL_RETIRED) {
+        exchange_retired(g, &a, sections);
+        return;
+    }
     g->stats.received_packets++;
     g->stats.received_bytes += size;
-    a.sender = opened.sender;
-    memcpy(a.boot, opened.boot, GOSSIP_BOOT_SIZE);
     if (node_id_equal(a.sender, g->id)) {
         meet_twin(g, &a);
         return;

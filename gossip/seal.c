@@ -12,7 +12,8 @@ struct seal_window {
     struct map_node by_sender;
     struct list by_use;
     uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE];
-    uint8_t key[GOSSIP_KEY_SIZE];
+    struct key_id under; /* the key of its last packet, and what is derived of that */
+    uint8_t key[TRUST_KEY_SIZE];
     uint64_t highest;
     uint64_t bits[WORDS]; /* of counter c: bit c mod SEAL_WINDOW */
 };
@@ -30,17 +31,45 @@ size_t seal_memory(uint32_t members_max)
     return windows * sizeof(struct seal_window) + 2 * windows * sizeof(void *) + 64;
 }
 
-static void derive(const struct seal *seal, const uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE],
-                   uint8_t key[GOSSIP_KEY_SIZE])
+static void derive(const struct seal_key *under, const uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE],
+                   uint8_t key[TRUST_KEY_SIZE])
 {
-    int failed = crypto_generichash(key, GOSSIP_KEY_SIZE, sender, ID_SIZE + GOSSIP_BOOT_SIZE,
-                                    seal->key, GOSSIP_KEY_SIZE);
+    int failed = crypto_generichash(key, TRUST_KEY_SIZE, sender, ID_SIZE + GOSSIP_BOOT_SIZE,
+                                    under->gossip, TRUST_KEY_SIZE);
     CHECK(failed == 0);
+}
+
+static void add_key(struct seal *seal, const struct cluster_key *key, bool retired)
+{
+    uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE];
+    struct seal_key *to = &seal->keys[seal->key_count++];
+    to->id = cluster_key_id(key);
+    to->retired = retired;
+    memcpy(to->gossip, key->gossip, sizeof to->gossip);
+    memcpy(sender, seal->self.b, ID_SIZE);
+    memcpy(sender + ID_SIZE, seal->boot, GOSSIP_BOOT_SIZE);
+    derive(to, sender, to->own);
+}
+
+void seal_keys(struct seal *seal, const struct keyring *ring)
+{
+    sodium_memzero(seal->keys, sizeof seal->keys);
+    seal->key_count = 0;
+    if (seal->insecure) {
+        return;
+    }
+    CHECK(ring->count > 0 && ring->present < ring->count);
+    for (uint32_t i = 0; i < ring->count; i++) {
+        add_key(seal, &ring->keys[i], false);
+    }
+    for (uint32_t i = 0; i < ring->retired_count; i++) {
+        add_key(seal, &ring->retired[i], true);
+    }
+    seal->present = ring->present;
 }
 
 enum err seal_init(struct seal *seal, struct arena *mem, const struct gossip_options *options)
 {
-    uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE];
     uint8_t name[16];
     struct hasher h;
     hasher_init(&h, "atoll gossip");
@@ -51,10 +80,7 @@ enum err seal_init(struct seal *seal, struct arena *mem, const struct gossip_opt
     seal->insecure = options->insecure;
     seal->self = options->self.id;
     memcpy(seal->boot, options->boot, GOSSIP_BOOT_SIZE);
-    memcpy(seal->key, options->key, GOSSIP_KEY_SIZE);
-    memcpy(sender, seal->self.b, ID_SIZE);
-    memcpy(sender + ID_SIZE, seal->boot, GOSSIP_BOOT_SIZE);
-    derive(seal, sender, seal->own_key);
+    seal_keys(seal, &options->ring);
     list_init(&seal->by_use);
     seal->window_count = window_limit(options->members_max);
     seal->windows = arena_array(mem, seal->window_count, sizeof *seal->windows);
@@ -75,9 +101,19 @@ static uint64_t checksum_of(const struct seal *seal, const uint8_t *packet, size
     return hash64(packet, size, seal->cluster);
 }
 
+static uint16_t hint_of(const struct seal_key *key)
+{
+    return (uint16_t)key->id.v;
+}
+
 size_t seal_close(struct seal *seal, uint8_t *packet, size_t body_size)
 {
-    CHECK(body_size <= SEAL_BODY_MAX);
+    return seal_close_under(seal, seal->present, packet, body_size);
+}
+
+size_t seal_close_under(struct seal *seal, uint32_t key, uint8_t *packet, size_t body_size)
+{
+    CHECK(body_size <= SEAL_BODY_MAX && (seal->insecure || key < seal->key_count));
     uint8_t *body = packet + SEAL_HEADER;
     uint8_t nonce[12];
     unsigned long long tag_size = 0;
@@ -94,10 +130,11 @@ size_t seal_close(struct seal *seal, uint8_t *packet, size_t body_size)
         put_u64(packet + covered, checksum_of(seal, packet, covered));
         return covered + CHECKSUM;
     }
+    put_u16(packet + 2, hint_of(&seal->keys[key]));
     nonce_of(seal->counter, nonce);
     int failed = crypto_aead_chacha20poly1305_ietf_encrypt_detached(
         body, body + body_size, &tag_size, body, body_size, packet, SEAL_HEADER, NULL, nonce,
-        seal->own_key);
+        seal->keys[key].own);
     CHECK(failed == 0 && tag_size == SEAL_TAG);
     return SEAL_HEADER + body_size + SEAL_TAG;
 }
@@ -115,7 +152,7 @@ static struct seal_window *find_window(const struct seal *seal, const uint8_t *s
 }
 
 /* A window for a sender that has just proven itself. */
-static struct seal_window *add_window(struct seal *seal, const uint8_t *sender, const uint8_t *key)
+static struct seal_window *add_window(struct seal *seal, const uint8_t *sender)
 {
     struct seal_window *window;
     if (seal->window_used < seal->window_count) {
@@ -127,7 +164,6 @@ static struct seal_window *add_window(struct seal *seal, const uint8_t *sender, 
     }
     memset(window, 0, sizeof *window);
     memcpy(window->sender, sender, sizeof window->sender);
-    memcpy(window->key, key, sizeof window->key);
     map_insert(&seal->by_sender, &window->by_sender, hash64(sender, sizeof window->sender, 0));
     list_push_back(&seal->by_use, &window->by_use);
     return window;
@@ -155,59 +191,114 @@ static void remember(struct seal_window *window, uint64_t counter)
     window->bits[counter / 64 % WORDS] |= 1ull << (counter % 64);
 }
 
-static bool unseal(const struct seal *seal, uint8_t *packet, struct span body, const uint8_t *key)
+static bool checksum_holds(const struct seal *seal, const uint8_t *packet, struct span body)
 {
-    uint8_t *text = packet + SEAL_HEADER;
+    const size_t covered = SEAL_HEADER + body.size;
+    return get_u64(packet + covered) == checksum_of(seal, packet, covered);
+}
+
+/* In place, when it opens. */
+static bool decrypt(uint8_t *packet, struct span body, const uint8_t *key)
+{
+    uint8_t text[SEAL_BODY_MAX]; /* the library wipes what it could not open; another key may yet */
     uint8_t nonce[12];
-    if (seal->insecure) {
-        size_t covered = SEAL_HEADER + body.size;
-        return get_u64(packet + covered) == checksum_of(seal, packet, covered);
-    }
     nonce_of(get_u64(packet + 44), nonce);
-    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-               text, NULL, text, body.size, text + body.size, packet, SEAL_HEADER, nonce, key) == 0;
+    if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(text, NULL, body.data, body.size,
+                                                           body.data + body.size, packet,
+                                                           SEAL_HEADER, nonce, key) != 0) {
+        return false;
+    }
+    memcpy(packet + SEAL_HEADER, text, body.size);
+    return true;
+}
+
+/* What a packet was sealed with, and what follows for its sender. */
+struct opening {
+    uint32_t key;
+    uint8_t derived[TRUST_KEY_SIZE];
+};
+
+static enum seal_verdict unseal(const struct seal *seal, const struct seal_window *window,
+                                uint8_t *packet, struct span body, struct opening *out)
+{
+    enum seal_verdict verdict = SEAL_UNKNOWN;
+    if (seal->insecure) {
+        return checksum_holds(seal, packet, body) ? SEAL_GOOD : SEAL_UNSEALED;
+    }
+    for (uint32_t i = 0; i < seal->key_count; i++) {
+        const struct seal_key *key = &seal->keys[i];
+        if (hint_of(key) != get_u16(packet + 2)) {
+            continue;
+        }
+        if (window != NULL && window->under.v == key->id.v) {
+            memcpy(out->derived, window->key, sizeof out->derived);
+        } else {
+            derive(key, packet + 12, out->derived);
+        }
+        out->key = i;
+        if (decrypt(packet, body, out->derived)) {
+            return key->retired ? SEAL_RETIRED : SEAL_GOOD;
+        }
+        verdict = SEAL_UNSEALED; /* two keys with one hint: the other may open it */
+    }
+    return verdict;
+}
+
+static void remember_sender(struct seal *seal, struct seal_window *window, const uint8_t *packet,
+                            const struct opening *opening)
+{
+    if (window == NULL) {
+        window = add_window(seal, packet + 12);
+    }
+    remember(window, get_u64(packet + 44));
+    if (!seal->insecure) {
+        window->under = seal->keys[opening->key].id;
+        memcpy(window->key, opening->derived, sizeof window->key);
+    }
+    list_remove(&window->by_use);
+    list_push_back(&seal->by_use, &window->by_use);
+}
+
+static bool is_own(const struct seal *seal, const struct seal_opened *opened)
+{
+    return node_id_equal(opened->sender, seal->self) &&
+           memcmp(opened->boot, seal->boot, GOSSIP_BOOT_SIZE) == 0;
 }
 
 enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
                             struct seal_opened *out)
 {
-    size_t trailer = seal->insecure ? CHECKSUM : SEAL_TAG;
-    uint8_t fresh_key[GOSSIP_KEY_SIZE];
+    const size_t trailer = seal->insecure ? CHECKSUM : SEAL_TAG;
+    struct opening opening = { .key = 0 };
     if (size < SEAL_HEADER || size > GOSSIP_PACKET_MAX) {
         return SEAL_UNSEALED;
     }
     if (packet[0] != SEAL_VERSION || get_u64(packet + 4) != seal->cluster) {
         return SEAL_FOREIGN;
     }
-    if (size < SEAL_HEADER + trailer || packet[1] != (seal->insecure ? 1 : 0) ||
-        get_u16(packet + 2) != 0) {
+    const uint64_t counter = get_u64(packet + 44);
+    if (size < SEAL_HEADER + trailer || packet[1] != (seal->insecure ? 1 : 0) || counter == 0 ||
+        (seal->insecure && get_u16(packet + 2) != 0)) {
         return SEAL_UNSEALED;
     }
-    const uint8_t *sender = packet + 12;
-    uint64_t counter = get_u64(packet + 44);
-    struct seal_window *window = find_window(seal, sender);
+    struct seal_window *window = find_window(seal, packet + 12);
     if (window != NULL && !is_new(window, counter)) {
         return SEAL_REPLAYED;
     }
-    struct span body = span_of(packet + SEAL_HEADER, size - SEAL_HEADER - trailer);
-    if (window == NULL) {
-        derive(seal, sender, fresh_key);
+    const struct span body = span_of(packet + SEAL_HEADER, size - SEAL_HEADER - trailer);
+    enum seal_verdict verdict = unseal(seal, window, packet, body, &opening);
+    if (verdict != SEAL_GOOD && verdict != SEAL_RETIRED) {
+        return verdict;
     }
-    if (counter == 0 || !unseal(seal, packet, body, window == NULL ? fresh_key : window->key)) {
-        return SEAL_UNSEALED;
-    }
-    memcpy(out->sender.b, sender, ID_SIZE);
-    memcpy(out->boot, sender + ID_SIZE, GOSSIP_BOOT_SIZE);
+    memcpy(out->sender.b, packet + 12, ID_SIZE);
+    memcpy(out->boot, packet + 28, GOSSIP_BOOT_SIZE);
     out->body = body;
-    if (node_id_equal(out->sender, seal->self) &&
-        memcmp(out->boot, seal->boot, GOSSIP_BOOT_SIZE) == 0) {
+    out->key = opening.key;
+    if (is_own(seal, out)) {
         return SEAL_OWN;
     }
-    if (window == NULL) {
-        window = add_window(seal, sender, fresh_key);
+    if (verdict == SEAL_GOOD) { /* whoever has only a retired key makes nobody be forgotten */
+        remember_sender(seal, window, packet, &opening);
     }
-    remember(window, counter);
-    list_remove(&window->by_use);
-    list_push_back(&seal->by_use, &window->by_use);
-    return SEAL_GOOD;
+    return verdict;
 }

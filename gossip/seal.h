@@ -2,7 +2,7 @@
  *
  *   0  u8   protocol version
  *   1  u8   1: insecure
- *   2  u16  0
+ *   2  u16  which key: the low half of its id; under --insecure 0
  *   4  u64  hash of the cluster's name
  *  12  16   sender's node id
  *  28  16   sender's boot id
@@ -10,13 +10,15 @@
  *  52  ...  body, sealed by ChaCha20-Poly1305 with the 52 bytes before it as associated data
  *           16 bytes of tag; under --insecure the body in clear and 8 bytes of checksum
  *
- * The key is a keyed BLAKE2b of (sender, boot) under the cluster's gossip key, so a counter of 64
- * bits is a nonce that never repeats. A packet is taken once: 1,024 counters back are remembered
- * for each (sender, boot). What does not open leaves no trace. */
+ * The key is a keyed BLAKE2b of (sender, boot) under a gossip key of the cluster, so a counter of 64
+ * bits is a nonce that never repeats, whichever of the ring's keys is used. A packet is taken once:
+ * 1,024 counters back are remembered for each (sender, boot), over all keys. What does not open
+ * leaves no trace. */
 #pragma once
 #include "base/list.h"
 #include "base/map.h"
 #include "gossip/gossip.h"
+#include "gossip/keyring.h"
 
 #define SEAL_VERSION 1
 #define SEAL_HEADER 52u
@@ -24,15 +26,26 @@
 #define SEAL_BODY_MAX (GOSSIP_PACKET_MAX - SEAL_HEADER - SEAL_TAG)
 #define SEAL_WINDOW 1024u
 
+#define SEAL_KEYS_MAX (KEYRING_KEYS_MAX + KEYRING_RETIRED_MAX)
+
 struct seal_window; /* what we remember of one (sender, boot) */
+
+struct seal_key {
+    struct key_id id;
+    bool retired;
+    uint8_t gossip[TRUST_KEY_SIZE];
+    uint8_t own[TRUST_KEY_SIZE]; /* derived: of our own packets */
+};
 
 struct seal {
     uint64_t cluster;
     bool insecure;
-    uint8_t key[GOSSIP_KEY_SIZE];
+    struct seal_key
+        keys[SEAL_KEYS_MAX]; /* in the order of the ring, newest first; then the retired */
+    uint32_t key_count;
+    uint32_t present;
     struct node_id self;
     uint8_t boot[GOSSIP_BOOT_SIZE];
-    uint8_t own_key[GOSSIP_KEY_SIZE];
     uint64_t counter;
     struct seal_window *windows;
     uint32_t window_count;
@@ -44,7 +57,9 @@ struct seal {
 enum seal_verdict {
     SEAL_GOOD,
     SEAL_FOREIGN,  /* another protocol version, or another cluster */
-    SEAL_UNSEALED, /* too short, wrong key, changed on the way */
+    SEAL_UNSEALED, /* too short, forged, changed on the way */
+    SEAL_UNKNOWN,  /* sealed under a key that we do not have */
+    SEAL_RETIRED,  /* opened, with a key that proves no more than that its sender was of us */
     SEAL_REPLAYED, /* seen, or too old to know */
     SEAL_OWN,      /* made by this process */
 };
@@ -53,14 +68,19 @@ struct seal_opened {
     struct node_id sender;
     uint8_t boot[GOSSIP_BOOT_SIZE];
     struct span body; /* in the packet's own bytes */
+    uint32_t key;     /* place in seal.keys; not under --insecure */
 };
 
 size_t seal_memory(uint32_t members_max);
 enum err seal_init(struct seal *seal, struct arena *mem, const struct gossip_options *options)
     MUST_USE;
+/* The ring has changed. Nothing when insecure. */
+void seal_keys(struct seal *seal, const struct keyring *ring);
 /* The body is at packet + SEAL_HEADER already, with room for SEAL_TAG behind it. Returns the size
  * of the packet. */
 size_t seal_close(struct seal *seal, uint8_t *packet, size_t body_size);
-/* Opens in place: after SEAL_UNSEALED the bytes are garbage. */
+/* The same under another key than the present one: its place in seal.keys. */
+size_t seal_close_under(struct seal *seal, uint32_t key, uint8_t *packet, size_t body_size);
+/* Opens in place. *out holds after GOOD, RETIRED and OWN. */
 enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
                             struct seal_opened *out);

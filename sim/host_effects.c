@@ -166,6 +166,10 @@ void host_gossip_effect(struct host_node *host, const struct gossip_effect *effe
         world_fail(host->process.world, "%s believes that its identity is in use",
                    host->process.name);
         return;
+    case GOSSIP_KEYRING:
+    case GOSSIP_STAGES:
+    case GOSSIP_ROTATED:
+        return;
     case GOSSIP_MEMBER_JOINED:
         say_member(host, effect, "joined");
         return;

@@ -205,7 +205,8 @@ static void make_gossip(struct host_node *host)
                                       .seed = rng_next(&host->rng),
                                       .members_max = MEMBERS_MAX,
                                       .marks = host->process.world->marks };
-    memcpy(options.key, host->options.gossip_key, sizeof options.key);
+    keyring_init(&options.ring, &host->options.key);
+    put_u64(options.secret, rng_next(&host->rng));
     put_u64(options.boot, rng_next(&host->rng));
     put_u64(options.boot + 8, rng_next(&host->rng));
     host->gossip_memory = malloc(size);

@@ -18,7 +18,7 @@ struct host_node_options {
     uint32_t weight;
     const char *zone;
     const char *labels;
-    uint8_t gossip_key[GOSSIP_KEY_SIZE];
+    struct cluster_key key;
     bool sealed; /* gossip packets are */
 };
 

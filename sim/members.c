@@ -243,9 +243,17 @@ static void carry_out(struct members *m, struct members_node *node,
     case GOSSIP_MEMBER_DEAD:
         look_at_death(m, effect);
         return;
-    case GOSSIP_PEER_CATALOG:
-    case GOSSIP_MEMBER_JOINED:
+    case GOSSIP_KEYRING:
+        node->ring_of_keys = *gossip_ring(node->gossip);
+        node->kept = effect->keyring.serial;
+        return;
     case GOSSIP_MEMBER_SUSPECT:
+        m->faults.suspected++;
+        return;
+    case GOSSIP_PEER_CATALOG:
+    case GOSSIP_STAGES:
+    case GOSSIP_ROTATED:
+    case GOSSIP_MEMBER_JOINED:
     case GOSSIP_MEMBER_REFUTED:
     case GOSSIP_MEMBER_LEFT:
         return;
@@ -288,6 +296,12 @@ void members_event(struct members *m, uint32_t index, const struct gossip_event 
     }
     if (wishes.seeds) {
         give_seeds(m, node);
+    }
+    if (node->kept != node->kept_told) {
+        node->kept_told = node->kept;
+        members_event(
+            m, index,
+            &(struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = node->kept } });
     }
     set_tick(m, node);
 }
@@ -356,6 +370,15 @@ static struct member record_of(const struct members_node *node)
     return self;
 }
 
+/* Of everybody's cluster file. */
+static struct keyring first_ring(void)
+{
+    const struct cluster_key key = { .number = 1, .gossip = { 1 } };
+    struct keyring ring;
+    keyring_init(&ring, &key);
+    return ring;
+}
+
 void members_start(struct members *m, uint32_t index)
 {
     struct members_node *node = &m->nodes[index];
@@ -369,6 +392,10 @@ void members_start(struct members *m, uint32_t index)
                                       .seed = hash64_mix(m->options.seed + index, node->lives),
                                       .members_max = members_max_of(m),
                                       .marks = m->marks };
+    node->kept = 0;
+    node->kept_told = 0;
+    options.ring = node->ring_of_keys.count > 0 ? node->ring_of_keys : first_ring();
+    put_u64(options.secret, hash64_mix(index, node->lives));
     put_u64(options.boot, index);
     put_u64(options.boot + 8, node->lives);
     free(node->memory);
@@ -396,6 +423,29 @@ void members_leave(struct members *m, uint32_t index, bool drained)
 {
     members_event(m, index,
                   &(struct gossip_event){ .kind = GOSSIP_LEAVE, .leave = { .drained = drained } });
+}
+
+void members_rotate(struct members *m, uint32_t index, uint8_t byte, uint32_t ttl_s)
+{
+    const struct key_rotation rotation = { .key = { .ttl_s = ttl_s, .gossip = { byte } } };
+    members_event(m, index,
+                  &(struct gossip_event){ .kind = GOSSIP_ROTATE,
+                                          .rotate = { .id = 1, .rotation = &rotation } });
+}
+
+bool members_use_key(const struct members *m, uint8_t byte, uint32_t open)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct members_node *node = &m->nodes[i];
+        if (node->gossip == NULL || !node->is_expected) {
+            continue;
+        }
+        const struct keyring *ring = gossip_ring(node->gossip);
+        if (keyring_present(ring)->gossip[0] != byte || ring->count != open) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */

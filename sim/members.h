@@ -32,11 +32,14 @@ struct members_node {
     void *memory;
     struct node_id id;
     uint32_t index;
-    uint32_t lives;     /* starts so far */
-    uint64_t persisted; /* incarnation on its disk */
-    usec_t mono_us;     /* its monotonic clock is that far from the world's */
-    usec_t wall_us;     /* its wall clock is that far from the true time */
-    uint32_t loss_in;   /* per million, besides the weather's */
+    uint32_t lives;              /* starts so far */
+    uint64_t persisted;          /* incarnation on its disk */
+    struct keyring ring_of_keys; /* on its disk; count 0: it has its cluster file only */
+    uint64_t kept;               /* serial of the ring that is durable in this life, */
+    uint64_t kept_told;          /* and that the machine knows of */
+    usec_t mono_us;              /* its monotonic clock is that far from the world's */
+    usec_t wall_us;              /* its wall clock is that far from the true time */
+    uint32_t loss_in;            /* per million, besides the weather's */
     uint32_t loss_out;
     uint8_t side;   /* of a partition */
     bool elsewhere; /* it came back at another address */
@@ -56,8 +59,9 @@ struct members_node {
 
 /* What went wrong, counted over the whole run. */
 struct members_faults {
-    uint32_t removed; /* healthy processes that anybody declared dead, each once */
-    uint32_t in_use;  /* nodes that were told that their id is taken */
+    uint32_t removed;   /* healthy processes that anybody declared dead, each once */
+    uint32_t suspected; /* how often anybody was told to be unreachable */
+    uint32_t in_use;    /* nodes that were told that their id is taken */
 };
 
 struct members {
@@ -86,6 +90,8 @@ void members_crash(struct members *m, uint32_t node);
 void members_pause(struct members *m, uint32_t node, usec_t for_us);
 /* First without `drained`, then with it; the process ends when enough others know. */
 void members_leave(struct members *m, uint32_t node, bool drained);
+/* An operator asks that node for another key, made of that byte. */
+void members_rotate(struct members *m, uint32_t node, uint8_t byte, uint32_t ttl_s);
 void members_event(struct members *m, uint32_t node, const struct gossip_event *event);
 void members_run(struct members *m, usec_t us);
 
@@ -93,6 +99,8 @@ void members_run(struct members *m, usec_t us);
 bool members_agree(struct members *m);
 /* Run until members_agree; returns how long the last of them took, USEC_NEVER: longer than `most`. */
 usec_t members_settle(struct members *m, usec_t most_us);
+/* Do all who are expected, and run, seal with the key made of that byte, and open by so many? */
+bool members_use_key(const struct members *m, uint8_t byte, uint32_t open);
 /* Is one view everywhere among the expected: equal digests? */
 bool members_have_one_view(struct members *m);
 /* Most changes of the ring that one of the expected saw since members_forget_epochs. */

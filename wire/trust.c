@@ -10,6 +10,8 @@
 
 #include <sodium.h>
 
+#include "base/hash.h"
+
 #define GRANT_VERSION 1u
 #define GRANT_MAGIC 0x4741u /* "AG" */
 #define GRANT_AT_MAGIC 2
@@ -46,6 +48,45 @@ static void blake2b_128(struct span bytes, struct span key, uint8_t out[16])
 {
     int failed = crypto_generichash(out, 16, bytes.data, bytes.size, key.data, key.size);
     CHECK(failed == 0);
+}
+
+/* ---- keys -------------------------------------------------------------------------------- */
+
+struct key_id cluster_key_id(const struct cluster_key *key)
+{
+    struct hasher h;
+    uint8_t hash[16];
+    hasher_init(&h, "atoll key");
+    hasher_u64(&h, key->era);
+    hasher_u64(&h, key->number);
+    hasher_u64(&h, key->ttl_s);
+    hasher_span(&h, span_of(key->gossip, sizeof key->gossip));
+    hasher_span(&h, span_of(key->capability, sizeof key->capability));
+    hasher_span(&h, span_of(key->sign_secret, sizeof key->sign_secret));
+    hasher_end(&h, hash);
+    const uint64_t v = get_u64(hash);
+    return (struct key_id){ .v = v != 0 ? v : 1 };
+}
+
+const uint8_t *cluster_key_sign_public(const struct cluster_key *key)
+{
+    /* An ed25519 secret key ends in its public key. */
+    return key->sign_secret + TRUST_SIGN_SECRET_SIZE - TRUST_KEY_SIZE;
+}
+
+static void derive(const uint8_t secret[TRUST_KEY_SIZE], const char *label,
+                   uint8_t out[TRUST_KEY_SIZE])
+{
+    struct span text = span_text(label);
+    int failed =
+        crypto_generichash(out, TRUST_KEY_SIZE, text.data, text.size, secret, TRUST_KEY_SIZE);
+    CHECK(failed == 0);
+}
+
+void cluster_key_derive(const uint8_t secret[TRUST_KEY_SIZE], struct cluster_key *out)
+{
+    derive(secret, "atoll gossip key", out->gossip);
+    derive(secret, "atoll capability key", out->capability);
 }
 
 /* ---- grants ------------------------------------------------------------------------------ */
@@ -195,20 +236,20 @@ static void put_source(uint8_t *to, const struct capability_source *source)
 }
 
 /* The MAC of the first `size` bytes. */
-static void make_mac(const struct cluster_keys *keys, const uint8_t *data, size_t size,
+static void make_mac(const struct cluster_key *key, const uint8_t *data, size_t size,
                      uint8_t out[MAC_SIZE])
 {
-    blake2b_128(span_of(data, size), span_of(keys->capability_key, TRUST_KEY_SIZE), out);
+    blake2b_128(span_of(data, size), span_of(key->capability, TRUST_KEY_SIZE), out);
 }
 
-size_t capability_make(const struct cluster_keys *keys, const struct capability_terms *terms,
+size_t capability_make(const struct cluster_key *key, const struct capability_terms *terms,
                        uint8_t out[CAPABILITY_SIZE_MAX])
 {
     CHECK(terms->source_count <= CAPABILITY_SOURCES_MAX);
     CHECK(terms->wall_us >= 0 && terms->life_us > 0 && terms->life_us <= CAPABILITY_LIFE_US_MAX);
     out[0] = CAPABILITY_VERSION;
     out[CAPABILITY_AT_COUNT] = (uint8_t)terms->source_count;
-    put_u32(out + CAPABILITY_AT_EPOCH, keys->key_epoch);
+    put_u32(out + CAPABILITY_AT_EPOCH, key->number);
     put_u64(out + CAPABILITY_AT_EXPIRES, (uint64_t)terms->wall_us + (uint64_t)terms->life_us);
     memcpy(out + CAPABILITY_AT_CLIENT, terms->client_key, TRUST_KEY_SIZE);
     memcpy(out + CAPABILITY_AT_DATASET, terms->dataset.b, ID_SIZE);
@@ -217,7 +258,7 @@ size_t capability_make(const struct cluster_keys *keys, const struct capability_
         put_source(out + at, &terms->sources[i]);
         at += SOURCE_SIZE;
     }
-    make_mac(keys, out, at, out + at);
+    make_mac(key, out, at, out + at);
     return at + MAC_SIZE;
 }
 
@@ -253,7 +294,7 @@ static enum err capability_shape(struct span capability)
     return whole && count <= CAPABILITY_SOURCES_MAX ? ERR_OK : ERR_MALFORMED;
 }
 
-enum err capability_check(const struct cluster_keys *keys, struct span capability,
+enum err capability_check(const struct cluster_key *key, struct span capability,
                           const struct capability_use *use)
 {
     CHECK(use->wall_us >= 0);
@@ -262,14 +303,14 @@ enum err capability_check(const struct cluster_keys *keys, struct span capabilit
         return err;
     }
     const uint8_t *data = capability.data;
-    if (get_u32(data + CAPABILITY_AT_EPOCH) != keys->key_epoch ||
+    if (get_u32(data + CAPABILITY_AT_EPOCH) != key->number ||
         get_u64(data + CAPABILITY_AT_EXPIRES) <= (uint64_t)use->wall_us ||
         memcmp(data + CAPABILITY_AT_DATASET, use->dataset.b, ID_SIZE) != 0) {
         return ERR_DENIED;
     }
     uint8_t mac[MAC_SIZE];
     size_t body = capability.size - MAC_SIZE;
-    make_mac(keys, data, body, mac);
+    make_mac(key, data, body, mac);
     if (sodium_memcmp(mac, data + body, MAC_SIZE) != 0) {
         return ERR_DENIED;
     }

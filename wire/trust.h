@@ -16,18 +16,38 @@
 #define TRUST_KEY_SIZE 32
 #define TRUST_SIGN_SECRET_SIZE 64
 
-/* Everything a cluster file holds. Secrets: wipe it when done. */
+/* One key of the cluster: what seals gossip, what makes capabilities, and who signs grants. A
+ * rotation replaces it as a whole (gossip/keyring.h). Secrets: wipe it when done. */
+struct cluster_key {
+    uint32_t era;    /* one more with each rotation that revokes what was before it */
+    uint32_t number; /* key epoch: 1 for the key of `atoll keygen`, one more with each rotation */
+    uint32_t ttl_s;  /* the one before it opens for that long when all members use this one */
+    uint8_t gossip[TRUST_KEY_SIZE];
+    uint8_t capability[TRUST_KEY_SIZE];
+    uint8_t
+        sign_secret[TRUST_SIGN_SECRET_SIZE]; /* ed25519; a rotation that does not revoke keeps it */
+};
+
+/* Names a key and tells nothing about it. */
+struct key_id {
+    uint64_t v; /* 0: none */
+};
+
+/* Everything a cluster file holds. */
 struct cluster_keys {
     char name[65];
     uint32_t slots_log2;
-    uint8_t gossip_key[TRUST_KEY_SIZE];
-    uint8_t curve_public[TRUST_KEY_SIZE];
+    uint8_t curve_public[TRUST_KEY_SIZE]; /* by these mounts and nodes know a node's control port */
     uint8_t curve_secret[TRUST_KEY_SIZE];
-    uint8_t sign_public[TRUST_KEY_SIZE]; /* ed25519 */
-    uint8_t sign_secret[TRUST_SIGN_SECRET_SIZE];
-    uint8_t capability_key[TRUST_KEY_SIZE];
-    uint32_t key_epoch; /* bumped by a rotation: capabilities of another epoch do not hold */
+    struct cluster_key key;
 };
+
+struct key_id cluster_key_id(const struct cluster_key *key);
+/* Its signing half, whom grants are verified with. */
+const uint8_t *cluster_key_sign_public(const struct cluster_key *key);
+/* The gossip and the capability key of a rotation follow from one secret; the rest of *out is
+ * untouched. */
+void cluster_key_derive(const uint8_t secret[TRUST_KEY_SIZE], struct cluster_key *out);
 
 /* ---- grants ------------------------------------------------------------------------------ */
 
@@ -89,9 +109,9 @@ struct capability_use {
 
 /* Returns the size. A prefix is kept as its size and hash: a capability is small however long the
  * prefixes are. */
-size_t capability_make(const struct cluster_keys *keys, const struct capability_terms *terms,
+size_t capability_make(const struct cluster_key *key, const struct capability_terms *terms,
                        uint8_t out[CAPABILITY_SIZE_MAX]);
 /* ERR_MALFORMED, ERR_VERSION, or ERR_DENIED: forged, expired, of another key epoch or dataset, or
  * not for this source and key. Bounded work, nothing allocated. */
-enum err capability_check(const struct cluster_keys *keys, struct span capability,
+enum err capability_check(const struct cluster_key *key, struct span capability,
                           const struct capability_use *use) MUST_USE;

@@ -111,8 +111,7 @@ static void new_session(struct node *node, struct peer *peer)
 {
     struct hasher h;
     hasher_init(&h, "atoll session");
-    hasher_span(
-        &h, span_of(node->options.keys.capability_key, sizeof node->options.keys.capability_key));
+    hasher_span(&h, span_of(node->options.keys.key.capability, TRUST_KEY_SIZE));
     hasher_span(&h, span_of(node->options.id.b, ID_SIZE));
     hasher_u64(&h, node->options.incarnation);
     hasher_u64(&h, node->options.seed);

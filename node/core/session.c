@@ -200,8 +200,8 @@ static struct grants_found grants_look(const struct node *node, struct span gran
     struct span one;
     while (grant_next(&grants, &one)) {
         struct grant grant;
-        enum err err = grant_verify(one, node->options.keys.sign_public, client_key,
-                                    node->now.wall_us, &grant);
+        enum err err = grant_verify(one, cluster_key_sign_public(&node->options.keys.key),
+                                    client_key, node->now.wall_us, &grant);
         if (err != ERR_OK) {
             found.refused++;
         } else if (dataset.size == 0 || grant_admits(&grant, dataset)) {
@@ -402,7 +402,7 @@ enum err session_admits(struct node *node, const struct session *session,
     if (node->options.insecure || session->role != WIRE_MOUNT) {
         return ERR_OK;
     }
-    enum err err = capability_check(&node->options.keys, access->capability,
+    enum err err = capability_check(&node->options.keys.key, access->capability,
                                     &(struct capability_use){ .dataset = access->dataset,
                                                               .source = access->source,
                                                               .key = access->key,
@@ -436,7 +436,7 @@ static enum err make_capability(struct node *node, const struct session *session
         terms.sources[i].prefix = span_text(dataset->rows[i].prefix);
     }
     uint8_t *capability = scratch_take(node, CAPABILITY_SIZE_MAX);
-    size_t size = capability_make(&node->options.keys, &terms, capability);
+    size_t size = capability_make(&node->options.keys.key, &terms, capability);
     answer->capability = span_of(capability, size);
     answer->capability_us = (uint64_t)terms.life_us;
     return ERR_OK;

@@ -119,6 +119,10 @@ static void carry_out(struct gossip_actor *actor, const struct gossip_effect *ef
         actor->over = true;
         actor->tell(actor->self, GOSSIP_NEWS_IDENTITY_IN_USE, 0);
         return;
+    case GOSSIP_KEYRING:
+    case GOSSIP_STAGES:
+    case GOSSIP_ROTATED:
+        return;
     case GOSSIP_MEMBER_JOINED:
         log_member(actor, LOG_INFO, "member.joined", effect->node);
         return;

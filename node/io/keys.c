@@ -139,16 +139,15 @@ static bool get_name(const json_t *root, char out[65])
     return true;
 }
 
-#define CLUSTER_FIELDS 6
+#define CLUSTER_FIELDS 5
 
 static void cluster_fields(struct cluster_keys *keys, struct field out[CLUSTER_FIELDS])
 {
-    out[0] = (struct field){ "gossip_key", keys->gossip_key, sizeof keys->gossip_key };
+    out[0] = (struct field){ "gossip_key", keys->key.gossip, sizeof keys->key.gossip };
     out[1] = (struct field){ "curve_public", keys->curve_public, sizeof keys->curve_public };
     out[2] = (struct field){ "curve_secret", keys->curve_secret, sizeof keys->curve_secret };
-    out[3] = (struct field){ "sign_public", keys->sign_public, sizeof keys->sign_public };
-    out[4] = (struct field){ "sign_secret", keys->sign_secret, sizeof keys->sign_secret };
-    out[5] = (struct field){ "capability_key", keys->capability_key, sizeof keys->capability_key };
+    out[3] = (struct field){ "sign_secret", keys->key.sign_secret, sizeof keys->key.sign_secret };
+    out[4] = (struct field){ "capability_key", keys->key.capability, sizeof keys->key.capability };
 }
 
 enum err keys_load_cluster(const char *path, struct cluster_keys *out, struct text *why)
@@ -162,7 +161,7 @@ enum err keys_load_cluster(const char *path, struct cluster_keys *out, struct te
         return err;
     }
     if (!get_name(root, keys.name) || !get_number(root, "slots_log2", 24, &keys.slots_log2) ||
-        keys.slots_log2 < 8 || !get_number(root, "key_epoch", UINT32_MAX, &keys.key_epoch) ||
+        keys.slots_log2 < 8 || !get_number(root, "key_epoch", UINT32_MAX, &keys.key.number) ||
         !get_fields(root, fields, ARRAY_COUNT(fields))) {
         err = refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
     } else {
@@ -261,7 +260,7 @@ enum err keys_save_cluster(const char *path, const struct cluster_keys *keys, st
     cluster_fields(&copy, fields);
     json_t *root = begin("atoll-cluster", copy.name, copy.slots_log2);
     bool good =
-        root != NULL && json_object_set_new(root, "key_epoch", json_integer(copy.key_epoch)) == 0;
+        root != NULL && json_object_set_new(root, "key_epoch", json_integer(copy.key.number)) == 0;
     for (uint32_t i = 0; i < ARRAY_COUNT(fields); i++) {
         good = good && put_bytes(root, &fields[i]);
     }
@@ -311,9 +310,10 @@ void keys_make_cluster(const char *name, uint32_t slots_log2, struct cluster_key
     memset(out, 0, sizeof *out);
     memcpy(out->name, name, strlen(name));
     out->slots_log2 = slots_log2;
-    out->key_epoch = 1;
+    out->key.number = 1;
     keys_make_pair(out->curve_public, out->curve_secret);
-    CHECK(crypto_sign_keypair(out->sign_public, out->sign_secret) == 0);
-    randombytes_buf(out->gossip_key, sizeof out->gossip_key);
-    randombytes_buf(out->capability_key, sizeof out->capability_key);
+    uint8_t sign_public[TRUST_KEY_SIZE];
+    CHECK(crypto_sign_keypair(sign_public, out->key.sign_secret) == 0);
+    randombytes_buf(out->key.gossip, sizeof out->key.gossip);
+    randombytes_buf(out->key.capability, sizeof out->key.capability);
 }

@@ -285,12 +285,13 @@ static enum err start_gossip(struct process *process, struct text *why)
         .tell = on_gossip,
         .self = process,
     };
-    memcpy(options.gossip.key, config->keys.gossip_key, sizeof options.gossip.key);
+    keyring_init(&options.gossip.ring, &config->keys.key);
+    randombytes_buf(options.gossip.secret, sizeof options.gossip.secret);
     process_member(process, &options.gossip.self);
     randombytes_buf(options.gossip.boot, sizeof options.gossip.boot);
     randombytes_buf(&options.gossip.seed, sizeof options.gossip.seed);
     enum err err = gossip_actor_start(&options, &process->gossip, why);
-    sodium_memzero(options.gossip.key, sizeof options.gossip.key);
+    sodium_memzero(&options, sizeof options);
     return err;
 }
 

@@ -52,7 +52,7 @@ static void make_nodes(struct trial *trial)
                                              .sealed = sealed };
         snprintf(name, sizeof name, "node%u", i);
         options.weight = rng_chance(&trial->rng, 200000) ? 200 : 100;
-        memset(options.gossip_key, 7, sizeof options.gossip_key);
+        options.key = (struct cluster_key){ .number = 1, .gossip = { 7 } };
         trial->nodes[i] = host_node_new(trial->world, &options);
         trial->nodes[i]->options.name = trial->nodes[i]->process.name;
     }

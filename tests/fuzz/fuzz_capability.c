@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define AT_SOURCES 62
 #define MAC_SIZE 16
 
-static const struct cluster_keys keys = { .capability_key = { 1, 2, 3 }, .key_epoch = 7 };
+static const struct cluster_key key = { .capability = { 1, 2, 3 }, .number = 7 };
 
 /* A stranger's bytes and a key of their own choice; only the MAC could let them in. */
 static void try_forged(struct span bytes)
@@ -22,7 +22,7 @@ static void try_forged(struct span bytes)
     if (bytes.size >= AT_SOURCES + MAC_SIZE) {
         memcpy(use.dataset.b, bytes.data + AT_DATASET, ID_SIZE);
     }
-    CHECK(capability_check(&keys, bytes, &use) != ERR_OK);
+    CHECK(capability_check(&key, bytes, &use) != ERR_OK);
 }
 
 /* As if the stranger had the key: then every bound must hold by itself. */
@@ -36,12 +36,12 @@ static void try_sealed(struct span bytes)
     size_t body = bytes.size - MAC_SIZE;
     CHECK(copy != NULL);
     memcpy(copy, bytes.data, bytes.size);
-    put_u32(copy + AT_EPOCH, keys.key_epoch);
-    (void)crypto_generichash(copy + body, MAC_SIZE, copy, body, keys.capability_key,
-                             sizeof keys.capability_key);
+    put_u32(copy + AT_EPOCH, key.number);
+    (void)crypto_generichash(copy + body, MAC_SIZE, copy, body, key.capability,
+                             sizeof key.capability);
     memcpy(use.dataset.b, copy + AT_DATASET, ID_SIZE);
     memcpy(use.source.b, copy + AT_SOURCES, ID_SIZE);
-    enum err err = capability_check(&keys, span_of(copy, bytes.size), &use);
+    enum err err = capability_check(&key, span_of(copy, bytes.size), &use);
     CHECK(err == ERR_OK || err == ERR_DENIED || err == ERR_MALFORMED || err == ERR_VERSION);
     free(copy);
 }
@@ -59,16 +59,16 @@ static void try_terms(struct span bytes)
         terms.source_count++;
         bytes = span_of(bytes.data + 1 + size, bytes.size - 1 - size);
     }
-    size_t size = capability_make(&keys, &terms, made);
+    size_t size = capability_make(&key, &terms, made);
     for (uint32_t i = 0; i < terms.source_count; i++) {
         struct capability_use use = { .source = terms.sources[i].source,
                                       .key = terms.sources[i].prefix };
-        CHECK(capability_check(&keys, span_of(made, size), &use) == ERR_OK);
+        CHECK(capability_check(&key, span_of(made, size), &use) == ERR_OK);
         use.wall_us = 1;
-        CHECK(capability_check(&keys, span_of(made, size), &use) == ERR_DENIED);
+        CHECK(capability_check(&key, span_of(made, size), &use) == ERR_DENIED);
         use.wall_us = 0;
         use.source.b[1] = 1;
-        CHECK(capability_check(&keys, span_of(made, size), &use) == ERR_DENIED);
+        CHECK(capability_check(&key, span_of(made, size), &use) == ERR_DENIED);
     }
 }
 

@@ -28,6 +28,7 @@ static uint8_t memory[8 * 1024 * 1024];
 static struct gossip_options options_of(uint8_t who)
 {
     struct gossip_options options = { .cluster = span_text("atoll"), .members_max = MEMBERS };
+    options.ring = (struct keyring){ .keys = { { .number = 1 } }, .count = 1 };
     options.self.id.b[0] = who;
     options.self.incarnation = 100;
     options.self.weight = 1;
@@ -101,6 +102,34 @@ static uint64_t incarnation_from(uint8_t byte)
     return byte == 255 ? DATAGRAM_INCARNATION_MAX : 98u + byte % 8;
 }
 
+static void add_newest(struct datagram *d, const uint8_t *from)
+{
+    struct datagram_newest newest = { .era = from[1] % 2, .number = from[2], .id = { from[3] } };
+    datagram_add_newest(d, &newest);
+}
+
+/* One bucket; of the key that the machine has, or of another. */
+static void add_stages(struct datagram *d, const uint8_t *from)
+{
+    const uint8_t entries[] = { from[1] % 66, from[2] % 5, 0, from[3], 0, 0, 0, from[3], from[2] };
+    struct datagram_stages stages = { .entries = span_of(entries, 7 + (entries[1] + 3u) / 4) };
+    stages.key.v = from[2] % 2 == 0 ? cluster_key_id(&(struct cluster_key){ .number = 1 }).v : 1;
+    datagram_add_stages(d, &stages);
+}
+
+static void add_exchange(struct datagram *d, const uint8_t *from)
+{
+    const uint8_t bytes[64] = { from[1], from[2], from[3] };
+    const struct datagram_box box = { .public_key = { from[1] },
+                                      .nonce = from[2],
+                                      .sealed = span_of(bytes, from[3] % sizeof bytes) };
+    if (from[3] % 2 == 0) {
+        datagram_add_public(d, bytes);
+    } else {
+        datagram_add_box(d, &box);
+    }
+}
+
 /* Four bytes of input become one well-formed section. */
 static void add_section(struct datagram *d, const uint8_t *from)
 {
@@ -119,7 +148,16 @@ static void add_section(struct datagram *d, const uint8_t *from)
     votes.vote[0].observer = id_from(from[3]);
     votes.vote[0].number = from[0];
     votes.vote[0].down = from[3] < 128;
-    switch (from[0] % 4) {
+    switch (from[0] % 8) {
+    case 4:
+        add_newest(d, from);
+        return;
+    case 5:
+        add_stages(d, from);
+        return;
+    case 6:
+        add_exchange(d, from);
+        return;
     case 0:
         datagram_add_record(d, &member, state.ready);
         return;
@@ -143,7 +181,10 @@ static void deliver_built(struct fuzz *f, uint8_t sender, struct span bytes)
     if (bytes.size < 4) {
         return;
     }
-    head.kind = (enum datagram_kind)(1 + bytes.data[0] % DATAGRAM_REFUSED);
+    head.kind = (enum datagram_kind)(1 + bytes.data[0] % (DATAGRAM_REFUSED + 2));
+    if (head.kind > DATAGRAM_REFUSED) {
+        head.kind = head.kind == DATAGRAM_REFUSED + 1 ? DATAGRAM_KEYS_ASK : DATAGRAM_KEYS_GIVE;
+    }
     head.number = bytes.data[1]; /* pings are numbered from 1 */
     head.incarnation = incarnation_from(bytes.data[2]);
     head.about = incarnation_from((uint8_t)(bytes.data[2] / 8));
@@ -166,10 +207,24 @@ static void advance(struct fuzz *f, usec_t by_us)
     f->now_us = until_us;
 }
 
+static void rotate(struct fuzz *f, uint8_t op)
+{
+    const struct key_rotation rotation = { .key = { .ttl_s = op / 16u, .gossip = { op } },
+                                           .revokes = op >= 200 };
+    struct gossip_event event = { .kind = GOSSIP_ROTATE,
+                                  .rotate = { .id = 1, .rotation = &rotation } };
+    step(f, &event);
+    event = (struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = op / 9u } };
+    step(f, &event);
+}
+
 static void act(struct fuzz *f, uint8_t op, struct span bytes)
 {
     struct gossip_event event = { .kind = GOSSIP_EVIDENCE };
-    switch (op % 8) {
+    switch (op % 9) {
+    case 8:
+        rotate(f, op);
+        return;
     case 0:
         deliver_raw(f, bytes);
         return;

@@ -11,12 +11,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define AT_KEY_ID 6 /* in a grant (wire/trust.c) */
 #define AT_CLIENT 18
 
-static struct cluster_keys keys;
+static uint8_t sign_public[TRUST_KEY_SIZE];
+static uint8_t sign_secret[TRUST_SIGN_SECRET_SIZE];
 
 static void make_keys(void)
 {
     static const uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
-    (void)crypto_sign_seed_keypair(keys.sign_public, keys.sign_secret, seed);
+    (void)crypto_sign_seed_keypair(sign_public, sign_secret, seed);
 }
 
 static void check_holds(struct span bytes, const struct grant *grant)
@@ -27,7 +28,7 @@ static void check_holds(struct span bytes, const struct grant *grant)
     for (uint32_t i = 0; i < grant->dataset_count; i++) {
         CHECK(grant_admits(grant, grant->datasets[i]));
     }
-    CHECK(grant_encode_sign(grant, keys.sign_secret, again, sizeof again, &used) == ERR_OK);
+    CHECK(grant_encode_sign(grant, sign_secret, again, sizeof again, &used) == ERR_OK);
     CHECK(span_equal(span_of(again, used), bytes));
 }
 
@@ -41,10 +42,10 @@ static void try_signed(struct span bytes)
     CHECK(copy != NULL);
     memcpy(copy, bytes.data, bytes.size);
     memcpy(client, copy + AT_CLIENT, sizeof client);
-    put_u32(copy + AT_KEY_ID, trust_key_id(keys.sign_public));
-    (void)crypto_sign_detached(copy + body, NULL, copy, body, keys.sign_secret);
+    put_u32(copy + AT_KEY_ID, trust_key_id(sign_public));
+    (void)crypto_sign_detached(copy + body, NULL, copy, body, sign_secret);
     struct span signed_bytes = span_of(copy, bytes.size);
-    enum err err = grant_verify(signed_bytes, keys.sign_public, client, 0, &grant);
+    enum err err = grant_verify(signed_bytes, sign_public, client, 0, &grant);
     CHECK(err == ERR_OK || err == ERR_DENIED);
     if (err == ERR_OK) {
         check_holds(signed_bytes, &grant);
@@ -65,7 +66,7 @@ static void try_mended(const uint8_t *data, size_t size)
     put_u16(bytes, (uint16_t)size);
     memcpy(bytes + 2, "AG\1", 3); /* magic, format version */
     bytes[5] = 0;
-    enum err err = grant_verify(span_of(bytes, size), keys.sign_public, nobody, 0, &grant);
+    enum err err = grant_verify(span_of(bytes, size), sign_public, nobody, 0, &grant);
     if (err != ERR_MALFORMED) {
         try_signed(span_of(bytes, size));
     }
@@ -77,11 +78,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct grant grant;
     struct span rest = span_of(data, size);
     struct span one;
-    if (keys.sign_public[0] == 0 && keys.sign_public[1] == 0) {
+    if (sign_public[0] == 0 && sign_public[1] == 0) {
         make_keys();
     }
     while (grant_next(&rest, &one)) {
-        enum err err = grant_verify(one, keys.sign_public, nobody, 0, &grant);
+        enum err err = grant_verify(one, sign_public, nobody, 0, &grant);
         if (err == ERR_OK) {
             check_holds(one, &grant);
         } else if (err == ERR_UNAUTHENTICATED || err == ERR_DENIED) {

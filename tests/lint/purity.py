@@ -22,7 +22,7 @@ ALLOWED = re.compile(r"""^(
     | str(len|nlen|cmp|ncmp|chr|rchr|str|spn|cspn|pbrk)
     | XXH(3|32|64|128)_\w+ | XXH(32|64|128)
     | crc64_\w+                                     # ISA-L
-    | crypto_(generichash|aead|auth|verify|kdf)(_\w+)?
+    | crypto_(generichash|aead|auth|verify|kdf|scalarmult)(_\w+)?
     | crypto_sign_(ed25519_)?(verify_)?detached # ed25519 draws nothing
     | sodium_(memcmp|memzero|is_zero)
     | __stack_chk_fail | _GLOBAL_OFFSET_TABLE_

@@ -26,7 +26,8 @@ void bench_other_side(struct bench *b, uint8_t who, uint8_t key, const char *clu
 {
     struct gossip_options options = { .cluster = span_text(cluster), .members_max = BENCH_MEMBERS };
     struct arena mem;
-    memset(options.key, key, sizeof options.key);
+    b->ring = net_ring(key);
+    options.ring = b->ring;
     options.self = bench_member(who, MEMBER_WARMING);
     memset(options.boot, who, GOSSIP_BOOT_SIZE);
     b->seal_memory = realloc(b->seal_memory, seal_memory(BENCH_MEMBERS));
@@ -41,7 +42,7 @@ struct bench *bench_new(void)
                                       .members_max = BENCH_MEMBERS,
                                       .marks = &b->marks };
     struct arena mem;
-    memset(options.key, 7, sizeof options.key);
+    options.ring = net_ring(7);
     options.self = bench_member(1, MEMBER_WARMING);
     memset(options.boot, 1, GOSSIP_BOOT_SIZE);
     b->memory = malloc(gossip_memory(BENCH_MEMBERS));
@@ -76,13 +77,24 @@ size_t bench_write(struct bench *b, uint8_t *packet, struct datagram_head head,
     return seal_close(&b->seal, packet, d.used);
 }
 
-void bench_deliver(struct bench *b, uint8_t *packet, size_t size)
+static void deliver_from(struct bench *b, uint16_t port, uint8_t *packet, size_t size)
 {
     struct gossip_event event = { .kind = GOSSIP_PACKET };
-    event.packet.from.port = 2;
+    event.packet.from.port = port;
     event.packet.data = packet;
     event.packet.size = size;
     bench_step(b, &event);
+}
+
+void bench_deliver(struct bench *b, uint8_t *packet, size_t size)
+{
+    deliver_from(b, 2, packet, size);
+}
+
+void bench_tell_from(struct bench *b, uint16_t port, struct datagram_head head)
+{
+    uint8_t packet[GOSSIP_PACKET_MAX];
+    deliver_from(b, port, packet, bench_write(b, packet, head, NULL, NULL));
 }
 
 void bench_tell(struct bench *b, struct datagram_head head, const struct member *record,
@@ -92,19 +104,36 @@ void bench_tell(struct bench *b, struct datagram_head head, const struct member 
     bench_deliver(b, packet, bench_write(b, packet, head, record, state));
 }
 
+/* As a listener with that key sees it, or the other side. */
+static enum seal_verdict open_sent(struct bench *b, uint8_t *packet, size_t size,
+                                   struct seal_opened *out)
+{
+    if (b->listener == 0) {
+        return seal_open(&b->seal, packet, size, out);
+    }
+    const struct keyring ring = gossip_ring(b->gossip)->keys[0].gossip[0] == b->listener
+                                    ? *gossip_ring(b->gossip)
+                                    : net_ring(b->listener);
+    seal_keys(&b->seal, &ring);
+    enum seal_verdict verdict = seal_open(&b->seal, packet, size, out);
+    seal_keys(&b->seal, &b->ring);
+    return verdict;
+}
+
 bool bench_find_sent(struct bench *b, uint16_t port, enum datagram_kind kind,
                      struct datagram_head *head, struct datagram_section *section)
 {
     for (uint32_t i = 0; i < b->effects.count; i++) {
         const struct gossip_effect *effect = &b->effects.items[i];
-        uint8_t copy[GOSSIP_PACKET_MAX];
+        uint8_t *copy = b->opened;
         struct seal_opened opened;
         struct span rest;
         if (effect->kind != GOSSIP_SEND || effect->send.to.port != port) {
             continue;
         }
         memcpy(copy, effect->send.bytes.data, effect->send.bytes.size);
-        assert_int_equal(seal_open(&b->seal, copy, effect->send.bytes.size, &opened), SEAL_GOOD);
+        assert_int_equal(open_sent(b, copy, effect->send.bytes.size, &opened), SEAL_GOOD);
+        b->body = opened.body;
         assert_true(datagram_open(opened.body, head, &rest));
         memset(section, 0, sizeof *section);
         datagram_next(&rest, section);
@@ -113,6 +142,11 @@ bool bench_find_sent(struct bench *b, uint16_t port, enum datagram_kind kind,
         }
     }
     return false;
+}
+
+struct span bench_last_body(const struct bench *b)
+{
+    return b->body;
 }
 
 bool bench_has_effect(const struct bench *b, enum gossip_effect_kind kind)

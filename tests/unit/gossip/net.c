@@ -4,6 +4,15 @@
 #define EPOCH_US SEC(1700000000)
 #define PORT_BASE 1000u
 
+struct keyring net_ring(uint8_t byte)
+{
+    struct cluster_key key = { .number = 1 };
+    struct keyring ring;
+    memset(key.gossip, byte, sizeof key.gossip);
+    keyring_init(&ring, &key);
+    return ring;
+}
+
 struct net *net_new(uint32_t count, uint64_t seed)
 {
     struct net *net = calloc(1, sizeof *net);
@@ -187,6 +196,17 @@ static void give_seeds(struct net *net, uint32_t index)
     net_event(net, index, &event);
 }
 
+/* On disk at once, or never while its disk is full. */
+static void keep_ring(struct net *net, struct net_node *node, uint64_t serial)
+{
+    if (node->disk_is_full) {
+        return;
+    }
+    node->ring = *gossip_ring(node->gossip);
+    node->kept = serial;
+    node->kept_at_us = net->now_us;
+}
+
 static bool carry_out(struct net *net, struct net_node *node, const struct gossip_effect *effect)
 {
     switch (effect->kind) {
@@ -211,6 +231,15 @@ static bool carry_out(struct net *net, struct net_node *node, const struct gossi
         return false;
     case GOSSIP_IDENTITY_IN_USE:
         node->in_use = true;
+        return false;
+    case GOSSIP_KEYRING:
+        keep_ring(net, node, effect->keyring.serial);
+        return false;
+    case GOSSIP_ROTATED:
+        node->rotated = true;
+        node->rotated_err = effect->rotated.err;
+        return false;
+    case GOSSIP_STAGES:
         return false;
     case GOSSIP_MEMBER_SUSPECT:
         node->suspects++;
@@ -244,6 +273,11 @@ void net_event(struct net *net, uint32_t index, const struct gossip_event *event
     if (resolve) {
         give_seeds(net, index);
     }
+    if (node->gossip != NULL && node->kept != node->kept_told) {
+        node->kept_told = node->kept;
+        net_event(net, index,
+                  &(struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = node->kept } });
+    }
 }
 
 void net_start(struct net *net, uint32_t index)
@@ -257,7 +291,13 @@ void net_start(struct net *net, uint32_t index)
     size_t size = gossip_memory(net->members_max);
     uint64_t clock = (uint64_t)(EPOCH_US + net->now_us - node->clock_behind_us) / 1000 << 16;
     assert_null(node->gossip);
-    memset(options.key, node->key, sizeof options.key);
+    if (node->ring.count == 0) {
+        node->ring = net_ring(node->key);
+    }
+    options.ring = node->ring;
+    put_u64(options.secret, hash64_mix(net->boots, 13));
+    node->kept = 0;
+    node->kept_told = 0;
     options.seed = rng_next(&net->rng);
     put_u64(options.boot, ++net->boots);
     options.self.id = node->id;
@@ -287,6 +327,57 @@ void net_start_all(struct net *net)
     for (uint32_t i = 0; i < net->count; i++) {
         net_start(net, i);
     }
+}
+
+void net_rotate(struct net *net, uint32_t index, uint8_t byte, uint32_t ttl_s, bool revokes)
+{
+    struct key_rotation rotation = { .key = { .ttl_s = ttl_s }, .revokes = revokes };
+    memset(rotation.key.gossip, byte, sizeof rotation.key.gossip);
+    memset(rotation.key.sign_secret, byte, sizeof rotation.key.sign_secret);
+    net->nodes[index].rotated = false;
+    net_event(net, index,
+              &(struct gossip_event){ .kind = GOSSIP_ROTATE,
+                                      .rotate = { .id = 1, .rotation = &rotation } });
+}
+
+uint8_t net_key_used(const struct net *net, uint32_t index)
+{
+    return keyring_present(gossip_ring(net->nodes[index].gossip))->gossip[0];
+}
+
+bool net_all_use(const struct net *net, uint8_t byte, uint32_t open)
+{
+    for (uint32_t i = 0; i < net->count; i++) {
+        if (net->nodes[i].gossip != NULL &&
+            (net_key_used(net, i) != byte || gossip_ring(net->nodes[i].gossip)->count != open)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+usec_t net_wait_key(struct net *net, uint8_t byte, uint32_t open, usec_t most_us)
+{
+    usec_t began_us = net->now_us;
+    while (!net_all_use(net, byte, open)) {
+        if (net->now_us - began_us >= most_us) {
+            return USEC_NEVER;
+        }
+        net_run(net, STEP_US);
+    }
+    return net->now_us - began_us;
+}
+
+uint64_t net_unopened(const struct net *net)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < net->count; i++) {
+        if (net->nodes[i].gossip != NULL) {
+            const struct gossip_stats *stats = gossip_stats(net->nodes[i].gossip);
+            count += stats->dropped_key + stats->dropped_unsealed;
+        }
+    }
+    return count;
 }
 
 void net_crash(struct net *net, uint32_t index)

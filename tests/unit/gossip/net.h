@@ -32,7 +32,14 @@ struct net_node {
     uint64_t persisted; /* incarnation on its disk */
     usec_t paused_until_us;
     bool is_insecure;
-    uint8_t key;     /* which cluster key */
+    uint8_t key;         /* which cluster key its cluster file has */
+    struct keyring ring; /* on its disk; count 0: none yet */
+    bool disk_is_full;
+    uint64_t kept; /* serial of the ring on disk */
+    uint64_t kept_told;
+    usec_t kept_at_us;
+    bool rotated; /* its rotation was answered */
+    enum err rotated_err;
     char cluster[8]; /* name */
     bool ready_at_once;
     usec_t clock_behind_us; /* its wall clock */
@@ -72,6 +79,8 @@ struct net {
     uint32_t ticks_at_once; /* without time passing: a machine that spins fails the test */
 };
 
+/* A ring of one key, made of that byte. */
+struct keyring net_ring(uint8_t byte);
 /* `count` nodes, none running; node 0 is everybody's seed. Prints the seed. */
 struct net *net_new(uint32_t count, uint64_t seed);
 void net_free(struct net **net);
@@ -88,6 +97,16 @@ void net_partition(struct net *net, uint32_t side, bool is_blocked);
 /* Put bytes on the wire, as if sent from that port. */
 void net_inject(struct net *net, uint16_t from, uint16_t to, const uint8_t *bytes, size_t size);
 void net_run(struct net *net, usec_t for_us);
+/* An operator asks a node for a key made of that byte. */
+void net_rotate(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s, bool revokes);
+/* The byte of the key that it seals with. */
+uint8_t net_key_used(const struct net *net, uint32_t node);
+/* Do all running nodes seal with that key, and open by so many? */
+bool net_all_use(const struct net *net, uint8_t byte, uint32_t open);
+/* Run until they do; returns how long it took, USEC_NEVER when it took longer. */
+usec_t net_wait_key(struct net *net, uint8_t byte, uint32_t open, usec_t most_us);
+/* Packets that running nodes could not open, or would not. */
+uint64_t net_unopened(const struct net *net);
 /* What this node shows of that one; NULL when it does not know it. */
 const struct member *net_sees(const struct net *net, uint32_t node, uint32_t other);
 /* One view everywhere: exactly the running nodes, all owning. */

@@ -88,6 +88,89 @@ static void everything_comes_back_as_it_was(void **state)
     assert_false(datagram_next(&rest, &section));
 }
 
+/* The sections of keys, in a packet of their own. */
+static struct span write_keys(uint8_t *buffer)
+{
+    static const uint8_t sealed[40] = { 1, 2, 3 };
+    static const uint8_t entries[] = { 7, 5, 0, 1, 2, 3, 4, 0x19, 0x02, 9, 0, 0, 5, 6, 7, 8 };
+    struct datagram d;
+    struct datagram_head head = { .kind = DATAGRAM_KEYS_GIVE };
+    const struct datagram_newest newest = { .era = 1, .number = 2, .id = { .v = 3 } };
+    const struct datagram_stages stages = { .key = { .v = 4 },
+                                            .entries = span_of(entries, sizeof entries) };
+    const struct datagram_box box = { .public_key = { 5 },
+                                      .nonce = 6,
+                                      .sealed = span_of(sealed, sizeof sealed) };
+    datagram_begin(&d, buffer, SEAL_BODY_MAX, &head);
+    assert_true(datagram_add_newest(&d, &newest));
+    assert_true(datagram_add_stages(&d, &stages));
+    assert_true(datagram_add_public(&d, box.public_key));
+    assert_true(datagram_add_box(&d, &box));
+    return span_of(buffer, d.used);
+}
+
+static void sections_of_keys_come_back_as_they_were(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram_head head;
+    struct datagram_section section;
+    struct datagram_bucket bucket;
+    struct span rest;
+    assert_true(datagram_open(write_keys(buffer), &head, &rest));
+    assert_int_equal(head.kind, DATAGRAM_KEYS_GIVE);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_KEYS_NEWEST);
+    assert_true(section.newest.era == 1 && section.newest.number == 2 && section.newest.id.v == 3);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_KEYS_STAGES);
+    assert_true(section.stages.key.v == 4);
+    assert_true(datagram_next_bucket(&section.stages.entries, &bucket));
+    assert_true(bucket.bucket == 7 && bucket.count == 5 && bucket.sum == 0x04030201);
+    assert_true(bucket.stages[0] == 0x19 && bucket.stages[1] == 2);
+    assert_true(datagram_next_bucket(&section.stages.entries, &bucket));
+    assert_true(bucket.bucket == 9 && bucket.count == 0);
+    assert_false(datagram_next_bucket(&section.stages.entries, &bucket));
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_KEYS_PUBLIC);
+    assert_int_equal(section.public_key[0], 5);
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_KEYS_BOX);
+    assert_true(section.box.public_key[0] == 5 && section.box.nonce == 6);
+    assert_true(section.box.sealed.size == 40 && section.box.sealed.data[2] == 3);
+    assert_false(datagram_next(&rest, &section));
+}
+
+static void every_truncation_of_keys_is_malformed(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct span whole = write_keys(buffer);
+    uint32_t accepted = 0;
+    for (size_t size = 0; size < whole.size; size++) {
+        struct datagram_head head;
+        struct span rest;
+        accepted += datagram_open(span_of(buffer, size), &head, &rest) ? 1 : 0;
+    }
+    assert_int_equal(accepted, 4); /* behind the head and behind each section but the last */
+}
+
+static void stages_that_end_in_the_middle_of_a_bucket_are_malformed(void **state)
+{
+    (void)state;
+    static const uint8_t entries[] = {
+        7, 5, 0, 1, 2, 3, 4, 0x19
+    }; /* five members want two bytes */
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram d;
+    struct datagram_head head = { .kind = DATAGRAM_SPREAD };
+    struct span rest;
+    const struct datagram_stages stages = { .entries = span_of(entries, sizeof entries) };
+    datagram_begin(&d, buffer, SEAL_BODY_MAX, &head);
+    assert_true(datagram_add_stages(&d, &stages));
+    assert_false(datagram_open(span_of(buffer, d.used), &head, &rest));
+}
+
 static void every_truncation_but_between_sections_is_malformed(void **state)
 {
     (void)state;
@@ -209,6 +292,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_comes_back_as_it_was),
+        cmocka_unit_test(sections_of_keys_come_back_as_they_were),
+        cmocka_unit_test(every_truncation_of_keys_is_malformed),
+        cmocka_unit_test(stages_that_end_in_the_middle_of_a_bucket_are_malformed),
         cmocka_unit_test(every_truncation_but_between_sections_is_malformed),
         cmocka_unit_test(unknown_sections_are_skipped),
         cmocka_unit_test(sections_with_wrong_insides_are_malformed),

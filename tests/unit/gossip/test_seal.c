@@ -16,7 +16,7 @@ static struct end *make_end(uint8_t who, uint8_t key, const char *cluster, bool 
     struct gossip_options options = { .cluster = span_text(cluster),
                                       .insecure = insecure,
                                       .members_max = MEMBERS };
-    memset(options.key, key, sizeof options.key);
+    options.ring = net_ring(key);
     memset(options.self.id.b, who, ID_SIZE);
     memset(options.boot, who + 1, GOSSIP_BOOT_SIZE);
     assert_non_null(end);
@@ -89,7 +89,9 @@ static void every_flipped_bit_is_noticed(void **state)
         for (size_t bit = 0; bit < 8 * size; bit++) {
             packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
             enum seal_verdict verdict = open_copy(b, packet, size);
-            assert_true(verdict == SEAL_UNSEALED || verdict == SEAL_FOREIGN);
+            const bool of_key = insecure == 0 && bit / 8 / 2 == 1; /* it names another key */
+            assert_true(verdict == SEAL_UNSEALED || verdict == SEAL_FOREIGN ||
+                        (of_key && verdict == SEAL_UNKNOWN));
             packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
         for (size_t short_size = 0; short_size < size; short_size++) {
@@ -111,7 +113,7 @@ static void another_key_or_name_or_mode_does_not_open(void **state)
     struct end *insecure = make_end(2, 7, "atoll", true);
     uint8_t packet[GOSSIP_PACKET_MAX];
     size_t size = make_packet(a, packet, "hello");
-    assert_int_equal(open_copy(other_key, packet, size), SEAL_UNSEALED);
+    assert_int_equal(open_copy(other_key, packet, size), SEAL_UNKNOWN);
     assert_int_equal(open_copy(other_name, packet, size), SEAL_FOREIGN);
     assert_int_equal(open_copy(insecure, packet, size), SEAL_UNSEALED);
     size = make_packet(open, packet, "hello");
@@ -195,6 +197,111 @@ static void a_jump_of_the_counter_forgets_nothing_it_must_keep(void **state)
     free_end(b);
 }
 
+/* ---- several keys ---- */
+
+/* The end holds these keys, newest first; the last `retired` of them open nothing. */
+static void hold(struct end *end, const uint8_t *bytes, uint32_t count, uint32_t retired)
+{
+    struct keyring ring = { .count = count - retired, .retired_count = retired };
+    for (uint32_t i = 0; i < count; i++) {
+        struct cluster_key key = { .number = 10 - i };
+        memset(key.gossip, bytes[i], sizeof key.gossip);
+        *(i < ring.count ? &ring.keys[i] : &ring.retired[i - ring.count]) = key;
+    }
+    seal_keys(&end->seal, &ring);
+}
+
+static void any_key_that_is_open_opens(void **state)
+{
+    (void)state;
+    static const uint8_t keys[] = { 9, 8, 7 };
+    struct end *a = make_end(1, 7, "atoll", false);
+    struct end *b = make_end(2, 7, "atoll", false);
+    hold(a, keys, 3, 0);
+    hold(b, keys, 3, 0);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint8_t packet[GOSSIP_PACKET_MAX];
+        struct seal_opened opened;
+        a->seal.present = i % 3;
+        const size_t size = make_packet(a, packet, "hello");
+        assert_int_equal(seal_open(&b->seal, packet, size, &opened), SEAL_GOOD);
+        assert_true(span_equal(opened.body, span_text("hello")));
+        assert_int_equal(opened.key, i % 3);
+    }
+    free_end(a);
+    free_end(b);
+}
+
+static void a_packet_under_a_retired_key_is_told_apart_and_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const uint8_t keys[] = { 9, 8, 7 };
+    struct end *a = make_end(1, 7, "atoll", false);
+    struct end *b = make_end(2, 7, "atoll", false);
+    uint8_t packet[GOSSIP_PACKET_MAX];
+    hold(a, keys, 3, 0);
+    hold(b, keys, 3, 2);
+    a->seal.present = 2;
+    const size_t size = make_packet(a, packet, "hello");
+    assert_int_equal(open_copy(b, packet, size), SEAL_RETIRED);
+    assert_int_equal(open_copy(b, packet, size), SEAL_RETIRED); /* not remembered */
+    assert_int_equal(b->seal.by_sender.count, 0);
+    packet[SEAL_HEADER] ^= 1;
+    assert_int_equal(open_copy(b, packet, size), SEAL_UNSEALED);
+    hold(b, keys, 1, 0);
+    assert_int_equal(open_copy(b, packet, size), SEAL_UNKNOWN);
+    free_end(a);
+    free_end(b);
+}
+
+static void counters_go_on_over_all_keys(void **state)
+{
+    (void)state;
+    static const uint8_t keys[] = { 9, 7 };
+    struct end *a = make_end(1, 7, "atoll", false);
+    struct end *b = make_end(2, 7, "atoll", false);
+    uint8_t old[GOSSIP_PACKET_MAX];
+    uint8_t fresh[GOSSIP_PACKET_MAX];
+    hold(a, keys, 2, 0);
+    hold(b, keys, 2, 0);
+    a->seal.present = 1;
+    const size_t size = make_packet(a, old, "hello");
+    assert_int_equal(open_copy(b, old, size), SEAL_GOOD);
+    a->seal.present = 0;
+    make_packet(a, fresh, "hello");
+    assert_int_equal(open_copy(b, fresh, size), SEAL_GOOD);
+    assert_int_equal(open_copy(b, old, size), SEAL_REPLAYED);
+    assert_int_equal(open_copy(b, fresh, size), SEAL_REPLAYED);
+    assert_int_equal(b->seal.by_sender.count, 1);
+    free_end(a);
+    free_end(b);
+}
+
+/* One in 65,536 pairs of keys has it: then both are tried. */
+static void keys_with_one_hint_open_what_is_theirs(void **state)
+{
+    (void)state;
+    struct end *a = make_end(1, 7, "atoll", false);
+    struct end *b = make_end(2, 7, "atoll", false);
+    struct cluster_key key = { .number = 2 };
+    struct keyring ring = { .keys = { { .number = 3 } }, .count = 2 };
+    const uint16_t hint = (uint16_t)cluster_key_id(&ring.keys[0]).v;
+    for (uint32_t i = 0; (uint16_t)cluster_key_id(&key).v != hint; i++) {
+        put_u32(key.gossip, i);
+    }
+    ring.keys[1] = key;
+    seal_keys(&a->seal, &ring);
+    seal_keys(&b->seal, &ring);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t packet[GOSSIP_PACKET_MAX];
+        a->seal.present = i;
+        const size_t size = make_packet(a, packet, "hello");
+        assert_int_equal(open_copy(b, packet, size), SEAL_GOOD);
+    }
+    free_end(a);
+    free_end(b);
+}
+
 /* More senders than are remembered: the least lately heard makes room, and nothing breaks. */
 static void many_senders_do_not_overflow(void **state)
 {
@@ -223,6 +330,10 @@ int main(void)
         cmocka_unit_test(own_packets_are_known),
         cmocka_unit_test(packets_may_come_in_any_order_within_the_window),
         cmocka_unit_test(a_jump_of_the_counter_forgets_nothing_it_must_keep),
+        cmocka_unit_test(any_key_that_is_open_opens),
+        cmocka_unit_test(a_packet_under_a_retired_key_is_told_apart_and_leaves_no_trace),
+        cmocka_unit_test(counters_go_on_over_all_keys),
+        cmocka_unit_test(keys_with_one_hint_open_what_is_theirs),
         cmocka_unit_test(many_senders_do_not_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,19 +20,21 @@
 static struct cluster_keys keys;
 static struct cluster_keys other_keys;
 static const uint8_t client[TRUST_KEY_SIZE] = { 0x33, 1, 2, 3 };
+static uint8_t public_key[TRUST_KEY_SIZE];
+static uint8_t other_public_key[TRUST_KEY_SIZE];
 static uint8_t buffer[4096];
 
 static int make_keys(void **state)
 {
     (void)state;
     uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
-    keys.key_epoch = 5;
+    keys.key.number = 5;
     for (uint8_t i = 0; i < TRUST_KEY_SIZE; i++) {
-        keys.capability_key[i] = i;
+        keys.key.capability[i] = i;
     }
-    (void)crypto_sign_seed_keypair(keys.sign_public, keys.sign_secret, seed);
+    (void)crypto_sign_seed_keypair(public_key, keys.key.sign_secret, seed);
     seed[0] = 2;
-    (void)crypto_sign_seed_keypair(other_keys.sign_public, other_keys.sign_secret, seed);
+    (void)crypto_sign_seed_keypair(other_public_key, other_keys.key.sign_secret, seed);
     return 0;
 }
 
@@ -52,7 +54,7 @@ static struct grant two_datasets(void)
 static struct span encode(const struct grant *grant)
 {
     size_t used = 0;
-    assert_int_equal(grant_encode_sign(grant, keys.sign_secret, buffer, sizeof buffer, &used),
+    assert_int_equal(grant_encode_sign(grant, keys.key.sign_secret, buffer, sizeof buffer, &used),
                      ERR_OK);
     return span_of(buffer, used);
 }
@@ -60,7 +62,7 @@ static struct span encode(const struct grant *grant)
 static enum err verify(struct span bytes)
 {
     struct grant out;
-    return grant_verify(bytes, keys.sign_public, client, NOW_US, &out);
+    return grant_verify(bytes, public_key, client, NOW_US, &out);
 }
 
 static void a_grant_holds_for_its_client_and_says_what_was_signed(void **state)
@@ -68,10 +70,10 @@ static void a_grant_holds_for_its_client_and_says_what_was_signed(void **state)
     (void)state;
     struct grant grant = two_datasets();
     struct grant out;
-    assert_int_equal(grant_verify(encode(&grant), keys.sign_public, client, NOW_US, &out), ERR_OK);
+    assert_int_equal(grant_verify(encode(&grant), public_key, client, NOW_US, &out), ERR_OK);
     assert_memory_equal(out.client_key, client, sizeof client);
     assert_true(out.expires_wall_s == NOW_S + 100);
-    assert_int_equal(out.key_id, trust_key_id(keys.sign_public));
+    assert_int_equal(out.key_id, trust_key_id(public_key));
     assert_int_equal(out.dataset_count, 2);
     assert_true(span_equal(out.datasets[0], span_text("imagenet")));
     assert_true(span_equal(out.datasets[1], span_text("c4-en.v2")));
@@ -116,9 +118,9 @@ static void a_grant_ends_at_its_second(void **state)
     struct grant out;
     struct span bytes = encode(&grant);
     usec_t end_us = NOW_US + SEC(100);
-    assert_int_equal(grant_verify(bytes, keys.sign_public, client, end_us - 1, &out), ERR_OK);
-    assert_int_equal(grant_verify(bytes, keys.sign_public, client, end_us, &out), ERR_DENIED);
-    assert_int_equal(grant_verify(bytes, keys.sign_public, client, INT64_MAX, &out), ERR_DENIED);
+    assert_int_equal(grant_verify(bytes, public_key, client, end_us - 1, &out), ERR_OK);
+    assert_int_equal(grant_verify(bytes, public_key, client, end_us, &out), ERR_DENIED);
+    assert_int_equal(grant_verify(bytes, public_key, client, INT64_MAX, &out), ERR_DENIED);
 }
 
 static void a_grant_of_another_cluster_is_not_authentic(void **state)
@@ -127,9 +129,10 @@ static void a_grant_of_another_cluster_is_not_authentic(void **state)
     struct grant grant = two_datasets();
     size_t used = 0;
     assert_int_equal(
-        grant_encode_sign(&grant, other_keys.sign_secret, buffer, sizeof buffer, &used), ERR_OK);
+        grant_encode_sign(&grant, other_keys.key.sign_secret, buffer, sizeof buffer, &used),
+        ERR_OK);
     assert_int_equal(verify(span_of(buffer, used)), ERR_UNAUTHENTICATED);
-    put_u32(buffer + 6, trust_key_id(keys.sign_public)); /* and it lies about its key */
+    put_u32(buffer + 6, trust_key_id(public_key)); /* and it lies about its key */
     assert_int_equal(verify(span_of(buffer, used)), ERR_UNAUTHENTICATED);
 }
 
@@ -152,7 +155,7 @@ static void names_that_do_not_fill_a_signed_grant_are_malformed(void **state)
         struct span bytes = encode(&grant);
         size_t body = bytes.size - crypto_sign_BYTES;
         buffer[51] = sizes[i]; /* of the first name */
-        (void)crypto_sign_detached(buffer + body, NULL, buffer, body, keys.sign_secret);
+        (void)crypto_sign_detached(buffer + body, NULL, buffer, body, keys.key.sign_secret);
         assert_int_equal(verify(bytes), ERR_MALFORMED);
     }
     static const uint8_t counts[] = { 0, 1, 3, GRANT_DATASETS_MAX + 1, 255 };
@@ -193,7 +196,7 @@ static void the_largest_grant_has_the_largest_size(void **state)
     size_t used = 0;
     assert_int_equal(bytes.size, GRANT_SIZE_MAX);
     assert_int_equal(verify(bytes), ERR_OK);
-    assert_int_equal(grant_encode_sign(&grant, keys.sign_secret, buffer, bytes.size - 1, &used),
+    assert_int_equal(grant_encode_sign(&grant, keys.key.sign_secret, buffer, bytes.size - 1, &used),
                      ERR_FULL);
     assert_int_equal(used, 0);
 }
@@ -249,13 +252,13 @@ static struct capability_use use_of(const char *key)
 
 static struct span make(const struct capability_terms *terms)
 {
-    return span_of(buffer, capability_make(&keys, terms, buffer));
+    return span_of(buffer, capability_make(&keys.key, terms, buffer));
 }
 
 static enum err check_key(struct span capability, const char *key)
 {
     struct capability_use use = use_of(key);
-    return capability_check(&keys, capability, &use);
+    return capability_check(&keys.key, capability, &use);
 }
 
 /* Made with Python's hashlib.blake2b from the layout in trust.c. */
@@ -319,9 +322,9 @@ static void any_of_the_most_sources_may_admit(void **state)
     for (uint32_t i = 0; i < CAPABILITY_SOURCES_MAX; i++) {
         use.source.b[0] = (uint8_t)(i / 2);
         use.key = span_of(prefixes[i], 1024);
-        assert_int_equal(capability_check(&keys, bytes, &use), ERR_OK);
+        assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_OK);
         use.source.b[0] = (uint8_t)(i / 2 + 1); /* the prefix of another source */
-        assert_int_equal(capability_check(&keys, bytes, &use), ERR_DENIED);
+        assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_DENIED);
     }
 }
 
@@ -368,9 +371,9 @@ static void a_capability_ends_at_its_microsecond(void **state)
     struct span bytes = make(&terms);
     struct capability_use use = use_of("train/x");
     use.wall_us = terms.wall_us + CAPABILITY_LIFE_US_MAX - 1;
-    assert_int_equal(capability_check(&keys, bytes, &use), ERR_OK);
+    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_OK);
     use.wall_us++;
-    assert_int_equal(capability_check(&keys, bytes, &use), ERR_DENIED);
+    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_DENIED);
 }
 
 static void a_capability_holds_for_its_dataset_and_source_only(void **state)
@@ -380,10 +383,10 @@ static void a_capability_holds_for_its_dataset_and_source_only(void **state)
     struct span bytes = make(&terms);
     struct capability_use use = use_of("train/x");
     use.dataset.b[15] ^= 1;
-    assert_int_equal(capability_check(&keys, bytes, &use), ERR_DENIED);
+    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_DENIED);
     use = use_of("train/x");
     use.source.b[15] ^= 1;
-    assert_int_equal(capability_check(&keys, bytes, &use), ERR_DENIED);
+    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_DENIED);
 }
 
 static void a_capability_of_another_key_or_epoch_is_denied(void **state)
@@ -393,11 +396,11 @@ static void a_capability_of_another_key_or_epoch_is_denied(void **state)
     struct capability_use use = use_of("train/x");
     struct span bytes = make(&terms);
     struct cluster_keys changed = keys;
-    changed.capability_key[31] ^= 1;
-    assert_int_equal(capability_check(&changed, bytes, &use), ERR_DENIED);
+    changed.key.capability[31] ^= 1;
+    assert_int_equal(capability_check(&changed.key, bytes, &use), ERR_DENIED);
     changed = keys;
-    changed.key_epoch++;
-    assert_int_equal(capability_check(&changed, bytes, &use), ERR_DENIED);
+    changed.key.number++;
+    assert_int_equal(capability_check(&changed.key, bytes, &use), ERR_DENIED);
 }
 
 static void live_too_long(void)

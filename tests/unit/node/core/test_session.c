@@ -39,11 +39,12 @@ static struct lab *keyed(void)
 {
     struct lab *lab = lab_new(1, REGION, 0);
     uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
+    uint8_t sign_public[TRUST_KEY_SIZE];
     struct cluster_keys *keys = &lab->nodes[0].options.keys;
     for (uint8_t i = 0; i < TRUST_KEY_SIZE; i++) {
-        keys->capability_key[i] = i;
+        keys->key.capability[i] = i;
     }
-    (void)crypto_sign_seed_keypair(keys->sign_public, keys->sign_secret, seed);
+    (void)crypto_sign_seed_keypair(sign_public, keys->key.sign_secret, seed);
     lab_kill(lab, 0);
     lab->nodes[0].options.insecure = false;
     lab_start(lab, 0);
@@ -60,7 +61,7 @@ static struct span grant_for(struct lab *lab, const char *dataset, usec_t life_u
     size_t used = 0;
     grant.expires_wall_s = (uint64_t)((lab->now_us + SEC(1700000000) + life_us) / SEC(1));
     memcpy(grant.client_key, client_key, sizeof client_key);
-    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.sign_secret, bytes,
+    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.key.sign_secret, bytes,
                                        sizeof bytes, &used),
                      ERR_OK);
     return span_of(bytes, used);
@@ -301,7 +302,7 @@ static void a_session_cannot_be_taken_over_by_another_client(void **state)
     size_t used = 0;
     grant.expires_wall_s = UINT64_C(4000000000);
     memcpy(grant.client_key, other.client_key, sizeof other.client_key);
-    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.sign_secret, bytes,
+    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.key.sign_secret, bytes,
                                        sizeof bytes, &used),
                      ERR_OK);
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);

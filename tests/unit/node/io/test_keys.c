@@ -62,13 +62,12 @@ static void a_cluster_file_reads_back_as_it_was_written(void **state)
     assert_int_equal(keys_load_cluster(at->path, &back, &at->why), ERR_OK);
     assert_string_equal(back.name, "prod");
     assert_int_equal(back.slots_log2, 18);
-    assert_int_equal(back.key_epoch, keys.key_epoch);
-    assert_memory_equal(back.gossip_key, keys.gossip_key, 32);
+    assert_int_equal(back.key.number, keys.key.number);
+    assert_memory_equal(back.key.gossip, keys.key.gossip, 32);
     assert_memory_equal(back.curve_public, keys.curve_public, 32);
     assert_memory_equal(back.curve_secret, keys.curve_secret, 32);
-    assert_memory_equal(back.sign_public, keys.sign_public, 32);
-    assert_memory_equal(back.sign_secret, keys.sign_secret, 64);
-    assert_memory_equal(back.capability_key, keys.capability_key, 32);
+    assert_memory_equal(back.key.sign_secret, keys.key.sign_secret, 64);
+    assert_memory_equal(back.key.capability, keys.key.capability, 32);
 }
 
 static void two_clusters_have_no_key_in_common(void **state)
@@ -78,10 +77,10 @@ static void two_clusters_have_no_key_in_common(void **state)
     (void)state;
     keys_make_cluster("x", 18, &a);
     keys_make_cluster("x", 18, &b);
-    assert_memory_not_equal(a.gossip_key, b.gossip_key, 32);
+    assert_memory_not_equal(a.key.gossip, b.key.gossip, 32);
     assert_memory_not_equal(a.curve_secret, b.curve_secret, 32);
-    assert_memory_not_equal(a.sign_secret, b.sign_secret, 64);
-    assert_memory_not_equal(a.capability_key, b.capability_key, 32);
+    assert_memory_not_equal(a.key.sign_secret, b.key.sign_secret, 64);
+    assert_memory_not_equal(a.key.capability, b.key.capability, 32);
 }
 
 static void a_client_file_reads_back_as_it_was_written(void **state)
