@@ -307,7 +307,8 @@ const struct options_table *const *commands_tables(uint32_t *count)
         &dataset_create_table,  &dataset_list_table,   &dataset_show_table,  &dataset_delete_table,
         &dataset_refresh_table, &status_table,         &nodes_table,         &ring_table,
         &where_table,           &keygen_cluster_table, &keygen_client_table, &sim_fuzz_table,
-        &sim_replay_table,      &sim_membership_table,
+        &sim_replay_table,      &sim_membership_table, &sim_replay_table,    &sim_scenario_table,
+        &sim_shrink_table,
     };
     *count = ARRAY_COUNT(tables);
     return tables;

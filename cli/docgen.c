@@ -1,4 +1,5 @@
-/* cli/docgen.c: docs/generated from the tables: options, metrics, errors, messages, atoll.1. */
+/* cli/docgen.c: docs/generated from the tables: options, metrics, errors, messages, scenarios,
+ * atoll.1. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 #include "node/io/metrics_io.h"
+#include "base/time.h"
 #include "wire/message.h"
 
 typedef void page(const struct docgen *docgen, FILE *out);
@@ -100,6 +102,103 @@ static void put_metrics(const struct docgen *docgen, FILE *out)
 {
     (void)docgen;
     metrics_io_page(out);
+}
+
+/* ---- scenarios -------------------------------------------------------------------------------- */
+
+/* Of a line of a scenario: "`nodes N memory SIZE`". */
+static void put_fields(FILE *out)
+{
+#define COUNT "N"
+#define NUMBER "N"
+#define SIZE "SIZE"
+#define TIME "TIME"
+#define FLAG ""
+#define FIELD(line_, key_, unit_, member_, text_)                                   \
+    fprintf(out, "| `%s%s%s%s%s` | %s |\n", line_, key_[0] != 0 ? " … " : "", key_, \
+            unit_[0] != 0 ? " " : "", unit_, text_);
+#include "sim/trial/scenario.def"
+#undef FIELD
+#undef COUNT
+#undef NUMBER
+#undef SIZE
+#undef TIME
+#undef FLAG
+}
+
+static void put_faults(FILE *out)
+{
+#define NODES "NODES"
+#define MOUNTS "MOUNTS"
+#define PROCESS "NODE or MOUNT"
+#define SIDES "NODES and MOUNTS"
+#define PAIR "NODE,MOUNT"
+#define NOTHING ""
+#define FILES "N or FILE"
+#define NONE ""
+#define SHARE " SHARE"
+#define TIME " TIME"
+#define COUNT ""
+#define FAULT(name_, about_, unit_, least_, most_, least_us_, most_us_, excuse_us_, repeats_,      \
+              begin_, end_, text_)                                                                 \
+    fprintf(out, "| `%s` | %s%s | %s | %s |\n", name_, about_, unit_, (most_us_) > 0 ? "yes" : "", \
+            text_);
+#include "sim/trial/faults.def"
+#undef FAULT
+#undef NODES
+#undef MOUNTS
+#undef PROCESS
+#undef SIDES
+#undef PAIR
+#undef NOTHING
+#undef FILES
+#undef NONE
+#undef SHARE
+#undef TIME
+#undef COUNT
+}
+
+static void put_expected(FILE *out)
+{
+#define NONE ""
+#define RATIO " RATIO"
+#define TIME " TIME"
+#define SIZE " SIZE"
+#define EXPECT(kind_, words_, unit_, text_) \
+    fprintf(out, "| `expect %s%s` | %s |\n", words_, unit_, text_);
+#include "sim/trial/expects.def"
+#undef EXPECT
+#undef NONE
+#undef RATIO
+#undef TIME
+#undef SIZE
+}
+
+static void put_scenarios(const struct docgen *docgen, FILE *out)
+{
+    (void)docgen;
+    fputs("# Words of a scenario\n\n"
+          "For `atoll sim scenario`; [simulator](../simulator.md) tells what it is. A line is one "
+          "thing; `#` begins a\ncomment. TIME is 300ms, 12.5s, 2m or 1h; SIZE is 64KiB, 8MiB or "
+          "100MB; SHARE is 12.5%.\n\n## What there is\n\n| line | what it is |\n|---|---|\n",
+          out);
+    put_fields(out);
+    fputs(
+        "| `node NODE [weight N] [zone NAME]` | of one node; a weight of 100 is usual |\n"
+        "| `readers N PATTERN` | applications, spread over the mounts: in-order, shuffled, random "
+        "or "
+        "listing; again for others |\n"
+        "| `dataset [block SIZE] [metadata once, always or ttl=TIME]` | that all of them read |\n"
+        "\n## What goes wrong\n\n"
+        "`at TIME FAULT [WHO] [AMOUNT] [for TIME]`. Times count from when the readers begin. NODES "
+        "are "
+        "node0,node2, or `all`,\nor `owner-of FILE` (a large one); MOUNTS are mount0,mount1. What "
+        "takes nodes away lasts for ever when it does\nnot say `for`.\n\n"
+        "| fault | who, amount | for | what it is |\n|---|---|---|---|\n",
+        out);
+    put_faults(out);
+    fputs("\n## What is expected\n\n| line | what is compared |\n|---|---|\n", out);
+    put_expected(out);
 }
 
 /* ---- the man page ----------------------------------------------------------------------------- */
@@ -210,15 +309,13 @@ int docgen_run(int argc, char **argv, const struct docgen *docgen)
     static const struct {
         const char *name;
         page *put;
-    } pages[] = { { "options.md", put_options },
-                  { "metrics.md", put_metrics },
-                  { "errors.md", put_errors },
-                  { "messages.md", put_messages },
-                  { "atoll.1", put_man } };
+    } pages[] = { { "options.md", put_options },     { "metrics.md", put_metrics },
+                  { "errors.md", put_errors },       { "messages.md", put_messages },
+                  { "scenarios.md", put_scenarios }, { "atoll.1", put_man } };
     if (argc != 2 || argv[1][0] == '-') {
         const bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
-        fputs("usage: atoll docgen DIR\n\nWrites options.md, metrics.md, errors.md, messages.md "
-              "and atoll.1 into DIR.\n",
+        fputs("usage: atoll docgen DIR\n\nWrites options.md, metrics.md, errors.md, messages.md, "
+              "scenarios.md and atoll.1 into DIR.\n",
               help ? stdout : stderr);
         return help ? 0 : err_exit_code(ERR_INVALID);
     }

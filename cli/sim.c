@@ -1,14 +1,31 @@
 /* cli/sim.c: `atoll sim WORD`: which word does what. */
 #include "cli/sim.h"
 
+#include <unistd.h>
+
 #include "cli/commands.h"
 #include "cli/words.h"
+#include "sim/trial/runs.h"
+
+bool sim_jobs(const struct options *options, uint32_t *out)
+{
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t jobs = options_size(options, "jobs");
+    if (!options_given(options, "jobs")) {
+        jobs = processors <= 0 ? 1 : (uint64_t)processors;
+        jobs = jobs < RUNS_JOBS_MAX ? jobs : RUNS_JOBS_MAX;
+    }
+    *out = (uint32_t)jobs;
+    return jobs > 0 && jobs <= RUNS_JOBS_MAX;
+}
 
 int sim_command(int argc, char **argv)
 {
     static const struct word at[] = {
         { "fuzz", sim_fuzz, &sim_fuzz_table },
         { "replay", sim_replay, &sim_replay_table },
+        { "shrink", sim_shrink, &sim_shrink_table },
+        { "scenario", sim_scenario, &sim_scenario_table },
         { "membership", sim_membership, &sim_membership_table },
     };
     static const struct words words = {

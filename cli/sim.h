@@ -5,8 +5,15 @@
 extern const struct options_table sim_fuzz_table;
 extern const struct options_table sim_replay_table;
 extern const struct options_table sim_membership_table;
+extern const struct options_table sim_scenario_table;
+extern const struct options_table sim_shrink_table;
 
 /* argv[0] is the word; the exit code comes back. */
 int sim_fuzz(int argc, char **argv);
 int sim_replay(int argc, char **argv);
 int sim_membership(int argc, char **argv);
+int sim_scenario(int argc, char **argv);
+int sim_shrink(int argc, char **argv);
+
+/* --jobs, or as many as there are processors; false: too many or none. */
+bool sim_jobs(const struct options *options, uint32_t *out);

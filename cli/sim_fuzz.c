@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/sim.h"
-#include "sim/trial/faults.h"
-#include "sim/trial/seeds.h"
+#include "sim/trial/fault_kinds.h"
+#include "sim/trial/runs.h"
 
 #define SEEDS_MAX 100000000u
 
@@ -45,6 +45,8 @@ static const struct option_row replay_rows[] = {
     { "messages", 0, OPTION_FLAG, NULL, NULL, "also what processes say to each other" },
     { "calm", 0, OPTION_FLAG, NULL, NULL, "without faults" },
     { "only", 0, OPTION_STRING, "KIND", NULL, "faults of this kind alone" },
+    { "text", 0, OPTION_FLAG, NULL, NULL,
+      "do not run it: print it as a text for `atoll sim scenario`" },
 };
 
 const struct options_table sim_replay_table = {
@@ -61,7 +63,10 @@ const struct options_table sim_replay_table = {
 /* ---- what came of them ------------------------------------------------------------------------- */
 
 struct tally {
-    const struct seeds_options *options;
+    uint64_t first; /* seed */
+    uint64_t count;
+    struct draw draw;
+    bool stop;  /* at the first failure */
     bool quiet; /* JSON will tell */
     bool each;  /* of the good ones, too */
     json_t *failures;
@@ -96,12 +101,12 @@ static void add_marks(struct marks *to, const struct marks *from)
 static void tell_failure(const struct tally *tally, uint64_t seed,
                          const struct trial_result *result)
 {
-    const struct trial_options *trial = &tally->options->trial;
+    const struct draw *draw = &tally->draw;
     printf("seed=%" PRIu64 " hash=%016" PRIx64 " FAILED: %s (faults: %s)\n", seed, result->hash,
            result->failure, result->faults);
     printf("reproduce: atoll sim replay %" PRIu64 " --verbose%s%s%s\n", seed,
-           trial->calm ? " --calm" : "", trial->only != NULL ? " --only " : "",
-           trial->only != NULL ? trial->only : "");
+           draw->calm ? " --calm" : "", draw->only != NULL ? " --only " : "",
+           draw->only != NULL ? draw->only : "");
 }
 
 static void tell_success(uint64_t seed, const struct trial_result *result)
@@ -121,9 +126,16 @@ static void note_failure(struct tally *tally, uint64_t seed, const struct trial_
                                     "failure", result->failure, "faults", result->faults));
 }
 
-static void done(void *self, uint64_t seed, const struct trial_result *result)
+static void make(void *self, uint64_t index, struct scenario *out)
+{
+    const struct tally *tally = self;
+    scenario_draw(tally->first + index, &tally->draw, out);
+}
+
+static bool done(void *self, uint64_t index, const struct trial_result *result)
 {
     struct tally *tally = self;
+    const uint64_t seed = tally->first + index;
     tally->passed += !result->failed;
     tally->failed += result->failed;
     tally->given += result->given;
@@ -133,7 +145,7 @@ static void done(void *self, uint64_t seed, const struct trial_result *result)
     tally->longest_us = usec_max(tally->longest_us, result->longest_us);
     add_marks(&tally->marks, &result->marks);
     if (tally->hash_of != NULL) {
-        tally->hash_of[seed - tally->options->first] = result->hash;
+        tally->hash_of[index] = result->hash;
     }
     if (tally->quiet) {
         if (result->failed) {
@@ -145,6 +157,7 @@ static void done(void *self, uint64_t seed, const struct trial_result *result)
         tell_success(seed, result);
     }
     fflush(stdout);
+    return !tally->stop || tally->failed == 0;
 }
 
 static void tell_all(const struct tally *tally, bool marks)
@@ -164,7 +177,7 @@ static void tell_json(const struct tally *tally, bool with_marks)
 {
     json_t *all =
         json_pack("{s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:f}", "first",
-                  (json_int_t)tally->options->first, "passed", (json_int_t)tally->passed, "failed",
+                  (json_int_t)tally->first, "passed", (json_int_t)tally->passed, "failed",
                   (json_int_t)tally->failed, "failures", tally->failures, "read_bytes",
                   (json_int_t)tally->bytes, "source_bytes", (json_int_t)tally->given,
                   "source_unique_bytes", (json_int_t)tally->unique, "repeated_bytes",
@@ -185,41 +198,41 @@ static void tell_json(const struct tally *tally, bool with_marks)
 /* ---- fuzz ---------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong. */
-static const char *take_options(const struct options *options, struct seeds_options *out)
+static const char *take_draw(const struct options *options, struct draw *out)
 {
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const uint64_t jobs = options_given(options, "jobs")
-                              ? options_size(options, "jobs")
-                              : (uint64_t)(processors > 0 ? processors : 1);
-    *out = (struct seeds_options){ .first = options_size(options, "first"),
-                                   .count = options_size(options, "seeds"),
-                                   .stop = options_flag(options, "stop") };
-    out->trial.calm = options_flag(options, "calm");
-    out->trial.only = options_string(options, "only");
-    if (out->count == 0 || out->count > SEEDS_MAX) {
+    out->calm = options_flag(options, "calm");
+    out->only = options_string(options, "only");
+    return out->only == NULL || fault_kinds_find(span_text(out->only)) != NULL
+               ? NULL
+               : "--only: there is no such kind of fault; see docs/simulator.md";
+}
+
+static const char *take_fuzz(const struct options *options, struct tally *tally, struct runs *runs)
+{
+    tally->first = options_size(options, "first");
+    tally->count = options_size(options, "seeds");
+    tally->stop = options_flag(options, "stop");
+    tally->quiet = options_flag(options, "json");
+    runs->count = tally->count;
+    if (tally->count == 0 || tally->count > SEEDS_MAX) {
         return "--seeds: must be 1 to 100000000";
     }
-    if (jobs == 0 || (options_given(options, "jobs") && jobs > SEEDS_JOBS_MAX)) {
+    if (!sim_jobs(options, &runs->jobs)) {
         return "--jobs: must be 1 to 64";
     }
-    out->jobs = jobs < SEEDS_JOBS_MAX ? (uint32_t)jobs : SEEDS_JOBS_MAX;
-    if (out->trial.only != NULL && !faults_is_kind(out->trial.only)) {
-        return "--only: there is no such kind of fault; see docs/simulator.md";
-    }
-    return NULL;
+    return take_draw(options, &tally->draw);
 }
 
 static void write_hashes(const struct tally *tally)
 {
-    for (uint64_t i = 0; i < tally->options->count; i++) {
-        fprintf(tally->hashes, "%" PRIu64 " %016" PRIx64 "\n", tally->options->first + i,
-                tally->hash_of[i]);
+    for (uint64_t i = 0; i < tally->count; i++) {
+        fprintf(tally->hashes, "%" PRIu64 " %016" PRIx64 "\n", tally->first + i, tally->hash_of[i]);
     }
 }
 
-static int run_seeds(const struct options *options, struct tally *tally)
+static int run_seeds(const struct options *options, struct tally *tally, const struct runs *runs)
 {
-    const enum err err = seeds_run(tally->options, done, tally);
+    const enum err err = runs_go(runs);
     if (err != ERR_OK) {
         fprintf(stderr, "atoll sim fuzz: a process cannot be started: %s\n", strerror(errno));
         return err_exit_code(err);
@@ -235,82 +248,87 @@ static int run_seeds(const struct options *options, struct tally *tally)
     return tally->failed > 0 ? 1 : 0;
 }
 
+static int fuzz(const struct options *options, struct tally *tally, const struct runs *runs)
+{
+    const char *file = options_string(options, "hashes");
+    int status = 0;
+    if (file != NULL) {
+        tally->hashes = fopen(file, "we");
+        tally->hash_of = calloc(tally->count, sizeof *tally->hash_of);
+    }
+    if (file != NULL && (tally->hashes == NULL || tally->hash_of == NULL)) {
+        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
+        status = err_exit_code(ERR_SYSTEM);
+    } else {
+        status = run_seeds(options, tally, runs);
+    }
+    if (tally->hashes != NULL && fclose(tally->hashes) != 0) {
+        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
+        status = err_exit_code(ERR_SYSTEM);
+    }
+    free(tally->hash_of);
+    return status;
+}
+
 int sim_fuzz(int argc, char **argv)
 {
     static struct tally tally;
-    struct seeds_options seeds;
+    struct runs runs = { .self = &tally, .make = make, .done = done };
     int status = 0;
     struct options *options = client_options(&sim_fuzz_table, argc, argv, &status);
     if (options == NULL) {
         return status;
     }
-    const char *fault = take_options(options, &seeds);
-    const char *file = options_string(options, "hashes");
+    const char *fault = take_fuzz(options, &tally, &runs);
     if (fault != NULL) {
         fprintf(stderr, "atoll sim fuzz: %s\n", fault);
-        options_free(&options);
-        return err_exit_code(ERR_INVALID);
-    }
-    tally =
-        (struct tally){ .options = &seeds,
-                        .quiet = options_flag(options, "json"),
-                        .failures = json_array(),
-                        .hashes = file != NULL ? fopen(file, "we") : NULL,
-                        .hash_of = file != NULL ? calloc(seeds.count, sizeof(uint64_t)) : NULL };
-    if (file != NULL && (tally.hashes == NULL || tally.hash_of == NULL)) {
-        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
-        status = err_exit_code(ERR_SYSTEM);
+        status = err_exit_code(ERR_INVALID);
     } else {
-        status = run_seeds(options, &tally);
+        tally.failures = json_array();
+        status = fuzz(options, &tally, &runs);
+        json_decref(tally.failures);
     }
-    if (tally.hashes != NULL && fclose(tally.hashes) != 0) {
-        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
-        status = err_exit_code(ERR_SYSTEM);
-    }
-    json_decref(tally.failures);
-    free(tally.hash_of);
     options_free(&options);
     return status;
 }
 
 /* ---- replay -------------------------------------------------------------------------------------- */
 
-static const char *take_replay(const struct options *options, struct seeds_options *out)
+static void put_text(const struct tally *tally)
 {
-    uint64_t seed = 0;
-    const char *word = options_arguments(options) == 1 ? options_argument(options, 0) : "";
-    if (!parse_u64(span_text(word), &seed)) {
-        return "give the number of one SEED";
-    }
-    *out = (struct seeds_options){ .first = seed, .count = 1, .jobs = 1 };
-    out->trial.messages = options_flag(options, "messages");
-    out->trial.verbose = options_flag(options, "verbose") || out->trial.messages;
-    out->trial.calm = options_flag(options, "calm");
-    out->trial.only = options_string(options, "only");
-    if (out->trial.only != NULL && !faults_is_kind(out->trial.only)) {
-        return "--only: there is no such kind of fault; see docs/simulator.md";
-    }
-    return NULL;
+    static struct scenario scenario;
+    static char room[65536];
+    struct text text;
+    text_init(&text, room, sizeof room);
+    scenario_draw(tally->first, &tally->draw, &scenario);
+    scenario_write(&scenario, &text);
+    fputs(room, stdout);
 }
 
 int sim_replay(int argc, char **argv)
 {
     static struct tally tally;
-    struct seeds_options seeds;
+    struct runs runs = { .count = 1, .jobs = 1, .self = &tally, .make = make, .done = done };
     int status = 0;
     struct options *options = client_options(&sim_replay_table, argc, argv, &status);
     if (options == NULL) {
         return status;
     }
-    const char *fault = take_replay(options, &seeds);
-    enum err err = fault != NULL ? ERR_INVALID : ERR_OK;
-    if (err == ERR_OK) {
-        tally = (struct tally){ .options = &seeds, .each = true };
-        err = seeds_run(&seeds, done, &tally);
-        fault = "a process cannot be started";
+    const char *word = options_arguments(options) == 1 ? options_argument(options, 0) : "";
+    const char *fault = take_draw(options, &tally.draw);
+    if (!parse_u64(span_text(word), &tally.first)) {
+        fault = "give the number of one SEED";
     }
-    if (err != ERR_OK) {
-        fprintf(stderr, "atoll sim replay: %s\n", fault);
+    runs.trial.messages = options_flag(options, "messages");
+    runs.trial.verbose = options_flag(options, "verbose") || runs.trial.messages;
+    tally.each = true;
+    const bool text = options_flag(options, "text");
+    enum err err = fault != NULL ? ERR_INVALID : text ? ERR_OK : runs_go(&runs);
+    if (err == ERR_OK && text) {
+        put_text(&tally);
+    } else if (err != ERR_OK) {
+        fprintf(stderr, "atoll sim replay: %s\n",
+                fault != NULL ? fault : "a process cannot be started");
         status = err_exit_code(err);
     } else {
         status = tally.failed > 0 ? 1 : 0;

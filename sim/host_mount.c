@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/net.h"
+#include "sim/pages.h"
 #include "sim/rings.h"
 
 #define QUEUE_US 15 /* from one thread to another */
@@ -283,8 +284,7 @@ void host_mount_start(struct host_mount *host)
     process_live(&host->process);
     fill_options(host, &options);
     const size_t size = mount_memory(&options);
-    host->memory = malloc(size);
-    CHECK(host->memory != NULL);
+    host->memory = pages_new(size);
     arena_init(&arena, host->memory, size);
     CHECK(mount_new(&arena, &options, &host->mount) == ERR_OK);
     host->is_ready = false;

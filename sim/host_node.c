@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "sim/host_inside.h"
 #include "sim/net.h"
+#include "sim/pages.h"
 #include "sim/rings.h"
 #include "sim/source.h"
 
@@ -209,8 +210,7 @@ static void make_gossip(struct host_node *host)
     put_u64(options.secret, rng_next(&host->rng));
     put_u64(options.boot, rng_next(&host->rng));
     put_u64(options.boot + 8, rng_next(&host->rng));
-    host->gossip_memory = malloc(size);
-    CHECK(host->gossip_memory != NULL);
+    host->gossip_memory = pages_new(size);
     arena_init(&arena, host->gossip_memory, size);
     CHECK(gossip_new(&arena, &options, &host->gossip) == ERR_OK);
 }
@@ -239,13 +239,11 @@ static void make_node(struct host_node *host)
         options.tier[0].quota = host->options.tier_quota;
         options.tier[0].segment_size = host->options.segment_size;
     }
-    host->region = aligned_alloc(4096, host->options.region_size);
-    CHECK(host->region != NULL);
+    host->region = pages_new(host->options.region_size);
     memset(host->region, 0xee, host->options.region_size); /* equal runs, and nothing of use */
     options.region = host->region;
     const size_t size = node_memory(&options);
-    host->node_memory = malloc(size);
-    CHECK(host->node_memory != NULL);
+    host->node_memory = pages_new(size);
     arena_init(&arena, host->node_memory, size);
     CHECK(node_new(&arena, &options, &host->node) == ERR_OK);
 }

@@ -62,6 +62,8 @@ struct source_object *source_find(const struct source *source, struct span key);
 /* Does `data` hold the bytes of that version from `offset` on? */
 bool source_is(const struct source_object *object, uint32_t version, uint64_t offset,
                struct span data);
+/* What the source calls that version. */
+void source_pin(const struct source_object *object, uint32_t version, char out[SOURCE_PIN_MAX]);
 /* The version that looks like that; -1: none ever did. */
 int source_version_of(const struct source_object *object, uint64_t size, int64_t mtime_us);
 /* Bytes of all objects that were given more than once, and unique bytes given. */

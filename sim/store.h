@@ -17,7 +17,6 @@ struct source {
 /* A request's way there, its work, and its way back. */
 usec_t source_delay(struct source *source);
 bool source_is_throttled(struct source *source);
-void source_pin(const struct source_object *object, uint32_t version, char out[SOURCE_PIN_MAX]);
 void source_fill(const struct source_object *object, uint32_t version, uint64_t offset,
                  uint8_t *out, uint64_t size);
 void listing_do(struct source *source, struct process *process, source_answer *answer,

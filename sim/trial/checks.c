@@ -154,7 +154,7 @@ void checks_rest(struct checks *checks)
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         struct node_totals totals;
-        if (!host->process.up) {
+        if (!host->process.up || host->process.frozen) {
             continue;
         }
         node_totals(host->node, &totals);

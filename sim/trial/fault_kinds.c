@@ -1,153 +1,167 @@
-/* sim/trial/fault_kinds.c: a table of misfortunes. */
+/* sim/trial/fault_kinds.c: what happens when a misfortune begins and ends. */
 #include "sim/trial/fault_kinds.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define ALIVE_MIN 3        /* nodes that are always up and running */
+#include "base/hash.h"
+#include "sim/trial/faults.h"
+
 #define BACKOFF_US SEC(22) /* a node tries a source again after at most 20 s */
+#define SETTLE_US FAULTS_SETTLE_US
 
-/* ---- choosing ------------------------------------------------------------------------------------ */
+/* ---- about whom -------------------------------------------------------------------------------- */
 
-static struct rng *rng_of(struct fault *fault)
+typedef void for_node(struct trial *trial, struct host_node *node);
+
+static void each_node(struct trial *trial, const struct fault *fault, for_node *act)
 {
-    return &fault->faults->rng;
-}
-
-static bool is_taken(const struct faults *faults, const struct host_node *node)
-{
-    for (uint32_t i = 0; i < faults->count; i++) {
-        if (faults->list[i].active && faults->list[i].node == node) {
-            return true;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            act(trial, trial->nodes[i]);
         }
     }
-    return false;
 }
 
-/* A node that may go away now; NULL: too many are away. */
-static struct host_node *take_node(struct trial *trial, struct fault *fault)
+typedef void for_mount(struct trial *trial, struct host_mount *mount);
+
+static void each_mount(struct trial *trial, const struct fault *fault, for_mount *act)
 {
-    uint32_t running = 0;
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        running += !is_taken(fault->faults, trial->nodes[i]);
-    }
-    if (running <= ALIVE_MIN) {
-        return NULL;
-    }
-    const uint32_t first = (uint32_t)rng_below(rng_of(fault), trial->node_count);
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        struct host_node *node = trial->nodes[(first + i) % trial->node_count];
-        if (!is_taken(fault->faults, node)) {
-            return node;
+    for (uint32_t i = 0; i < trial->mount_count; i++) {
+        if ((fault->plan->mounts >> i & 1) != 0) {
+            act(trial, trial->mounts[i]);
         }
     }
-    return NULL;
 }
 
-/* ---- processes ------------------------------------------------------------------------------------ */
-
-static bool crash(struct trial *trial, struct fault *fault)
+static int64_t amount_of(const struct fault *fault)
 {
-    fault->node = take_node(trial, fault);
-    if (fault->node != NULL) {
-        host_node_crash(fault->node, false);
-    }
-    return fault->node != NULL;
+    return fault->plan->amount;
 }
 
-static bool power_off(struct trial *trial, struct fault *fault)
+static uint32_t share_of(const struct fault *fault)
 {
-    fault->node = take_node(trial, fault);
-    if (fault->node != NULL) {
-        host_node_crash(fault->node, true);
-    }
-    return fault->node != NULL;
+    return (uint32_t)fault->plan->amount;
 }
 
-static void restart(struct trial *trial, struct fault *fault)
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+static void crash_one(struct trial *trial, struct host_node *node)
 {
     (void)trial;
-    host_node_start(fault->node);
+    host_node_crash(node, false);
 }
 
-static void restart_empty(struct trial *trial, struct fault *fault)
+static void crash(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, crash_one);
+}
+
+static void power_off_one(struct trial *trial, struct host_node *node)
 {
     (void)trial;
-    disk_wipe(fault->node->disk);
-    host_node_start(fault->node);
+    host_node_crash(node, true);
 }
 
-static void restart_elsewhere(struct trial *trial, struct fault *fault)
+static void power_off(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, power_off_one);
+}
+
+static void start_one(struct trial *trial, struct host_node *node)
 {
     (void)trial;
-    fault->node->process.address++;
-    host_node_start(fault->node);
+    host_node_start(node);
 }
 
-static void restart_flipped(struct trial *trial, struct fault *fault)
+static void start(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, start_one);
+}
+
+static void start_empty_one(struct trial *trial, struct host_node *node)
+{
+    (void)trial;
+    disk_wipe(node->disk);
+    host_node_start(node);
+}
+
+static void start_empty(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, start_empty_one);
+}
+
+static void start_elsewhere_one(struct trial *trial, struct host_node *node)
+{
+    (void)trial;
+    node->process.address++;
+    host_node_start(node);
+}
+
+static void start_elsewhere(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, start_elsewhere_one);
+}
+
+static void start_flipped_one(struct trial *trial, struct host_node *node)
 {
     (void)trial;
     for (uint32_t i = 0; i < 8; i++) {
-        disk_flip(fault->node->disk);
+        disk_flip(node->disk);
     }
-    host_node_start(fault->node);
+    host_node_start(node);
 }
 
-static bool freeze(struct trial *trial, struct fault *fault)
+static void start_flipped(struct trial *trial, struct fault *fault)
 {
-    fault->node = take_node(trial, fault);
-    if (fault->node != NULL) {
-        world_say(trial->world, "%s freezes", fault->node->process.name);
-        process_freeze(&fault->node->process);
-    }
-    return fault->node != NULL;
+    each_node(trial, fault, start_flipped_one);
+}
+
+static void freeze_one(struct trial *trial, struct host_node *node)
+{
+    world_say(trial->world, "%s freezes", node->process.name);
+    process_freeze(&node->process);
+}
+
+static void freeze(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, freeze_one);
+}
+
+static void thaw_one(struct trial *trial, struct host_node *node)
+{
+    world_say(trial->world, "%s thaws", node->process.name);
+    process_thaw(&node->process);
 }
 
 static void thaw(struct trial *trial, struct fault *fault)
 {
-    world_say(trial->world, "%s thaws", fault->node->process.name);
-    process_thaw(&fault->node->process);
+    each_node(trial, fault, thaw_one);
 }
 
-static bool leave(struct trial *trial, struct fault *fault)
+static void leave_one(struct trial *trial, struct host_node *node)
 {
-    fault->node = take_node(trial, fault);
-    if (fault->node != NULL) {
-        host_node_leave(fault->node);
+    (void)trial;
+    host_node_leave(node);
+}
+
+static void leave(struct trial *trial, struct fault *fault)
+{
+    each_node(trial, fault, leave_one);
+}
+
+static void come_back_one(struct trial *trial, struct host_node *node)
+{
+    if (node->process.up) {
+        world_fail(trial->world, "%s has not left in time", node->process.name);
+        return;
     }
-    return fault->node != NULL;
+    host_node_start(node);
 }
 
 static void come_back(struct trial *trial, struct fault *fault)
 {
-    if (fault->node->process.up) {
-        world_fail(trial->world, "%s has not left in time", fault->node->process.name);
-        return;
-    }
-    host_node_start(fault->node);
-}
-
-static bool freeze_mount(struct trial *trial, struct fault *fault)
-{
-    fault->mount = trial->mounts[rng_below(rng_of(fault), trial->mount_count)];
-    if (fault->mount->process.frozen) {
-        return false;
-    }
-    process_freeze(&fault->mount->process);
-    return true;
-}
-
-static void thaw_mount(struct trial *trial, struct fault *fault)
-{
-    (void)trial;
-    process_thaw(&fault->mount->process);
-}
-
-static bool jump_clock(struct trial *trial, struct fault *fault)
-{
-    struct process *process =
-        trial->world->processes[rng_below(rng_of(fault), trial->world->process_count)];
-    process->wall_us += rng_between(rng_of(fault), -SEC(3600), SEC(3600));
-    return true;
+    each_node(trial, fault, come_back_one);
 }
 
 static void nothing(struct trial *trial, struct fault *fault)
@@ -156,72 +170,92 @@ static void nothing(struct trial *trial, struct fault *fault)
     (void)fault;
 }
 
-/* ---- network ----------------------------------------------------------------------------------------- */
+/* ---- mounts, clocks ---------------------------------------------------------------------------- */
 
-static bool lose(struct trial *trial, struct fault *fault)
+static void freeze_mount_one(struct trial *trial, struct host_mount *mount)
 {
-    struct net_weather *weather = net_weather(trial->world->net);
-    weather->loss = (uint32_t)rng_between(rng_of(fault), 20000, 300000);
-    return true;
+    (void)trial;
+    process_freeze(&mount->process);
+}
+
+static void freeze_mount(struct trial *trial, struct fault *fault)
+{
+    each_mount(trial, fault, freeze_mount_one);
+}
+
+static void thaw_mount_one(struct trial *trial, struct host_mount *mount)
+{
+    (void)trial;
+    process_thaw(&mount->process);
+}
+
+static void thaw_mount(struct trial *trial, struct fault *fault)
+{
+    each_mount(trial, fault, thaw_mount_one);
+}
+
+static void jump_clock(struct trial *trial, struct fault *fault)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            trial->nodes[i]->process.wall_us += amount_of(fault);
+        }
+    }
+    for (uint32_t i = 0; i < trial->mount_count; i++) {
+        if ((fault->plan->mounts >> i & 1) != 0) {
+            trial->mounts[i]->process.wall_us += amount_of(fault);
+        }
+    }
+}
+
+/* ---- network ----------------------------------------------------------------------------------- */
+
+static void lose(struct trial *trial, struct fault *fault)
+{
+    net_weather(trial->world->net)->loss += share_of(fault);
 }
 
 static void lose_no_more(struct trial *trial, struct fault *fault)
 {
-    (void)fault;
-    net_weather(trial->world->net)->loss = 0;
+    net_weather(trial->world->net)->loss -= share_of(fault);
 }
 
-static bool disorder(struct trial *trial, struct fault *fault)
+static void disorder(struct trial *trial, struct fault *fault)
 {
     struct net_weather *weather = net_weather(trial->world->net);
-    (void)fault;
-    weather->twice = 200000;
-    weather->late = 200000;
-    return true;
+    weather->twice += share_of(fault);
+    weather->late += share_of(fault);
 }
 
 static void order_again(struct trial *trial, struct fault *fault)
 {
     struct net_weather *weather = net_weather(trial->world->net);
-    (void)fault;
-    weather->twice = 0;
-    weather->late = 0;
+    weather->twice -= share_of(fault);
+    weather->late -= share_of(fault);
+}
+
+static bool is_on_side(const struct trial *trial, const struct fault *fault, uint32_t process)
+{
+    return process < trial->node_count
+               ? (fault->nodes >> process & 1) != 0
+               : (fault->plan->mounts >> (process - trial->node_count) & 1) != 0;
 }
 
 static void set_ways(struct trial *trial, const struct fault *fault, bool both, bool blocked)
 {
     for (uint32_t a = 0; a < trial->world->process_count; a++) {
         for (uint32_t b = 0; b < trial->world->process_count; b++) {
-            const bool here = (fault->sides >> a & 1) != 0;
-            const bool there = (fault->sides >> b & 1) != 0;
-            if (here != there && (here || both)) {
+            const bool here = is_on_side(trial, fault, a);
+            if (here != is_on_side(trial, fault, b) && (here || both)) {
                 net_block(trial->world->net, a, b, blocked);
             }
         }
     }
 }
 
-/* One to half of the nodes, and perhaps some mounts, on one side. */
-static void pick_sides(struct trial *trial, struct fault *fault)
+static void cut_one_way(struct trial *trial, struct fault *fault)
 {
-    const uint64_t nodes = 1 + rng_below(rng_of(fault), trial->node_count / 2);
-    fault->sides = 0;
-    for (uint64_t i = 0; i < nodes; i++) {
-        fault->sides |= 1ull << rng_below(rng_of(fault), trial->node_count);
-    }
-    for (uint32_t i = 0; i < trial->mount_count; i++) {
-        if (rng_chance(rng_of(fault), 300000)) {
-            fault->sides |= 1ull << (trial->node_count + i);
-        }
-    }
-    world_say(trial->world, "sides: %llx", (unsigned long long)fault->sides);
-}
-
-static bool cut_one_way(struct trial *trial, struct fault *fault)
-{
-    pick_sides(trial, fault);
     set_ways(trial, fault, false, true);
-    return true;
 }
 
 static void join_one_way(struct trial *trial, struct fault *fault)
@@ -229,11 +263,9 @@ static void join_one_way(struct trial *trial, struct fault *fault)
     set_ways(trial, fault, false, false);
 }
 
-static bool cut_both_ways(struct trial *trial, struct fault *fault)
+static void cut_both_ways(struct trial *trial, struct fault *fault)
 {
-    pick_sides(trial, fault);
     set_ways(trial, fault, true, true);
-    return true;
 }
 
 static void join_both_ways(struct trial *trial, struct fault *fault)
@@ -241,134 +273,147 @@ static void join_both_ways(struct trial *trial, struct fault *fault)
     set_ways(trial, fault, true, false);
 }
 
-/* One node, and a mount, cannot hear each other: all else is well. */
-static bool cut_pair(struct trial *trial, struct fault *fault)
+/* A node and a mount cannot hear each other: all else is well. */
+static void set_pair(struct trial *trial, const struct fault *fault, bool blocked)
 {
-    const uint32_t mount =
-        trial->node_count + (uint32_t)rng_below(rng_of(fault), trial->mount_count);
-    const uint32_t node = (uint32_t)rng_below(rng_of(fault), trial->node_count);
-    fault->sides = (uint64_t)node << 8 | mount;
-    net_block(trial->world->net, node, mount, true);
-    net_block(trial->world->net, mount, node, true);
-    return true;
+    const uint32_t node = (uint32_t)__builtin_ctz(fault->nodes);
+    const uint32_t mount = trial->node_count + (uint32_t)__builtin_ctz(fault->plan->mounts);
+    net_block(trial->world->net, node, mount, blocked);
+    net_block(trial->world->net, mount, node, blocked);
+}
+
+static void cut_pair(struct trial *trial, struct fault *fault)
+{
+    set_pair(trial, fault, true);
 }
 
 static void join_pair(struct trial *trial, struct fault *fault)
 {
-    const uint32_t node = (uint32_t)(fault->sides >> 8);
-    const uint32_t mount = (uint32_t)(fault->sides & 0xff);
-    net_block(trial->world->net, node, mount, false);
-    net_block(trial->world->net, mount, node, false);
+    set_pair(trial, fault, false);
 }
 
-/* ---- the source and disks ------------------------------------------------------------------------------- */
+/* ---- the source and disks ---------------------------------------------------------------------- */
 
-static bool slow_source(struct trial *trial, struct fault *fault)
+static void slow_source(struct trial *trial, struct fault *fault)
 {
     struct source_weather *weather = source_weather(trial->world->source);
-    (void)fault;
-    weather->slow = 100000;
+    weather->slow += share_of(fault);
     weather->slow_us = SEC(5);
-    return true;
 }
 
 static void quick_source(struct trial *trial, struct fault *fault)
 {
-    (void)fault;
-    source_weather(trial->world->source)->slow = 0;
+    source_weather(trial->world->source)->slow -= share_of(fault);
 }
 
-static bool throttle(struct trial *trial, struct fault *fault)
+static void throttle(struct trial *trial, struct fault *fault)
 {
-    source_weather(trial->world->source)->throttled =
-        (uint32_t)rng_between(rng_of(fault), 100000, 900000);
-    return true;
+    source_weather(trial->world->source)->throttled += share_of(fault);
 }
 
 static void throttle_no_more(struct trial *trial, struct fault *fault)
 {
-    (void)fault;
-    source_weather(trial->world->source)->throttled = 0;
+    source_weather(trial->world->source)->throttled -= share_of(fault);
 }
 
-static bool cut_answers(struct trial *trial, struct fault *fault)
+static void cut_answers(struct trial *trial, struct fault *fault)
 {
-    source_weather(trial->world->source)->cut = (uint32_t)rng_between(rng_of(fault), 50000, 400000);
-    return true;
+    source_weather(trial->world->source)->cut += share_of(fault);
 }
 
 static void whole_answers(struct trial *trial, struct fault *fault)
 {
-    (void)fault;
-    source_weather(trial->world->source)->cut = 0;
+    source_weather(trial->world->source)->cut -= share_of(fault);
 }
 
-static bool lose_source(struct trial *trial, struct fault *fault)
+static void block_source(struct trial *trial, const struct fault *fault, bool blocked)
 {
-    fault->index = (uint32_t)rng_below(rng_of(fault), trial->node_count);
-    net_block(trial->world->net, fault->index, NET_SOURCE, true);
-    net_block(trial->world->net, NET_SOURCE, fault->index, true);
-    return true;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            net_block(trial->world->net, i, NET_SOURCE, blocked);
+            net_block(trial->world->net, NET_SOURCE, i, blocked);
+        }
+    }
+}
+
+static void lose_source(struct trial *trial, struct fault *fault)
+{
+    block_source(trial, fault, true);
 }
 
 static void find_source(struct trial *trial, struct fault *fault)
 {
-    net_block(trial->world->net, fault->index, NET_SOURCE, false);
-    net_block(trial->world->net, NET_SOURCE, fault->index, false);
+    block_source(trial, fault, false);
 }
 
-static bool overwrite(struct trial *trial, struct fault *fault)
+static void overwrite_one(struct trial *trial, struct source_object *object, struct rng *rng)
+{
+    const char *late = TRIAL_PREFIX TRIAL_HELD_BACK;
+    if (strncmp(object->key, late, strlen(late)) == 0 ||
+        object->version_count == SOURCE_VERSIONS_MAX) {
+        return;
+    }
+    const uint64_t size = object->versions[object->version_count - 1].size;
+    source_put(trial->world->source, object->key,
+               rng_chance(rng, 500000) ? size : rng_below(rng, size + 1000));
+    world_say(trial->world, "%s is overwritten", object->key);
+}
+
+/* Which ones follows from the time, so that it does not change when other faults go. */
+static void overwrite(struct trial *trial, struct fault *fault)
 {
     struct source *source = trial->world->source;
-    const char *late = TRIAL_PREFIX TRIAL_HELD_BACK;
-    for (uint32_t i = 0; i < 6; i++) {
-        struct source_object *object =
-            source_at(source, (uint32_t)rng_below(rng_of(fault), source_count(source)));
-        if (strncmp(object->key, late, strlen(late)) != 0 &&
-            object->version_count < SOURCE_VERSIONS_MAX) {
-            const uint64_t size = object->versions[object->version_count - 1].size;
-            source_put(source, object->key,
-                       rng_chance(rng_of(fault), 500000) ? size
-                                                         : rng_below(rng_of(fault), size + 1000));
-            world_say(trial->world, "%s is overwritten", object->key);
-        }
+    struct rng rng;
+    rng_init(&rng, trial->scenario->seed, hash64_mix(6, (uint64_t)fault->plan->at_us));
+    if (fault->plan->file[0] != '\0') {
+        overwrite_one(trial, trial_file(trial, fault->plan->file), &rng);
+        return;
     }
-    return true;
+    for (int64_t i = 0; i < amount_of(fault); i++) {
+        const uint32_t at = (uint32_t)rng_below(&rng, source_count(source));
+        overwrite_one(trial, source_at(source, at), &rng);
+    }
 }
 
-static bool slow_disk(struct trial *trial, struct fault *fault)
+static void slow_disk(struct trial *trial, struct fault *fault)
 {
-    fault->index = (uint32_t)rng_below(rng_of(fault), trial->node_count);
-    disk_weather(trial->nodes[fault->index]->disk)->latency_us = MSEC(200);
-    return true;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            disk_weather(trial->nodes[i]->disk)->latency_us += amount_of(fault);
+        }
+    }
 }
 
 static void quick_disk(struct trial *trial, struct fault *fault)
 {
-    disk_weather(trial->nodes[fault->index]->disk)->latency_us = 100;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            disk_weather(trial->nodes[i]->disk)->latency_us -= amount_of(fault);
+        }
+    }
 }
 
+/* ---- the table --------------------------------------------------------------------------------- */
+
 static const struct fault_kind kinds[] = {
-    { "crash", MSEC(500), SEC(20), 0, true, crash, restart },
-    { "crash-empty", MSEC(500), SEC(20), 0, true, crash, restart_empty },
-    { "crash-elsewhere", MSEC(500), SEC(20), 0, true, crash, restart_elsewhere },
-    { "crash-flipped", MSEC(500), SEC(20), 0, true, crash, restart_flipped },
-    { "power-off", SEC(3), SEC(20), 0, true, power_off, restart },
-    { "freeze", MSEC(100), SEC(15), 0, true, freeze, thaw },
-    { "leave", SEC(15), SEC(20), 0, true, leave, come_back },
-    { "freeze-mount", MSEC(100), SEC(8), SEC(1), false, freeze_mount, thaw_mount },
-    { "clock-jump", 0, 0, 0, false, jump_clock, nothing },
-    { "loss", SEC(2), SEC(10), FAULTS_SETTLE_US, true, lose, lose_no_more },
-    { "disorder", SEC(2), SEC(15), 0, false, disorder, order_again },
-    { "one-way", SEC(1), SEC(15), FAULTS_SETTLE_US, true, cut_one_way, join_one_way },
-    { "partition", SEC(1), SEC(15), FAULTS_SETTLE_US, true, cut_both_ways, join_both_ways },
-    { "cut-pair", SEC(1), SEC(15), 0, true, cut_pair, join_pair },
-    { "slow-source", SEC(2), SEC(15), SEC(6), false, slow_source, quick_source },
-    { "throttled", SEC(1), SEC(10), BACKOFF_US, false, throttle, throttle_no_more },
-    { "cut-answers", SEC(2), SEC(10), BACKOFF_US, false, cut_answers, whole_answers },
-    { "no-source", SEC(1), SEC(10), BACKOFF_US, false, lose_source, find_source },
-    { "overwrite", 0, 0, 0, false, overwrite, nothing },
-    { "slow-disk", SEC(2), SEC(15), 0, false, slow_disk, quick_disk },
+#define FAULT(name_, about_, unit_, least_, most_, least_us_, most_us_, excuse_us_, repeats_, \
+              begin_, end_, text_)                                                            \
+    {                                                                                         \
+        .name = name_,                                                                        \
+        .about = ABOUT_##about_,                                                              \
+        .unit = UNIT_##unit_,                                                                 \
+        .least = least_,                                                                      \
+        .most = most_,                                                                        \
+        .least_us = least_us_,                                                                \
+        .most_us = most_us_,                                                                  \
+        .excuse_us = excuse_us_,                                                              \
+        .repeats = repeats_,                                                                  \
+        .begin = begin_,                                                                      \
+        .end = end_,                                                                          \
+        .text = text_,                                                                        \
+    },
+#include "sim/trial/faults.def"
+#undef FAULT
 };
 
 uint32_t fault_kinds_count(void)
@@ -380,4 +425,20 @@ const struct fault_kind *fault_kinds_at(uint32_t index)
 {
     CHECK(index < ARRAY_COUNT(kinds));
     return &kinds[index];
+}
+
+const struct fault_kind *fault_kinds_find(struct span name)
+{
+    for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        if (span_equal(name, span_text(kinds[i].name))) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+bool fault_kind_takes_nodes(const struct fault_kind *kind)
+{
+    return kind->begin == crash || kind->begin == power_off || kind->begin == freeze ||
+           kind->begin == leave || kind->begin == start;
 }

@@ -1,4 +1,4 @@
-/* sim/trial/faults.c: a plan of some misfortunes: when each begins, and how long it lasts. */
+/* sim/trial/faults.c: a plan of misfortunes as it comes true. */
 #include "sim/trial/faults.h"
 
 #include <stdio.h>
@@ -7,47 +7,72 @@
 
 #include "sim/trial/fault_kinds.h"
 
-#define FAULTS_FEW 8   /* at most, in most trials */
-#define STORM_OF_TEN 2 /* trials out of ten in which they are many and short */
-#define STORM_US SEC(4)
+struct faults {
+    struct trial *trial;
+    struct fault list[SCENARIO_FAULTS_MAX];
+    uint32_t count;
+    usec_t stalled_us; /* world time until which waiting is excused */
+    usec_t repeat_us;  /* world time until which chunks may come twice */
+};
 
-static void excuse(struct faults *faults, usec_t us)
+/* It is over, or what it brought about will have settled from now on. */
+static void settle(struct faults *faults, const struct fault_kind *kind)
 {
-    faults->stalled_us = usec_max(faults->stalled_us, faults->trial->world->now_us + us);
+    const usec_t now_us = faults->trial->world->now_us;
+    if (kind->excuse_us > 0) {
+        faults->stalled_us = usec_max(faults->stalled_us, now_us + kind->excuse_us);
+    }
+    if (kind->repeats) {
+        faults->repeat_us = usec_max(faults->repeat_us, now_us + FAULTS_SETTLE_US);
+    }
+}
+
+static bool nobody_runs(const struct trial *trial)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if (trial->nodes[i]->process.up && !trial->nodes[i]->process.frozen) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void fault_stop(struct fault *fault)
 {
     struct faults *faults = fault->faults;
+    const bool nobody = nobody_runs(faults->trial);
     fault->active = false;
-    fault->kind->end(faults->trial, fault);
-    world_say(faults->trial->world, "fault %s ends", fault->kind->name);
-    if (fault->kind->excuse_us > 0) {
-        excuse(faults, fault->kind->excuse_us);
-    }
-    if (fault->kind->repeats) {
-        faults->repeat_us = faults->trial->world->now_us + FAULTS_SETTLE_US;
+    fault->plan->kind->end(faults->trial, fault);
+    world_say(faults->trial->world, "fault %s ends", fault->plan->kind->name);
+    settle(faults, fault->plan->kind);
+    if (nobody) {
+        faults->stalled_us = faults->trial->world->now_us + FAULTS_SETTLE_US;
     }
 }
 
 static void fault_fire(struct world *world, struct happening *what)
 {
     struct fault *fault = CONTAINER_OF(what, struct fault, at);
+    const struct planned *plan = fault->plan;
+    struct faults *faults = fault->faults;
     if (fault->active) {
         fault_stop(fault);
         return;
     }
-    world_say(world, "fault %s begins", fault->kind->name);
-    world_log(world, 30, (uint64_t)(fault->kind - fault_kinds_at(0)), 0, 0);
-    if (!fault->kind->begin(fault->faults->trial, fault)) {
-        return;
+    world_say(world, "fault %s begins", plan->kind->name);
+    world_log(world, 30, plan->nodes, plan->mounts, (uint64_t)plan->amount);
+    fault->nodes = plan->nodes;
+    if (plan->file[0] != '\0' && plan->kind->about == ABOUT_NODES) {
+        fault->nodes |= 1u << trial_owner_of(faults->trial, plan->file);
     }
+    plan->kind->begin(faults->trial, fault);
     fault->began = true;
-    if (fault->kind->most_us == 0) {
+    if (plan->lasts_us == 0 || plan->lasts_us == USEC_NEVER) {
+        settle(faults, plan->kind);
         return;
     }
     fault->active = true;
-    world_set(world, what, fault->lasts_us);
+    world_set(world, what, plan->lasts_us);
 }
 
 struct faults *faults_new(struct trial *trial)
@@ -55,7 +80,12 @@ struct faults *faults_new(struct trial *trial)
     struct faults *faults = calloc(1, sizeof *faults);
     CHECK(faults != NULL);
     faults->trial = trial;
-    rng_init(&faults->rng, trial->options.seed, 5);
+    faults->count = trial->scenario->fault_count;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        faults->list[i] = (struct fault){ .at.fire = fault_fire,
+                                          .faults = faults,
+                                          .plan = &trial->scenario->faults[i] };
+    }
     return faults;
 }
 
@@ -69,50 +99,11 @@ void faults_free(struct faults **pointer)
     *pointer = NULL;
 }
 
-static bool is_planned(const struct faults *faults, const struct fault_kind *kind)
+void faults_begin(struct faults *faults)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
-        if (faults->list[i].kind == kind) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const struct fault_kind *pick_kind(struct faults *faults, bool storm)
-{
-    const char *only = faults->trial->options.only;
-    for (;;) {
-        const struct fault_kind *kind =
-            fault_kinds_at((uint32_t)rng_below(&faults->rng, fault_kinds_count()));
-        if (only != NULL && strcmp(kind->name, only) != 0) {
-            continue;
-        }
-        if (only != NULL ||
-            (storm ? kind->repeats && kind->least_us < STORM_US : !is_planned(faults, kind))) {
-            return kind;
-        }
-    }
-}
-
-void faults_begin(struct faults *faults, usec_t within_us)
-{
-    const bool storm = rng_below(&faults->rng, 10) < STORM_OF_TEN;
-    const uint32_t few = 3 + (uint32_t)rng_below(&faults->rng, FAULTS_FEW - 3);
-    const uint32_t count = storm ? FAULTS_MAX : few;
-    if (faults->trial->options.calm) {
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
         struct fault *fault = &faults->list[i];
-        fault->faults = faults;
-        fault->kind = pick_kind(faults, storm);
-        fault->at.fire = fault_fire;
-        fault->lasts_us = rng_between(&faults->rng, fault->kind->least_us,
-                                      storm ? STORM_US : fault->kind->most_us);
-        faults->count++;
-        world_set(faults->trial->world, &fault->at,
-                  rng_between(&faults->rng, 0, within_us - fault->lasts_us));
+        world_set(faults->trial->world, &fault->at, fault->plan->at_us);
     }
 }
 
@@ -127,10 +118,23 @@ void faults_end(struct faults *faults)
     }
 }
 
+bool faults_holds_back(const struct faults *faults, uint32_t node)
+{
+    const struct fault_kind *join = fault_kinds_find(span_text("join"));
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct planned *plan = faults->list[i].plan;
+        if (plan->kind == join && (plan->nodes >> node & 1) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 usec_t faults_excused_us(const struct faults *faults)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
-        if (faults->list[i].active && faults->list[i].kind->excuse_us > 0) {
+        const struct fault *fault = &faults->list[i];
+        if (fault->active && (fault->plan->kind->excuse_us > 0 || nobody_runs(faults->trial))) {
             return faults->trial->world->now_us;
         }
     }
@@ -140,7 +144,7 @@ usec_t faults_excused_us(const struct faults *faults)
 bool faults_may_silence(const struct faults *faults)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
-        if (faults->list[i].began && faults->list[i].kind->repeats) {
+        if (faults->list[i].began && faults->list[i].plan->kind->repeats) {
             return true;
         }
     }
@@ -154,8 +158,8 @@ bool faults_may_repeat(const struct faults *faults, struct span key)
     bool active = false;
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct fault *fault = &faults->list[i];
-        began |= fault->began && fault->kind->repeats;
-        active |= fault->active && fault->kind->repeats;
+        began |= fault->began && fault->plan->kind->repeats;
+        active |= fault->active && fault->plan->kind->repeats;
     }
     /* Copies that were made while views differed may lie where nobody looks for them, so only what
      * nobody has read before is asked for once again. */
@@ -170,18 +174,9 @@ void faults_names(const struct faults *faults, char *out, size_t room)
     for (uint32_t i = 0; i < faults->count; i++) {
         if (faults->list[i].began && used < room) {
             used += (size_t)snprintf(out + used, room - used, "%s%s", used == 0 ? "" : " ",
-                                     faults->list[i].kind->name);
+                                     faults->list[i].plan->kind->name);
         }
     }
-}
-
-uint32_t faults_active(const struct faults *faults)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < faults->count; i++) {
-        count += faults->list[i].active;
-    }
-    return count;
 }
 
 uint32_t faults_began(const struct faults *faults)
@@ -191,14 +186,4 @@ uint32_t faults_began(const struct faults *faults)
         count += faults->list[i].began;
     }
     return count;
-}
-
-bool faults_is_kind(const char *name)
-{
-    for (uint32_t i = 0; i < fault_kinds_count(); i++) {
-        if (strcmp(fault_kinds_at(i)->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
 }

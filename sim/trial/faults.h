@@ -1,4 +1,4 @@
-/* sim/trial/faults.h: what goes wrong in a trial: at least three kinds, each for a while. */
+/* sim/trial/faults.h: what goes wrong in a trial, as its scenario plans it, and what that excuses. */
 #pragma once
 #include "sim/trial/trial.h"
 
@@ -6,14 +6,15 @@
 
 struct faults *faults_new(struct trial *trial);
 void faults_free(struct faults **faults);
-/* They begin and end by themselves within that time. */
-void faults_begin(struct faults *faults, usec_t within_us);
-/* All of them are over now. */
+/* Time begins to count: each comes when it is planned, and ends by itself. */
+void faults_begin(struct faults *faults);
+/* All of them are over now, but for those that are for ever. */
 void faults_end(struct faults *faults);
+/* Nodes that start only with a fault. */
+bool faults_holds_back(const struct faults *faults, uint32_t node);
 /* "crash freeze ..." */
 void faults_names(const struct faults *faults, char *out, size_t room);
-/* How many are active, and how many have begun so far. */
-uint32_t faults_active(const struct faults *faults);
+/* How many have begun so far. */
 uint32_t faults_began(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */
 bool faults_may_silence(const struct faults *faults);
@@ -22,4 +23,3 @@ usec_t faults_excused_us(const struct faults *faults);
 /* Views differ or have differed, nodes act or have acted for others: chunks of that key may come from
  * the source twice. */
 bool faults_may_repeat(const struct faults *faults, struct span key);
-bool faults_is_kind(const char *name);

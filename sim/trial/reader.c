@@ -426,7 +426,7 @@ struct reader *reader_new(struct trial *trial, struct host_mount *mount, uint32_
     r->next.fire = next_fire;
     r->order = calloc(source_count(trial->world->source), sizeof *r->order);
     CHECK(r->order != NULL);
-    rng_init(&r->rng, trial->options.seed, 9000 + number);
+    rng_init(&r->rng, trial->scenario->seed, 9000 + number);
     return r;
 }
 

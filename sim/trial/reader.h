@@ -3,14 +3,6 @@
 #pragma once
 #include "sim/trial/trial.h"
 
-enum reader_pattern {
-    READER_IN_ORDER, /* all files in order of their names, whole */
-    READER_SHUFFLED, /* all files in random order, whole */
-    READER_RANDOM,   /* pieces anywhere */
-    READER_LISTER,   /* directories, again and again, and names that do not exist */
-    READER_PATTERNS,
-};
-
 struct reader *reader_new(struct trial *trial, struct host_mount *mount, uint32_t number);
 void reader_free(struct reader **reader);
 /* Go on until told to stop; `held_back` files are read in order, once, by every reader. */

@@ -102,7 +102,7 @@ static void check_block(struct repeats *repeats, struct host_node *asker,
 static void check_fetch(struct repeats *repeats, struct host_node *asker,
                         const struct node_effect *effect)
 {
-    const uint32_t block_size = repeats->trial->block_size;
+    const uint32_t block_size = repeats->trial->scenario->block_size;
     const struct object_id object =
         object_id_make(effect->fetch.source, effect->fetch.key, effect->fetch.pin, block_size);
     uint64_t at = effect->fetch.offset;
@@ -147,8 +147,8 @@ static void check_list(struct repeats *repeats, struct host_node *asker,
     struct listed_prefix *prefix = prefix_of(repeats, effect->list.prefix);
     uint64_t most = 1;
     prefix->count++;
-    if (trial->ttl_us > 0) {
-        most += (uint64_t)((trial->world->now_us - prefix->first_us) / trial->ttl_us) + 1;
+    if (trial->scenario->ttl_us > 0) {
+        most += (uint64_t)((trial->world->now_us - prefix->first_us) / trial->scenario->ttl_us) + 1;
     }
     if (prefix->count > most && faults_began(trial->faults) == 0) {
         world_fail(trial->world, "%s lists \"%s\" for the %u. time", asker->process.name,

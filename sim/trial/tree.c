@@ -18,52 +18,61 @@ static void put(struct trial *trial, const char *name, uint64_t size)
 }
 
 /* Mostly small, some of odd sizes around chunks and blocks. */
-static uint64_t small_size(struct trial *trial)
+static uint64_t small_size(struct rng *rng)
 {
     static const uint64_t edges[] = { 0, 1, 4095, 4096, 65535, 65536, 65537 };
-    if (rng_chance(&trial->rng, 300000)) {
-        return edges[rng_below(&trial->rng, ARRAY_COUNT(edges))];
+    if (rng_chance(rng, 300000)) {
+        return edges[rng_below(rng, ARRAY_COUNT(edges))];
     }
-    return rng_below(&trial->rng, 60000);
+    return rng_below(rng, 60000);
 }
 
-static void put_many(struct trial *trial, const char *dir, uint32_t count)
+/* Random numbers of one folder: what is in it does not depend on the others. */
+static struct rng rng_of(const struct trial *trial, const char *dir, uint64_t stream)
 {
+    struct rng rng;
+    rng_init(&rng, trial->scenario->seed, hash64(dir, strlen(dir), stream));
+    return rng;
+}
+
+static void put_small(struct trial *trial, const char *dir, uint32_t count)
+{
+    struct rng rng = rng_of(trial, dir, 8);
     char name[256];
     for (uint32_t i = 0; i < count; i++) {
         snprintf(name, sizeof name, "%s%05u.bin", dir, i);
-        put(trial, name, small_size(trial));
+        put(trial, name, small_size(&rng));
     }
 }
 
 static void put_large(struct trial *trial, const char *dir, uint32_t count)
 {
+    struct rng rng = rng_of(trial, dir, 9);
     char name[256];
     for (uint32_t i = 0; i < count; i++) {
-        const uint64_t size = 300000 + rng_below(&trial->rng, 2500000);
+        const uint64_t size = 300000 + rng_below(&rng, 2500000);
         snprintf(name, sizeof name, "%slarge-%u", dir, i);
-        put(trial, name, rng_chance(&trial->rng, 200000) ? size / 65536 * 65536 : size);
+        put(trial, name, rng_chance(&rng, 200000) ? size / 65536 * 65536 : size);
     }
 }
 
 void tree_make(struct trial *trial)
 {
+    const struct scenario_files *files = &trial->scenario->files;
     source_put(trial->world->source, "other/not-ours", 1000);
     source_put(trial->world->source, "data", 5);
-    put_many(trial, "small/", 20 + (uint32_t)rng_below(&trial->rng, 80));
-    if (rng_chance(&trial->rng, 150000)) { /* more than a page of a listing, and of a directory */
-        put_many(trial, "many/", 1000 + (uint32_t)rng_below(&trial->rng, 600));
-    }
-    put_large(trial, "", 2 + (uint32_t)rng_below(&trial->rng, 3));
-    put_large(trial, "deep/er/and/deep er/", 1 + (uint32_t)rng_below(&trial->rng, 2));
+    put_small(trial, "small/", files->small);
+    put_small(trial, "many/", files->many);
+    put_large(trial, "", files->large);
+    put_large(trial, "deep/er/and/deep er/", files->deep);
     put(trial, "deep/\xc3\xbc+%41 b", 10);
     put(trial, "deep/er", 77);    /* a file and a directory of one name: the directory wins */
     put(trial, "marker/", 0);     /* a directory made by a key of its own */
     put(trial, "odd//double", 7); /* no POSIX name: hidden */
     put(trial, "odd/../up", 7);   /* hidden */
     put(trial, "odd/fine", 4097);
-    put_many(trial, TRIAL_HELD_BACK, 10 + (uint32_t)rng_below(&trial->rng, 30));
-    put_large(trial, TRIAL_HELD_BACK, 1 + (uint32_t)rng_below(&trial->rng, 2));
+    put_small(trial, TRIAL_HELD_BACK, files->late_small);
+    put_large(trial, TRIAL_HELD_BACK, files->late_large);
 }
 
 /* ---- what is shown ----------------------------------------------------------------------------- */

@@ -1,11 +1,13 @@
-/* sim/trial/trial.c: the course of one seed. */
+/* sim/trial/trial.c: the course of one run. */
 #include "sim/trial/trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/internal.h"
 #include "sim/trial/checks.h"
+#include "sim/trial/expects.h"
 #include "sim/trial/faults.h"
 #include "sim/trial/reader.h"
 #include "sim/trial/tree.h"
@@ -15,43 +17,36 @@
 #define SLOTS_LOG2 12
 #define CREATE_TRIES 30
 #define START_TRIES 20
-#define BEFORE_US SEC(12) /* all is well, readers read */
-#define FAULTS_US SEC(40) /* then faults come and go */
-#define AFTER_US SEC(60)  /* at most, until the files held back are read */
-#define STOP_US SEC(40)   /* at most, until the last request is answered */
-#define REST_US SEC(8)    /* for what goes on in the background */
+#define AFTER_US SEC(60) /* at most, until the files held back are read */
+#define STOP_US SEC(40)  /* at most, until the last request is answered */
+#define REST_US SEC(8)   /* for what goes on in the background */
 
 /* ---- making it ------------------------------------------------------------------------------- */
 
-static uint64_t pick(struct trial *trial, const uint64_t *of, uint32_t count)
+/* Small, so that there are many; a few blocks fit. */
+static uint32_t segment_size(const struct scenario *scenario)
 {
-    return of[rng_below(&trial->rng, count)];
+    const uint32_t least = 1u << 20;
+    return scenario->block_size * 4 > least ? scenario->block_size * 4 : least;
 }
 
 static void make_nodes(struct trial *trial)
 {
-    static const uint64_t regions[] = { 4u << 20, 8u << 20, 16u << 20 };
-    static const uint64_t quotas[] = { 0, 8u << 20, 64u << 20 };
-    static const char *const zones[] = { "", "east", "west" };
-    const bool sealed = rng_chance(&trial->rng, 250000);
-    const bool zoned = rng_chance(&trial->rng, 300000);
-    const uint64_t region = pick(trial, regions, ARRAY_COUNT(regions));
-    const uint64_t quota = pick(trial, quotas, ARRAY_COUNT(quotas));
+    const struct scenario *scenario = trial->scenario;
     char name[16];
-    trial->node_count = 5 + (uint32_t)rng_below(&trial->rng, TRIAL_NODES_MAX - 4);
+    trial->node_count = scenario->node_count;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         struct host_node_options options = { .name = name,
                                              .cluster = CLUSTER,
                                              .slots_log2 = SLOTS_LOG2,
-                                             .region_size = region,
-                                             .tier_quota = quota,
-                                             .segment_size = 1u << 20,
-                                             .weight = 100,
-                                             .zone = zoned ? zones[1 + i % 2] : "",
+                                             .region_size = scenario->node_memory,
+                                             .tier_quota = scenario->node_disk,
+                                             .segment_size = segment_size(scenario),
+                                             .weight = scenario->nodes[i].weight,
+                                             .zone = scenario->nodes[i].zone,
                                              .labels = "",
-                                             .sealed = sealed };
+                                             .sealed = scenario->sealed };
         snprintf(name, sizeof name, "node%u", i);
-        options.weight = rng_chance(&trial->rng, 200000) ? 200 : 100;
         options.key = (struct cluster_key){ .number = 1, .gossip = { 7 } };
         trial->nodes[i] = host_node_new(trial->world, &options);
         trial->nodes[i]->options.name = trial->nodes[i]->process.name;
@@ -77,16 +72,14 @@ static void on_reply(void *self, const struct mount_effect *effect)
 
 static void make_mounts(struct trial *trial)
 {
-    static const uint64_t memories[] = { 6u << 20, 8u << 20, 16u << 20 };
-    const uint64_t memory = pick(trial, memories, ARRAY_COUNT(memories));
     char name[16];
-    trial->mount_count = 2 + (uint32_t)rng_below(&trial->rng, TRIAL_MOUNTS_MAX - 1);
+    trial->mount_count = trial->scenario->mount_count;
     for (uint32_t i = 0; i < trial->mount_count; i++) {
         const struct host_mount_options options = { .name = name,
                                                     .dataset = TRIAL_DATASET,
                                                     .cluster = CLUSTER,
                                                     .slots_log2 = SLOTS_LOG2,
-                                                    .memory = memory,
+                                                    .memory = trial->scenario->mount_memory,
                                                     .inodes_max = 4000,
                                                     .timeo_us = SEC(300) };
         snprintf(name, sizeof name, "mount%u", i);
@@ -102,31 +95,29 @@ static void make_mounts(struct trial *trial)
 
 static void make_readers(struct trial *trial)
 {
-    const uint32_t count = trial->mount_count + (uint32_t)rng_below(&trial->rng, 5);
-    for (uint32_t i = 0; i < count; i++) {
+    trial->reader_count = trial->scenario->reader_count;
+    for (uint32_t i = 0; i < trial->reader_count; i++) {
         trial->readers[i] = reader_new(trial, trial->mounts[i % trial->mount_count], i);
     }
-    trial->reader_count = count;
 }
 
 static void make_weather(struct trial *trial)
 {
-    static const uint64_t rates[] = { 20000000, 100000000, 1000000000 };
-    static const uint64_t delays[] = { 30, 100, 1000 };
+    const struct scenario *scenario = trial->scenario;
     struct net_weather *net = net_weather(trial->world->net);
     struct source_weather *source = source_weather(trial->world->source);
-    net->rate = pick(trial, rates, ARRAY_COUNT(rates));
-    net->delay_us = (usec_t)pick(trial, delays, ARRAY_COUNT(delays));
+    net->rate = scenario->network_rate;
+    net->delay_us = scenario->network_delay_us;
     net->jitter_us = net->delay_us * 2;
-    source->latency_us = rng_between(&trial->rng, MSEC(2), MSEC(60));
-    source->rate = pick(trial, rates, ARRAY_COUNT(rates));
+    source->latency_us = scenario->source_latency_us;
+    source->rate = scenario->source_rate;
 }
 
 /* ---- its beginning ----------------------------------------------------------------------------- */
 
 static size_t dataset_record(struct trial *trial, uint8_t *buffer, size_t room)
 {
-    struct dataset dataset = { .row_count = 1, .block_size = trial->block_size };
+    struct dataset dataset = { .row_count = 1, .block_size = trial->scenario->block_size };
     struct dataset_row *row = &dataset.rows[0];
     size_t used = 0;
     snprintf(dataset.name, sizeof dataset.name, TRIAL_DATASET);
@@ -134,17 +125,27 @@ static size_t dataset_record(struct trial *trial, uint8_t *buffer, size_t room)
     snprintf(row->prefix, sizeof row->prefix, TRIAL_PREFIX);
     snprintf(row->credential, sizeof row->credential, "store");
     row->source = source_id_make(span_text("s3"), span_text(""), span_text("bucket"));
-    dataset.policy = trial->ttl_us > 0 ? METADATA_TTL : METADATA_ONCE;
-    dataset.ttl_us = trial->ttl_us;
+    dataset.policy = trial->scenario->metadata;
+    dataset.ttl_us = trial->scenario->ttl_us;
     CHECK(dataset_encode(&dataset, buffer, room, &used) == ERR_OK);
     return used;
+}
+
+static struct host_node *first_running(const struct trial *trial)
+{
+    uint32_t at = 0;
+    while (!trial->nodes[at]->process.up) {
+        at++;
+        CHECK(at < trial->node_count);
+    }
+    return trial->nodes[at];
 }
 
 static void create_dataset(struct trial *trial)
 {
     uint8_t record[DATASET_RECORD_MAX];
     const size_t size = dataset_record(trial, record, sizeof record);
-    struct host_node *node = trial->nodes[0];
+    struct host_node *node = first_running(trial);
     for (uint32_t i = 0; i < CREATE_TRIES && !trial->world->failed; i++) {
         host_node_admin(node, ADMIN_DATASET_CREATE, span_of(record, size));
         for (uint32_t k = 0; k < 100 && !node->admin_answered; k++) {
@@ -181,12 +182,12 @@ static uint32_t start_mounts(struct trial *trial)
 static void begin(struct trial *trial)
 {
     for (uint32_t i = 0; i < trial->node_count; i++) {
-        host_node_start(trial->nodes[i]);
-        world_run(trial->world, rng_between(&trial->rng, 0, MSEC(500)));
+        if (!faults_holds_back(trial->faults, i)) {
+            host_node_start(trial->nodes[i]);
+            world_run(trial->world, rng_between(&trial->rng, 0, MSEC(500)));
+        }
     }
-    if (rng_chance(&trial->rng, 700000)) {
-        world_run(trial->world, SEC(5));
-    }
+    world_run(trial->world, trial->scenario->settle_us);
     create_dataset(trial);
     for (uint32_t i = 0; i < START_TRIES && !trial->world->failed; i++) {
         if (start_mounts(trial) == trial->mount_count) {
@@ -202,8 +203,9 @@ static void begin(struct trial *trial)
 static void start_readers(struct trial *trial, bool held_back)
 {
     for (uint32_t i = 0; i < trial->reader_count; i++) {
-        enum reader_pattern pattern = (enum reader_pattern)rng_below(&trial->rng, READER_PATTERNS);
-        reader_start(trial->readers[i], held_back ? READER_IN_ORDER : pattern, held_back);
+        const enum reader_pattern pattern =
+            held_back ? READER_IN_ORDER : trial->scenario->readers[i];
+        reader_start(trial->readers[i], pattern, held_back);
     }
 }
 
@@ -260,10 +262,11 @@ static void course(struct trial *trial)
     if (trial->world->failed) {
         return;
     }
+    trial->began_us = trial->world->now_us;
     start_readers(trial, false);
-    world_run(trial->world, BEFORE_US);
-    faults_begin(trial->faults, FAULTS_US);
-    world_run(trial->world, FAULTS_US);
+    expects_begin(trial->expects);
+    faults_begin(trial->faults);
+    world_run(trial->world, trial->scenario->run_us - FAULTS_SETTLE_US);
     faults_end(trial->faults);
     world_run(trial->world, FAULTS_SETTLE_US);
     if (!trial->world->failed) {
@@ -274,16 +277,37 @@ static void course(struct trial *trial)
 
 /* ---- all of it ------------------------------------------------------------------------------------ */
 
-struct host_node *trial_any_node(struct trial *trial)
+struct source_object *trial_file(struct trial *trial, const char *path)
 {
-    const uint32_t first = (uint32_t)rng_below(&trial->rng, trial->node_count);
+    char key[256];
+    snprintf(key, sizeof key, "%s%s", TRIAL_PREFIX, path);
+    struct source_object *object = source_find(trial->world->source, span_text(key));
+    if (object == NULL) {
+        world_fail(trial->world, "the scenario names \"%s\", which is no file", path);
+        object = source_at(trial->world->source, 0);
+    }
+    return object;
+}
+
+uint32_t trial_owner_of(struct trial *trial, const char *path)
+{
+    const struct source_object *object = trial_file(trial, path);
+    const struct ring *ring = rings_current(first_running(trial)->node, span_text(""));
+    char pin[SOURCE_PIN_MAX];
+    struct node_id owner = { { 0 } };
+    source_pin(object, object->version_count - 1, pin);
+    const struct object_id id =
+        object_id_make(source_id_make(span_text("s3"), span_text(""), span_text("bucket")),
+                       span_text(object->key), span_text(pin), trial->scenario->block_size);
+    CHECK(ring != NULL);
+    (void)ring_owners(ring, place_of_extent(id, 0), 1, &owner);
     for (uint32_t i = 0; i < trial->node_count; i++) {
-        struct host_node *node = trial->nodes[(first + i) % trial->node_count];
-        if (node->process.up && !node->process.frozen) {
-            return node;
+        if (node_id_equal(trial->nodes[i]->id, owner)) {
+            return i;
         }
     }
-    return NULL;
+    world_fail(trial->world, "nobody owns \"%s\"", path);
+    return 0;
 }
 
 static void sum_up(struct trial *trial, struct trial_result *out)
@@ -297,6 +321,7 @@ static void sum_up(struct trial *trial, struct trial_result *out)
         const struct reader_totals *totals = reader_totals(trial->readers[i]);
         out->ops += totals->ops;
         out->bytes += totals->bytes;
+        out->stale += totals->stale;
         out->longest_us = usec_max(out->longest_us, totals->longest_us);
     }
     out->repeated = checks_repeated(trial->checks);
@@ -315,22 +340,22 @@ static void end(struct trial *trial)
     for (uint32_t i = 0; i < trial->node_count; i++) {
         host_node_free(&trial->nodes[i]);
     }
+    expects_free(&trial->expects);
     checks_free(&trial->checks);
     faults_free(&trial->faults);
     world_free(&trial->world);
 }
 
-void trial_run(const struct trial_options *options, struct trial_result *out)
+void trial_run(const struct scenario *scenario, const struct trial_options *options,
+               struct trial_result *out)
 {
-    static const uint64_t block_sizes[] = { 65536, 131072, 262144, 1048576 };
     struct trial *trial = calloc(1, sizeof *trial);
-    CHECK(trial != NULL);
+    CHECK(trial != NULL && scenario_fault(scenario) == NULL);
+    trial->scenario = scenario;
     trial->options = *options;
-    rng_init(&trial->rng, options->seed, 4);
-    trial->world = world_new(options->seed, &trial->marks);
+    rng_init(&trial->rng, scenario->seed, 6);
+    trial->world = world_new(scenario->seed, &trial->marks);
     trial->world->verbose = options->verbose;
-    trial->block_size = (uint32_t)pick(trial, block_sizes, ARRAY_COUNT(block_sizes));
-    trial->ttl_us = rng_chance(&trial->rng, 400000) ? SEC(10) : 0;
     make_weather(trial);
     tree_make(trial);
     make_nodes(trial);
@@ -338,7 +363,9 @@ void trial_run(const struct trial_options *options, struct trial_result *out)
     make_readers(trial);
     trial->faults = faults_new(trial);
     trial->checks = checks_new(trial);
+    trial->expects = expects_new(trial);
     course(trial);
+    expects_end(trial->expects);
     sum_up(trial, out);
     end(trial);
     free(trial);

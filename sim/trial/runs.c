@@ -1,6 +1,8 @@
-/* sim/trial/seeds.c: children, and a pipe for the result of each. */
-#include "sim/trial/seeds.h"
+/* sim/trial/runs.c: children, and a pipe for the result of each. */
+#include "sim/trial/runs.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,26 +12,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SEED_SECONDS_MAX 120 /* of processor time */
+#define RUN_SECONDS_MAX 120 /* of processor time */
 
-/* A child that runs one seed. */
+/* A child that makes one run. */
 struct child {
     pid_t pid; /* 0: none */
-    uint64_t seed;
+    uint64_t index;
     int result; /* what it read comes from there */
     int words;  /* what it said on stderr: a file in memory, which takes any length */
 };
 
-/* ---- one seed in a child --------------------------------------------------------------------- */
+/* ---- one run in a child ---------------------------------------------------------------------- */
 
-static _Noreturn void run_child(const struct seeds_options *seeds, uint64_t seed, int result)
+static _Noreturn void run_child(const struct runs *runs, uint64_t index, int result)
 {
     static struct trial_result out;
-    const struct rlimit limit = { .rlim_cur = SEED_SECONDS_MAX, .rlim_max = SEED_SECONDS_MAX };
-    struct trial_options options = seeds->trial;
-    options.seed = seed;
+    static struct scenario scenario;
+    const struct rlimit limit = { .rlim_cur = RUN_SECONDS_MAX, .rlim_max = RUN_SECONDS_MAX };
     (void)setrlimit(RLIMIT_CPU, &limit);
-    trial_run(&options, &out);
+    (void)mallopt(M_MMAP_THRESHOLD,
+                  32 << 20);                  /* copies of payloads come from the heap, again and */
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX); /* again from pages that are there: twice as fast */
+    runs->make(runs->self, index, &scenario);
+    trial_run(&scenario, &runs->trial, &out);
     const uint8_t *at = (const uint8_t *)&out;
     size_t left = sizeof out;
     while (left > 0) {
@@ -50,7 +55,7 @@ static void close_both(const int ends[2])
     close(ends[1]);
 }
 
-static enum err child_start(const struct seeds_options *seeds, uint64_t seed, struct child *child)
+static enum err child_start(const struct runs *runs, uint64_t index, struct child *child)
 {
     int result[2];
     if (pipe(result) != 0) {
@@ -68,13 +73,13 @@ static enum err child_start(const struct seeds_options *seeds, uint64_t seed, st
     }
     if (pid == 0) {
         close(result[0]);
-        if (!seeds->trial.verbose) {
+        if (!runs->trial.verbose) {
             dup2(words, STDERR_FILENO);
         }
-        run_child(seeds, seed, result[1]);
+        run_child(runs, index, result[1]);
     }
     close(result[1]);
-    *child = (struct child){ .pid = pid, .seed = seed, .result = result[0], .words = words };
+    *child = (struct child){ .pid = pid, .index = index, .result = result[0], .words = words };
     return ERR_OK;
 }
 
@@ -127,8 +132,8 @@ static void child_end(struct child *child, struct trial_result *out)
 /* The next child that has something to say, or has ended; NULL: there is none. */
 static struct child *wait_for_one(struct child *children, uint32_t jobs)
 {
-    struct pollfd fds[SEEDS_JOBS_MAX];
-    struct child *of[SEEDS_JOBS_MAX];
+    struct pollfd fds[RUNS_JOBS_MAX];
+    struct child *of[RUNS_JOBS_MAX];
     nfds_t count = 0;
     for (uint32_t i = 0; i < jobs; i++) {
         if (children[i].pid != 0) {
@@ -148,28 +153,27 @@ static struct child *wait_for_one(struct child *children, uint32_t jobs)
     return of[at];
 }
 
-enum err seeds_run(const struct seeds_options *options, seeds_done *done, void *self)
+enum err runs_go(const struct runs *runs)
 {
     static struct trial_result result;
-    struct child children[SEEDS_JOBS_MAX] = { 0 };
+    struct child children[RUNS_JOBS_MAX] = { 0 };
     uint64_t started = 0;
     bool enough = false;
     enum err err = ERR_OK;
-    CHECK(options->jobs > 0 && options->jobs <= SEEDS_JOBS_MAX);
+    CHECK(runs->jobs > 0 && runs->jobs <= RUNS_JOBS_MAX);
     for (;;) {
-        for (uint32_t i = 0; i < options->jobs && err == ERR_OK; i++) {
-            if (children[i].pid == 0 && started < options->count && !enough) {
-                err = child_start(options, options->first + started, &children[i]);
+        for (uint32_t i = 0; i < runs->jobs && err == ERR_OK; i++) {
+            if (children[i].pid == 0 && started < runs->count && !enough) {
+                err = child_start(runs, started, &children[i]);
                 started += err == ERR_OK;
             }
         }
-        struct child *child = wait_for_one(children, options->jobs);
+        struct child *child = wait_for_one(children, runs->jobs);
         if (child == NULL) {
             return err;
         }
-        const uint64_t seed = child->seed;
+        const uint64_t index = child->index;
         child_end(child, &result);
-        enough |= options->stop && result.failed;
-        done(self, seed, &result);
+        enough |= !runs->done(runs->self, index, &result);
     }
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "sim/trial/seeds.h"
+#include "sim/trial/runs.h"
 
 #define SEEDS 3
 
@@ -15,20 +15,30 @@ struct seen {
     bool failed[SEEDS];
 };
 
-static void done(void *self, uint64_t seed, const struct trial_result *result)
+static void make(void *self, uint64_t index, struct scenario *out)
+{
+    const struct draw draw = { .calm = false };
+    (void)self;
+    scenario_draw(7 + index, &draw, out);
+}
+
+static bool done(void *self, uint64_t index, const struct trial_result *result)
 {
     struct seen *seen = self;
-    assert_in_range(seed, 7, 7 + SEEDS - 1);
+    assert_in_range(index, 0, SEEDS - 1);
     seen->count++;
-    seen->hash[seed - 7] = result->hash;
-    seen->failed[seed - 7] = result->failed;
+    seen->hash[index] = result->hash;
+    seen->failed[index] = result->failed;
+    return true;
 }
 
 static struct seen run(uint32_t jobs)
 {
-    const struct seeds_options options = { .first = 7, .count = SEEDS, .jobs = jobs };
     struct seen seen = { 0 };
-    assert_int_equal(seeds_run(&options, done, &seen), ERR_OK);
+    const struct runs runs = {
+        .count = SEEDS, .jobs = jobs, .self = &seen, .make = make, .done = done
+    };
+    assert_int_equal(runs_go(&runs), ERR_OK);
     return seen;
 }
 

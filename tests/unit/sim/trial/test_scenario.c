@@ -1,0 +1,266 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/trial/fault_kinds.h"
+#include "sim/trial/trial.h"
+
+#define ROOM 65536
+
+static const char *written(const struct scenario *scenario)
+{
+    static char rooms[2][ROOM];
+    static int turn;
+    struct text text;
+    char *room = rooms[turn++ % 2];
+    text_init(&text, room, ROOM);
+    scenario_write(scenario, &text);
+    assert_false(text.overflow);
+    return room;
+}
+
+static enum err parse(const char *text, struct scenario *out, char why[256])
+{
+    struct text said;
+    text_init(&said, why, 256);
+    return scenario_parse(span_text(text), out, &said);
+}
+
+static struct scenario parsed(const char *text)
+{
+    struct scenario scenario;
+    char why[256];
+    if (parse(text, &scenario, why) != ERR_OK) {
+        fail_msg("%s in:\n%s", why, text);
+    }
+    return scenario;
+}
+
+/* ---- drawing ----------------------------------------------------------------------------------- */
+
+static void every_drawn_scenario_can_be(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 5000; seed++) {
+        const struct draw draw = { .calm = false };
+        struct scenario scenario;
+        scenario_draw(seed, &draw, &scenario);
+        const char *fault = scenario_fault(&scenario);
+        if (fault != NULL) {
+            fail_msg("seed %llu: %s", (unsigned long long)seed, fault);
+        }
+    }
+}
+
+static void every_kind_of_fault_is_drawn(void **state)
+{
+    uint32_t seen[64] = { 0 };
+    (void)state;
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        const struct draw draw = { .calm = false };
+        struct scenario scenario;
+        scenario_draw(seed, &draw, &scenario);
+        for (uint32_t i = 0; i < scenario.fault_count; i++) {
+            seen[scenario.faults[i].kind - fault_kinds_at(0)]++;
+        }
+    }
+    for (uint32_t i = 0; i < fault_kinds_count(); i++) {
+        if (seen[i] == 0) {
+            fail_msg("%s is never drawn", fault_kinds_at(i)->name);
+        }
+    }
+}
+
+static void three_nodes_run_at_any_time_of_a_drawn_scenario(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        const struct draw draw = { .calm = false };
+        struct scenario scenario;
+        scenario_draw(seed, &draw, &scenario);
+        for (usec_t at_us = 0; at_us < scenario.run_us; at_us += MSEC(100)) {
+            uint32_t away = 0;
+            for (uint32_t i = 0; i < scenario.fault_count; i++) {
+                const struct planned *plan = &scenario.faults[i];
+                const bool joins = strcmp(plan->kind->name, "join") == 0;
+                const bool now =
+                    joins ? at_us < plan->at_us
+                          : at_us >= plan->at_us && (plan->lasts_us == USEC_NEVER ||
+                                                     at_us < plan->at_us + plan->lasts_us);
+                away |= fault_kind_takes_nodes(plan->kind) && now ? plan->nodes : 0;
+            }
+            assert_in_range(scenario.node_count - (uint32_t)__builtin_popcount(away), 3, 8);
+        }
+    }
+}
+
+static void a_calm_scenario_has_no_faults_and_one_kind_has_no_other(void **state)
+{
+    const struct draw calm = { .calm = true };
+    const struct draw leaves = { .only = "leave" };
+    struct scenario scenario;
+    (void)state;
+    scenario_draw(5, &calm, &scenario);
+    assert_int_equal(scenario.fault_count, 0);
+    scenario_draw(5, &leaves, &scenario);
+    assert_true(scenario.fault_count > 0);
+    for (uint32_t i = 0; i < scenario.fault_count; i++) {
+        assert_string_equal(scenario.faults[i].kind->name, "leave");
+    }
+}
+
+/* ---- texts ------------------------------------------------------------------------------------- */
+
+static void a_text_that_was_written_is_read_as_the_same_scenario(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        const struct draw draw = { .calm = false };
+        struct scenario scenario;
+        scenario_draw(seed, &draw, &scenario);
+        const char *text = written(&scenario);
+        const struct scenario again = parsed(text);
+        assert_string_equal(written(&again), text);
+    }
+}
+
+static void a_seed_and_its_text_run_alike(void **state)
+{
+    static struct trial_result drawn;
+    static struct trial_result read;
+    const struct draw draw = { .calm = false };
+    const struct trial_options options = { .verbose = false };
+    struct scenario scenario;
+    (void)state;
+    scenario_draw(11, &draw, &scenario);
+    trial_run(&scenario, &options, &drawn);
+    const struct scenario again = parsed(written(&scenario));
+    trial_run(&again, &options, &read);
+    assert_true(drawn.hash == read.hash);
+    assert_true(drawn.steps > 10000);
+}
+
+static void an_empty_text_is_a_calm_cluster(void **state)
+{
+    const struct scenario scenario = parsed("# nothing\n\n   \n");
+    (void)state;
+    assert_int_equal(scenario.node_count, 5);
+    assert_int_equal(scenario.reader_count, 4);
+    assert_int_equal(scenario.fault_count, 0);
+}
+
+static void a_fault_is_read_with_its_targets_amount_and_length(void **state)
+{
+    const struct scenario scenario = parsed("nodes 6\nmounts 3\n"
+                                            "at 12.5s loss 7.25% for 300ms\n"
+                                            "at 20s clock-jump mount1 -1h # back\n"
+                                            "at 21s partition node0,node5,mount2 for 10s\n"
+                                            "at 35s crash all for 5s\n"
+                                            "at 45s overwrite large-0\n"
+                                            "at 46s overwrite 12\n"
+                                            "at 50s crash owner-of large-1\n");
+    const struct planned *plan = scenario.faults;
+    (void)state;
+    assert_int_equal(scenario.fault_count, 7);
+    assert_int_equal(plan[0].at_us, MSEC(12500));
+    assert_int_equal(plan[0].amount, 72500);
+    assert_int_equal(plan[0].lasts_us, MSEC(300));
+    assert_int_equal(plan[1].amount, -SEC(3600));
+    assert_int_equal(plan[1].mounts, 2);
+    assert_int_equal(plan[2].nodes, 0x21);
+    assert_int_equal(plan[2].mounts, 4);
+    assert_int_equal(plan[3].nodes, 0x3f);
+    assert_string_equal(plan[4].file, "large-0");
+    assert_int_equal(plan[5].amount, 12);
+    assert_string_equal(plan[6].file, "large-1");
+    assert_true(plan[6].lasts_us == USEC_NEVER);
+    assert_int_equal(scenario.run_us, SEC(62));
+}
+
+static void expectations_are_read_with_their_values(void **state)
+{
+    const struct scenario scenario = parsed("expect amplification <= 1.01\n"
+                                            "expect repeated <= 0\n"
+                                            "expect stall < 800ms\n"
+                                            "expect read >= 50MB\n"
+                                            "expect no errors\n"
+                                            "expect nobody silent\n"
+                                            "expect one ring by 60s\n");
+    static const struct expected expected[] = {
+        { EXPECT_AMPLIFICATION, 1010 }, { EXPECT_REPEATED, 0 },  { EXPECT_STALL, MSEC(800) },
+        { EXPECT_READ, 50000000 },      { EXPECT_NO_ERRORS, 0 }, { EXPECT_NO_SILENCE, 0 },
+        { EXPECT_ONE_RING, SEC(60) },
+    };
+    (void)state;
+    assert_int_equal(scenario.expected_count, ARRAY_COUNT(expected));
+    for (uint32_t i = 0; i < ARRAY_COUNT(expected); i++) {
+        assert_int_equal(scenario.expected[i].kind, expected[i].kind);
+        assert_int_equal(scenario.expected[i].value, expected[i].value);
+    }
+}
+
+static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } bad[] = {
+        { "\nnode 5\n", "line 2: a node is expected: node0" },
+        { "nods 5", "line 1: there is no such line" },
+        { "nodes five", "line 1: a number is expected that is not too large" },
+        { "nodes 5 memory much", "line 1: a size is expected: 64KiB, 8MiB, 100MB" },
+        { "nodes 5 wings 2", "line 1: there is no such word in this line" },
+        { "nodes 17", "nodes: 1 to 16 of them" },
+        { "node node1 weight 0", "line 1: a weight is 1 at least" },
+        { "readers 3 upwards", "line 1: readers are in-order, shuffled, random or listing" },
+        { "readers 25 random", "line 1: a number is expected that is not too large" },
+        { "dataset block 100KiB", "block: a power of two, 64KiB to 16MiB" },
+        { "dataset metadata never", "line 1: metadata is once, always or ttl=SECONDS" },
+        { "at 5s explode node0", "line 1: there is no such fault" },
+        { "at soon crash node0", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 5s crash reader0", "line 1: nodes or mounts are expected: node0,mount1" },
+        { "at 5s crash node0 for 5s now", "line 1: there is a word too many" },
+        { "at 5s crash node9 for 5s", "a fault is about a node or mount that there is not" },
+        { "at 5s crash mount0 for 5s", "it wants nodes: node0,node1" },
+        { "at 5s loss 120% for 5s", "line 1: a share is expected: 12.5%" },
+        { "at 5s loss 12% ", "it must end: say \"for\" how long" },
+        { "at 5s overwrite 3 for 5s", "it has no end: leave out \"for\"" },
+        { "at 5s leave node1 for 5s", "a node that leaves is away for 15 s at least" },
+        { "run 20s\nat 5s crash node0 for 10s",
+          "the run must go on for 10 s when the last fault is over" },
+        { "at 5s crash node0 for 10s\nat 9s freeze node0 for 1s",
+          "two faults take one node or mount away at the same time" },
+        { "expect luck", "line 1: nothing like that can be expected" },
+        { "expect stall < fast", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "expect amplification <= 1.0001", "line 1: a ratio is expected: 1.01" },
+    };
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct scenario scenario;
+        char why[256] = "nothing";
+        if (parse(bad[i].text, &scenario, why) == ERR_OK || strcmp(why, bad[i].why) != 0) {
+            fail_msg("%s: %s", bad[i].text, why);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_drawn_scenario_can_be),
+        cmocka_unit_test(every_kind_of_fault_is_drawn),
+        cmocka_unit_test(three_nodes_run_at_any_time_of_a_drawn_scenario),
+        cmocka_unit_test(a_calm_scenario_has_no_faults_and_one_kind_has_no_other),
+        cmocka_unit_test(a_text_that_was_written_is_read_as_the_same_scenario),
+        cmocka_unit_test(a_seed_and_its_text_run_alike),
+        cmocka_unit_test(an_empty_text_is_a_calm_cluster),
+        cmocka_unit_test(a_fault_is_read_with_its_targets_amount_and_length),
+        cmocka_unit_test(expectations_are_read_with_their_values),
+        cmocka_unit_test(what_is_wrong_in_a_text_is_told_with_its_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
