@@ -44,6 +44,7 @@ struct flight {
     struct node_id candidates[PEEKS_MAX];
     uint64_t calls[PEEKS_MAX]; /* 0: over */
     uint32_t candidate_count;
+    uint32_t sure_count; /* of them; those behind are silent to the asker */
     uint32_t next_candidate;
     /* FLIGHT_SOURCE */
     struct fetch *fetch;

@@ -20,9 +20,9 @@ static bool is_named(struct span ids, struct node_id id)
     return false;
 }
 
-static void add(struct node *node, struct peek_list *list, struct node_id id, struct span silent)
+static void add(struct node *node, struct peek_list *list, struct node_id id)
 {
-    if (node_id_equal(id, node->options.id) || is_named(silent, id) || list->count == PEEKS_MAX ||
+    if (node_id_equal(id, node->options.id) || list->count == PEEKS_MAX ||
         !peer_is_open(node, id, LINK_DATA)) {
         return;
     }
@@ -35,6 +35,21 @@ static void add(struct node *node, struct peek_list *list, struct node_id id, st
     list->count++;
 }
 
+/* Those that the asker found silent come last. */
+static void put_silent_last(struct peek_list *list, struct span silent)
+{
+    struct peek_list doubted = { .count = 0 };
+    list->sure = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (is_named(silent, list->ids[i])) {
+            doubted.ids[doubted.count++] = list->ids[i];
+        } else {
+            list->ids[list->sure++] = list->ids[i];
+        }
+    }
+    memcpy(list->ids + list->sure, doubted.ids, doubted.count * sizeof doubted.ids[0]);
+}
+
 void peek_plan(struct node *node, const struct read *read, struct peek_list *out)
 {
     struct node_id ids[RINGS_KEPT];
@@ -43,15 +58,16 @@ void peek_plan(struct node *node, const struct read *read, struct peek_list *out
     out->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         MARK(node, "peek.previous_owner");
-        add(node, out, ids[i], want.silent);
+        add(node, out, ids[i]);
     }
     bool was_away = node->now.mono_us < node->returned_us;
     if (want.acting || !want.owner || was_away) {
         count = rings_owners(node, want.selector, want.place, PEEK_RANKS, ids);
         for (uint32_t i = 0; i < count; i++) {
-            add(node, out, ids[i], want.silent);
+            add(node, out, ids[i]);
         }
     }
+    put_silent_last(out, want.silent);
 }
 
 void peek_stop(struct node *node, struct flight *flight)
@@ -78,7 +94,8 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
     const struct object *object = flight->object;
     const struct block *block = flight->block;
     uint32_t offset = block_available(block);
-    usec_t left = PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
+    const bool sure = index < flight->sure_count;
+    const usec_t left = PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
     struct message message = { .kind = MESSAGE_GET,
                                .get = { .mode = GET_PEEK,
                                         .key = object_key(object),
@@ -97,7 +114,8 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
         call_start(node, flight->candidates[index], &message,
                    &(struct call_options){ .kind = CALL_PEEK,
                                            .purpose = LINK_DATA,
-                                           .silence_us = usec_max(left, PEEK_BESIDE_US),
+                                           .silence_us = sure ? usec_max(left, PEEK_BESIDE_US)
+                                                              : PEEK_BESIDE_US,
                                            .deadline_us = node->now.mono_us + PEEK_DEADLINE_US,
                                            .own_signs = true,
                                            .owner = flight,
@@ -140,6 +158,7 @@ void peek_start(struct node *node, struct flight *flight, const struct peek_list
     CHECK(list->count > 0 && list->count <= PEEKS_MAX);
     memcpy(flight->candidates, list->ids, list->count * sizeof list->ids[0]);
     flight->candidate_count = list->count;
+    flight->sure_count = list->sure;
     flight->since_us = node->now.mono_us;
     ask_next(node, flight);
 }

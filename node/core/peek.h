@@ -2,8 +2,10 @@
  *
  * Owners of earlier tables while a hand-over lasts; the first three ranks when this node acts for a
  * silent owner, is not the owner, or was away. They are asked one after the other, a new one beside
- * the old after 25 ms, all within 100 ms, unless one says that it works on it. Who is itself asking
- * others answers at once that it has nothing: two nodes never wait for each other. */
+ * the old after 25 ms, all within 100 ms, unless one says that it works on it. Whom the asker found
+ * silent is asked last, for 25 ms: perhaps only the way between these two is cut, or not yet there
+ * again. Who is itself asking others answers at once that it has nothing: two nodes never wait for
+ * each other. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +21,7 @@
 struct peek_list {
     struct node_id ids[PEEKS_MAX];
     uint32_t count;
+    uint32_t sure; /* of them; those behind are silent to the asker */
 };
 
 /* Whom to ask for this read's block and its neighbours; count 0: nobody, go to the source. */
