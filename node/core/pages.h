@@ -68,6 +68,7 @@ struct page_fetch {
     uint32_t next_rank;
     uint64_t io;
     uint64_t call;
+    bool mute; /* a rank whose link is there said nothing: perhaps it has the page */
     bool found;
     struct page_bytes page; /* held until all are told */
     enum err err;

@@ -141,6 +141,13 @@ static bool anybody_searches(const struct page_fetch *fetch)
     return fetch->waiters.next != &fetch->waiters;
 }
 
+/* Is a rank there, and just says nothing? One whose link is down has died, or will be heard of. */
+static bool is_mute(const struct node *node, struct node_id rank)
+{
+    const struct peer *peer = peer_find(node, rank);
+    return peer != NULL && peer->control_open;
+}
+
 static void ask_next(struct node *node, struct page_fetch *fetch)
 {
     while (fetch->next_rank < fetch->rank_count) {
@@ -162,9 +169,10 @@ static void ask_next(struct node *node, struct page_fetch *fetch)
         if (fetch->call != 0) {
             return;
         }
+        fetch->mute = fetch->mute || is_mute(node, rank);
     }
     MARK(node, "pages.search.nowhere");
-    finish(node, fetch, ERR_NOT_FOUND);
+    finish(node, fetch, fetch->mute ? ERR_UNREACHABLE : ERR_NOT_FOUND);
 }
 
 static void search_ranks(struct node *node, struct page_fetch *fetch)
@@ -279,6 +287,7 @@ void pages_on_failure(struct node *node, const struct call *call, enum err err)
     struct page_fetch *fetch = call->options.owner;
     CHECK(err != ERR_OK);
     fetch->call = 0;
+    fetch->mute = fetch->mute || is_mute(node, call->peer);
     ask_next(node, fetch);
 }
 

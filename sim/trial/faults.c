@@ -151,20 +151,22 @@ bool faults_may_silence(const struct faults *faults)
     return false;
 }
 
+bool faults_settled(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].active && faults->list[i].plan->kind->repeats) {
+            return false;
+        }
+    }
+    return faults->trial->world->now_us >= faults->repeat_us;
+}
+
 bool faults_may_repeat(const struct faults *faults, struct span key)
 {
     const struct span late = span_text(TRIAL_PREFIX TRIAL_HELD_BACK);
-    bool began = false;
-    bool active = false;
-    for (uint32_t i = 0; i < faults->count; i++) {
-        const struct fault *fault = &faults->list[i];
-        began |= fault->began && fault->plan->kind->repeats;
-        active |= fault->active && fault->plan->kind->repeats;
-    }
     /* Copies that were made while views differed may lie where nobody looks for them, so only what
      * nobody has read before is asked for once again. */
-    return began && (active || faults->trial->world->now_us < faults->repeat_us ||
-                     !span_starts_with(key, late));
+    return faults_may_silence(faults) && (!faults_settled(faults) || !span_starts_with(key, late));
 }
 
 void faults_names(const struct faults *faults, char *out, size_t room)

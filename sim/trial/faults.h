@@ -18,6 +18,8 @@ void faults_names(const struct faults *faults, char *out, size_t room);
 uint32_t faults_began(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */
 bool faults_may_silence(const struct faults *faults);
+/* Have nodes found each other again since the last fault that took some away or cut them off? */
+bool faults_settled(const struct faults *faults);
 /* A fault that readers must wait out excuses their waiting until this world time. */
 usec_t faults_excused_us(const struct faults *faults);
 /* Views differ or have differed, nodes act or have acted for others: chunks of that key may come from

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/trial/faults.h"
 #include "sim/trial/reader_inside.h"
 
 static void job_next(struct reader *r);
@@ -234,6 +235,24 @@ static bool take_dirents(struct reader *r, const struct mount_effect *effect)
     return true;
 }
 
+static void close_dir(struct reader *r)
+{
+    struct mount_op op = { .kind = OP_RELEASEDIR, .handle = r->handle };
+    r->phase = PHASE_RELEASEDIR;
+    ask(r, &op);
+}
+
+/* Pages of the listing it began with are nowhere in reach (docs/posix.md, P15): a later one works. */
+static void dir_lost(struct reader *r)
+{
+    r->totals.stale++;
+    if (faults_settled(r->trial->faults)) {
+        wrong(r, "a listing is lost although nodes find each other");
+        return;
+    }
+    close_dir(r);
+}
+
 static void take_dir(struct reader *r, const struct mount_effect *effect)
 {
     if (!take_dirents(r, effect)) {
@@ -249,9 +268,7 @@ static void take_dir(struct reader *r, const struct mount_effect *effect)
         return;
     }
     r->totals.listings++;
-    struct mount_op op = { .kind = OP_RELEASEDIR, .handle = r->handle };
-    r->phase = PHASE_RELEASEDIR;
-    ask(r, &op);
+    close_dir(r);
 }
 
 /* ---- walking ------------------------------------------------------------------------------------------ */
@@ -333,6 +350,8 @@ static void take_err(struct reader *r, int err)
     } else if (err == ESTALE && r->phase == PHASE_READ) {
         r->failed_stale = true;
         read_on(r);
+    } else if (err == ESTALE && r->phase == PHASE_READDIR) {
+        dir_lost(r);
     } else if (err == ESTALE && r->phase != PHASE_IDLE) {
         job_again(r);
     } else {

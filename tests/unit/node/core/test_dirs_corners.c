@@ -210,6 +210,59 @@ static void asker_whose_time_is_over_is_not_answered(void **state)
     shelf_free(shelf);
 }
 
+/* A mount asks for the first page of a listing; its number. */
+static uint64_t ask_page(struct shelf *shelf, uint32_t mount, uint64_t generation)
+{
+    struct dataset_id dataset = dataset_id_make(span_text("train"));
+    struct dir_id dir = shelf_dir(shelf, "p/");
+    struct client *client = &shelf->lab->clients[mount];
+    struct message message = { .kind = MESSAGE_SHARD_GET,
+                               .shard_get = { .request = ++client->next_request,
+                                              .generation = generation,
+                                              .remaining_us = (uint64_t)SEC(30) } };
+    memcpy(message.shard_get.dir, dir.b, ID_SIZE);
+    memcpy(message.shard_get.source, shelf->dataset.rows[0].source.b, ID_SIZE);
+    memcpy(message.shard_get.dataset, dataset.b, ID_SIZE);
+    lab_client_send(shelf->lab, client->control, &message);
+    return message.shard_get.request;
+}
+
+/* Asks for a page at a node that does not keep it, while those that do are frozen or dead. */
+static enum err page_without_its_keepers(bool dead)
+{
+    struct shelf *shelf = shelf_new(4);
+    const struct place place = place_of_shard(shelf_dir(shelf, "p/"), span_of(NULL, 0));
+    put_dirs(shelf, 1);
+    shelf_mount(shelf, 0, shelf_owner(shelf, "p/"));
+    const uint64_t generation = shelf_root(shelf, 0, "p/").head.generation;
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        const uint32_t keeper = shelf_rank(shelf, place, rank);
+        if (dead) {
+            lab_kill(shelf->lab, keeper);
+        } else {
+            shelf->lab->nodes[keeper].frozen = true;
+        }
+    }
+    shelf_mount(shelf, 1, shelf_rank(shelf, place, 2));
+    const uint64_t request = ask_page(shelf, 1, generation);
+    lab_run(shelf->lab, SEC(2));
+    const enum err err = shelf_failed(shelf, 1, request);
+    shelf_free(shelf);
+    return err;
+}
+
+static void page_is_not_gone_while_its_keepers_only_say_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(page_without_its_keepers(false), ERR_UNREACHABLE);
+}
+
+static void page_is_gone_when_its_keepers_are_dead(void **state)
+{
+    (void)state;
+    assert_int_equal(page_without_its_keepers(true), ERR_NOT_FOUND);
+}
+
 static void page_of_an_unknown_generation_is_not_found(void **state)
 {
     struct shelf *shelf = shelf_new(2);
@@ -322,6 +375,8 @@ int main(void)
         cmocka_unit_test(listing_goes_on_when_its_asker_has_left),
         cmocka_unit_test(asker_that_gives_up_is_not_answered),
         cmocka_unit_test(asker_whose_time_is_over_is_not_answered),
+        cmocka_unit_test(page_is_not_gone_while_its_keepers_only_say_nothing),
+        cmocka_unit_test(page_is_gone_when_its_keepers_are_dead),
         cmocka_unit_test(page_of_an_unknown_generation_is_not_found),
         cmocka_unit_test(mount_cannot_offer_or_pull_roots),
         cmocka_unit_test(many_askers_of_one_listing_are_all_answered),
