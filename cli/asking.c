@@ -1,8 +1,8 @@
 /* cli/asking.c: `atoll status`, `nodes`, `ring` and `where`. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
@@ -10,6 +10,7 @@
 #include "cli/keygen.h"
 #include "cli/sim.h"
 #include "cli/table.h"
+#include "node/io/mountinfo.h"
 
 static const struct option_row rows[] = { CLIENT_OPTIONS };
 
@@ -45,12 +46,15 @@ static const struct options_table ring_table = {
 
 static const struct options_table where_table = {
     .command = "where",
-    .usage = "atoll where DATASET/PATH [OPTIONS]",
-    .intro = "Which version of a file the cluster knows, which nodes own and hold its blocks, and "
-             "which\n"
-             "list its directory. DATASET/ is the root of a dataset.",
+    .usage = "atoll where DATASET/PATH|FILE [OPTIONS]",
+    .intro =
+        "Which version of a file the cluster knows, which nodes own and hold its blocks, and "
+        "which\n"
+        "list its directory. DATASET/ is the root of a dataset. FILE is a path below a mount, as\n"
+        "/mnt/set/file or ./file.",
     .examples = "  atoll where imagenet/train/n01440764/10026.JPEG\n"
-                "  atoll where imagenet/train/\n",
+                "  atoll where imagenet/train/\n"
+                "  atoll where /mnt/imagenet/train/n01440764/10026.JPEG --admin cache1:7780\n",
     .rows = rows,
     .count = ARRAY_COUNT(rows),
     .environment = true,
@@ -193,14 +197,6 @@ static void show_ranks(const json_t *block)
     putchar('\n');
 }
 
-static void put_date(const json_t *us, char *out)
-{
-    struct tm tm;
-    const time_t at = (time_t)(json_integer_value(us) / 1000000);
-    gmtime_r(&at, &tm);
-    strftime(out, TABLE_CELL_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 /* "n1, n3": who has the listing of its directory, preferred first. */
 static void show_listed_by(const json_t *answer)
 {
@@ -225,7 +221,7 @@ static void show_where(const json_t *answer)
         const json_t *value = part(answer, facts[i]);
         const bool is_date = strcmp(facts[i], "mtime_us") == 0;
         if (is_date) {
-            put_date(value, cell);
+            table_date(value, cell);
         } else {
             table_cell(facts[i], value, cell);
         }
@@ -272,26 +268,72 @@ int ring_command(int argc, char **argv)
     return ask(&ring_table, argc, argv, "/api/v1/ring", show_ring);
 }
 
+static enum err refuse(enum err err, const char *what, const char *why)
+{
+    fprintf(stderr, "atoll where: %s%s\n", what, why);
+    return err;
+}
+
+/* "train/a/b" for /mnt/train/a/b, by what is mounted there. */
+static enum err name_below_mount(const char *word, char *real, char **out)
+{
+    struct mountinfo mount;
+    if (!mountinfo_of(real, &mount) || strcmp(mount.type, "fuse.atoll") != 0) {
+        return refuse(ERR_NOT_FOUND, word, ": lies in no mount of Atoll");
+    }
+    if (strstr(mount.source, "://") != NULL) {
+        return refuse(ERR_UNSUPPORTED, word, ": lies in a private mount, which has no cluster");
+    }
+    const size_t size = strlen(mount.source);
+    const bool slash = size > 0 && mount.source[size - 1] == '/';
+    const char *rest = real + strlen(mount.dir);
+    rest += *rest == '/' ? 1 : 0;
+    return asprintf(out, "%s%s%s", mount.source, slash ? "" : "/", rest) < 0 ? ERR_NOMEM : ERR_OK;
+}
+
+/* What nodes know the file by: DATASET/PATH, which may have been given as a path on this machine. */
+static enum err name_of(const char *word, char **out)
+{
+    if (strchr(word, '/') == NULL) {
+        return refuse(ERR_INVALID,
+                      "name a file as DATASET/PATH or by its path below a mount, or a ",
+                      "dataset's root as DATASET/");
+    }
+    if (word[0] != '/' && strncmp(word, "./", 2) != 0 && strncmp(word, "../", 3) != 0) {
+        *out = strdup(word);
+        return *out == NULL ? ERR_NOMEM : ERR_OK;
+    }
+    char *real = realpath(word, NULL);
+    if (real == NULL) {
+        fprintf(stderr, "atoll where: %s: %s\n", word, strerror(errno));
+        return ERR_NOT_FOUND;
+    }
+    enum err err = name_below_mount(word, real, out);
+    free(real);
+    return err;
+}
+
 int where_command(int argc, char **argv)
 {
     int status;
+    char *name = NULL;
     struct options *options = client_options(&where_table, argc, argv, &status);
     if (options == NULL) {
         return status;
     }
-    const char *file = options_arguments(options) > 0 ? options_argument(options, 0) : "";
-    if (strchr(file, '/') == NULL) {
-        fprintf(stderr,
-                "atoll where: name a file as DATASET/PATH, or a dataset's root as DATASET/\n");
+    enum err err =
+        name_of(options_arguments(options) > 0 ? options_argument(options, 0) : "", &name);
+    if (err != ERR_OK) {
         options_free(&options);
-        return err_exit_code(ERR_INVALID);
+        return err_exit_code(err);
     }
-    char *escaped = client_escape(file);
+    char *escaped = client_escape(name);
     char *path = NULL;
     if (escaped == NULL || asprintf(&path, "/api/v1/where?file=%s", escaped) < 0) {
         path = NULL;
     }
     free(escaped);
+    free(name);
     if (path == NULL) {
         options_free(&options);
         return err_exit_code(ERR_NOMEM);

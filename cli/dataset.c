@@ -48,7 +48,7 @@ const struct options_table dataset_create_table = {
     .rows = create_rows,
     .count = ARRAY_COUNT(create_rows),
     .environment = true,
-    .arguments_max = 9,
+    .arguments_max = 33, /* the node tells how many rows are too many */
 };
 
 const struct options_table dataset_list_table = {
@@ -176,29 +176,111 @@ static int create(int argc, char **argv)
 
 /* ---- the others ------------------------------------------------------------------------------ */
 
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+/* As it was given: "s3://bucket/prefix/". */
+static json_t *whole_uri(const json_t *row)
+{
+    const char *uri = text_of(row, "uri");
+    const char *prefix = text_of(row, "prefix");
+    const size_t size = strlen(uri);
+    const bool slash = prefix[0] != 0 && size > 0 && uri[size - 1] != '/';
+    return json_sprintf("%s%s%s", uri, slash ? "/" : "", prefix);
+}
+
+/* "once", "always", or "ttl 1 h". */
+static json_t *policy(const json_t *dataset)
+{
+    char cell[TABLE_CELL_MAX];
+    const char *word = text_of(dataset, "metadata");
+    if (strcmp(word, "ttl") != 0) {
+        return json_string(word);
+    }
+    table_cell("seconds", json_object_get(dataset, "ttl_seconds"), cell);
+    return json_sprintf("%s %s", word, cell);
+}
+
+/* "s3://one/set/", or "a=s3://one/set/" and so on. */
+static json_t *uris_of(const json_t *dataset)
+{
+    json_t *uris = json_array();
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(dataset, "rows"), i, row)
+    {
+        json_t *uri = whole_uri(row);
+        const char *path = text_of(row, "path");
+        json_array_append_new(
+            uris, json_sprintf("%s%s%s", path, path[0] != 0 ? "=" : "", json_string_value(uri)));
+        json_decref(uri);
+    }
+    return uris;
+}
+
 static void show_list(const json_t *answer)
 {
     static const char *const keys[] = { "name",       "uris",         "metadata",    "selector",
                                         "block_size", "files_listed", "listed_bytes" };
     size_t i;
-    size_t k;
     json_t *dataset;
-    json_t *row;
     json_array_foreach(json_object_get(answer, "datasets"), i, dataset)
     {
-        json_t *uris = json_array();
-        json_array_foreach(json_object_get(dataset, "rows"), k, row)
-        {
-            const char *uri = json_string_value(json_object_get(row, "uri"));
-            const char *prefix = json_string_value(json_object_get(row, "prefix"));
-            json_array_append_new(uris, json_sprintf("%s%s%s", uri != NULL ? uri : "?",
-                                                     prefix != NULL && prefix[0] != 0 ? "/" : "",
-                                                     prefix != NULL ? prefix : ""));
-        }
-        json_object_set_new(dataset, "uris", uris);
+        json_object_set_new(dataset, "uris", uris_of(dataset));
+        json_object_set_new(dataset, "metadata", policy(dataset));
         json_object_set(dataset, "listed_bytes", json_object_get(dataset, "bytes_listed"));
     }
     table_rows(json_object_get(answer, "datasets"), keys, ARRAY_COUNT(keys));
+}
+
+static void show_fact(const char *title, const char *key, const json_t *value)
+{
+    char cell[TABLE_CELL_MAX];
+    table_cell(key, value, cell);
+    printf("%-12s%s\n", title, cell);
+}
+
+/* A version is a hybrid clock in microseconds: near enough to the time of the change. */
+static void show_time(const char *title, const json_t *us)
+{
+    char text[TABLE_CELL_MAX] = "never";
+    if (json_integer_value(us) > 0) {
+        table_date(us, text);
+    }
+    printf("%-12s%s\n", title, text);
+}
+
+static void show_one(const json_t *answer)
+{
+    static const char *const keys[] = {
+        "path", "uri", "endpoint", "region", "credential", "source"
+    };
+    char files[TABLE_CELL_MAX];
+    char bytes[TABLE_CELL_MAX];
+    size_t i;
+    json_t *row;
+    json_t *believed = policy(answer);
+    const bool anywhere = text_of(answer, "selector")[0] == 0;
+    json_array_foreach(json_object_get(answer, "rows"), i, row)
+    {
+        json_object_set_new(row, "uri", whole_uri(row));
+    }
+    table_cell("files", json_object_get(answer, "files_listed"), files);
+    table_cell("bytes", json_object_get(answer, "bytes_listed"), bytes);
+    show_fact("name", "name", json_object_get(answer, "name"));
+    show_fact("block size", "block_size", json_object_get(answer, "block_size"));
+    printf("%-12s%s\n", "kept by", anywhere ? "all nodes" : text_of(answer, "selector"));
+    show_fact("listings", "metadata", believed);
+    printf("%-12s%s files, %s\n", "listed", files, bytes);
+    show_time("refreshed", json_object_get(answer, "refreshed_us"));
+    show_time("changed", json_object_get(answer, "version"));
+    show_fact("by", "writer", json_object_get(answer, "writer"));
+    putchar('\n');
+    table_rows(json_object_get(answer, "rows"), keys, ARRAY_COUNT(keys));
+    json_decref(believed);
 }
 
 static int list(int argc, char **argv)
@@ -233,7 +315,7 @@ static int show(int argc, char **argv)
     char *path = NULL;
     struct options *options = about_one(&dataset_show_table, argc, argv, &path, &status);
     if (options != NULL) {
-        status = client_run(options, path, table_show);
+        status = client_run(options, path, show_one);
     }
     free(path);
     return status;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define COLUMNS_MAX 24
 
@@ -54,18 +55,23 @@ static void put_list(const json_t *list, char *out)
     }
 }
 
-/* Text without what a terminal could take for a command; what has no better form is JSON. */
+/* What a terminal could take for a command is not shown. */
+static void make_harmless(char *text)
+{
+    for (char *c = text; *c != 0; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
+/* Text as it is; what has no better form is JSON. */
 static void put_plain(const json_t *value, char *out)
 {
     const char *text = json_string_value(value);
     char *dumped = text == NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     snprintf(out, TABLE_CELL_MAX, "%s", text != NULL ? text : dumped != NULL ? dumped : "?");
     free(dumped);
-    for (char *c = out; *c != 0; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
 }
 
 static bool ends_in(const char *key, const char *word)
@@ -104,6 +110,14 @@ static bool is_table(const json_t *value)
            json_is_object(json_array_get(value, 0));
 }
 
+void table_date(const json_t *us, char *out)
+{
+    struct tm tm;
+    const time_t at = (time_t)(json_integer_value(us) / 1000000);
+    gmtime_r(&at, &tm);
+    strftime(out, TABLE_CELL_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 void table_cell(const char *key, const json_t *value, char *out)
 {
     const double number = json_number_value(value);
@@ -126,13 +140,14 @@ void table_cell(const char *key, const json_t *value, char *out)
     } else {
         put_plain(value, out);
     }
+    make_harmless(out);
     if (out[0] == 0) {
         memcpy(out, "-", 2);
     }
 }
 
 /* "memory_used_bytes" is shown as "memory used": the unit stands at the value. */
-static void put_name(const char *key, bool capitals, char *out)
+static void put_name(const char *key, char *out)
 {
     size_t size = strlen(key);
     if (ends_in(key, "bytes") && size > 6) {
@@ -145,7 +160,7 @@ static void put_name(const char *key, bool capitals, char *out)
     snprintf(out, TABLE_CELL_MAX, "%.*s", (int)size, key);
     for (char *c = out; *c != 0; c++) {
         *c = *c == '_' ? ' ' : *c;
-        *c = capitals && *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
     }
 }
 
@@ -184,7 +199,7 @@ static void add_column(struct columns *columns, const char *key)
     }
     if (columns->count < COLUMNS_MAX) {
         columns->keys[columns->count++] = key;
-        put_name(key, true, cell);
+        put_name(key, cell);
         widen(columns, columns->count - 1, cell);
     }
 }
@@ -249,7 +264,7 @@ void table_rows(const json_t *rows, const char *const *keys, uint32_t count)
     }
     find_widths(rows, &columns);
     for (uint32_t i = 0; i < columns.count; i++) {
-        put_name(columns.keys[i], true, cell);
+        put_name(columns.keys[i], cell);
         put_padded(&columns, i, cell);
     }
     json_array_foreach((json_t *)(uintptr_t)rows, r, row)
@@ -257,58 +272,6 @@ void table_rows(const json_t *rows, const char *const *keys, uint32_t count)
         for (uint32_t i = 0; i < columns.count; i++) {
             table_cell(columns.keys[i], json_object_get(row, columns.keys[i]), cell);
             put_padded(&columns, i, cell);
-        }
-    }
-}
-
-static bool is_fact(const json_t *value)
-{
-    return !json_is_object(value) && !is_table(value);
-}
-
-static void show_facts(const json_t *object, int indent)
-{
-    const char *key;
-    json_t *value;
-    char cell[TABLE_CELL_MAX];
-    int width = 0;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        put_name(key, false, cell);
-        width = is_fact(value) && width_of(cell) > width ? width_of(cell) : width;
-    }
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        if (is_fact(value)) {
-            put_name(key, false, cell);
-            printf("%*s%s%*s  ", indent, "", cell, width - width_of(cell), "");
-            table_cell(key, value, cell);
-            printf("%s\n", cell);
-        }
-    }
-}
-
-void table_show(const json_t *answer)
-{
-    const char *key;
-    json_t *value;
-    char name[TABLE_CELL_MAX];
-    if (is_table(answer)) {
-        table_rows(answer, NULL, 0);
-        return;
-    }
-    show_facts(answer, 0);
-    json_object_foreach((json_t *)(uintptr_t)answer, key, value)
-    {
-        if (is_fact(value)) {
-            continue;
-        }
-        put_name(key, false, name);
-        printf("\n%s\n", name);
-        if (json_is_object(value)) {
-            show_facts(value, 2);
-        } else {
-            table_rows(value, NULL, 0);
         }
     }
 }

@@ -8,9 +8,9 @@
 
 #define TABLE_CELL_MAX 512
 
-/* A whole answer: facts first, then each list and object in it under its name. */
-void table_show(const json_t *answer);
 /* A list of objects with a line of titles: the columns named, or all when `keys` is NULL. */
 void table_rows(const json_t *rows, const char *const *keys, uint32_t count);
+/* Microseconds since 1970 as a date; `out` holds TABLE_CELL_MAX. */
+void table_date(const json_t *us, char *out);
 /* One value as it stands in a table; `out` holds TABLE_CELL_MAX. */
 void table_cell(const char *key, const json_t *value, char *out);

@@ -9,9 +9,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "node/io/mountinfo.h"
 
 enum mounted { MOUNTED_NOTHING, MOUNTED_ATOLL, MOUNTED_OTHER };
 
@@ -23,47 +24,13 @@ static enum err refuse(struct text *why, const char *dir, const char *what)
     return ERR_INVALID;
 }
 
-/* mountinfo writes space, tab, newline and backslash as \ooo. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from != '\0'; from++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' &&
-            from[3] != '\0') {
-            *to++ = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-            from += 3;
-            continue;
-        }
-        *to++ = *from;
-    }
-    *to = '\0';
-}
-
-/* What the kernel says is mounted at `dir`: the last line about it counts. */
 static enum mounted mounted_at(const char *dir)
 {
-    enum mounted result = MOUNTED_NOTHING;
-    char *line = NULL;
-    size_t room = 0;
-    FILE *table = fopen("/proc/self/mountinfo", "re");
-    if (table == NULL) {
+    struct mountinfo found;
+    if (!mountinfo_of(dir, &found) || strcmp(found.dir, dir) != 0) {
         return MOUNTED_NOTHING;
     }
-    while (getline(&line, &room, table) > 0) {
-        char at[4097], type[65];
-        const char *dash = strstr(line, " - ");
-        if (dash == NULL || sscanf(line, "%*s %*s %*s %*s %4096s", at) != 1 ||
-            sscanf(dash, " - %64s", type) != 1) {
-            continue;
-        }
-        unescape(at);
-        if (strcmp(at, dir) == 0) {
-            result = strcmp(type, "fuse.atoll") == 0 ? MOUNTED_ATOLL : MOUNTED_OTHER;
-        }
-    }
-    free(line);
-    fclose(table);
-    return result;
+    return strcmp(found.type, "fuse.atoll") == 0 ? MOUNTED_ATOLL : MOUNTED_OTHER;
 }
 
 static bool detach(const char *dir)

@@ -107,22 +107,17 @@ static void a_terminal_gets_no_commands_from_a_name(void **state)
 {
     (void)state;
     check_cell("name", "\"a\\u001b[31mb\\n\"", "a?[31mb?");
+    check_cell("uris", "[\"a\\u001b=x\"]", "a?=x");
 }
 
-static void an_answer_is_facts_then_its_parts(void **state)
+static void a_date_is_of_universal_time(void **state)
 {
     (void)state;
-    assert_string_equal(
-        printed("{\"verdict\":\"OK\",\"parts\":[{\"x\":1}],\"memory\":{\"used\":1024},"
-                "\"nodes\":3}",
-                table_show),
-        "verdict  OK\n"
-        "nodes    3\n"
-        "\nparts\n"
-        "X\n"
-        "1\n"
-        "\nmemory\n"
-        "  used  1.0 KiB\n");
+    char cell[TABLE_CELL_MAX];
+    json_t *value = json_integer(1700000000999999);
+    table_date(value, cell);
+    assert_string_equal(cell, "2023-11-14T22:13:20Z");
+    json_decref(value);
 }
 
 int main(void)
@@ -134,7 +129,7 @@ int main(void)
         cmocka_unit_test(a_missing_value_is_a_dash),
         cmocka_unit_test(values_are_shown_by_the_last_word_of_their_key),
         cmocka_unit_test(a_terminal_gets_no_commands_from_a_name),
-        cmocka_unit_test(an_answer_is_facts_then_its_parts),
+        cmocka_unit_test(a_date_is_of_universal_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
