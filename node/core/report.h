@@ -11,6 +11,7 @@
 #include "base/timers.h"
 #include "node/core/calls.h"
 #include "node/core/node.h"
+#include "wire/dataset.h"
 #include "wire/dir.h"
 
 #define REPORT_SIZE_MAX (1u << 20)
@@ -18,9 +19,18 @@
 #define REPORTS_TIMERS REPORTS_MAX
 #define REPORT_BLOCKS_MAX 256u /* of one file, shown one by one */
 #define REPORT_GATHER_US SEC(2)
+#define REPORT_WAITS_MAX 16u
 
 struct gather;
 struct link;
+
+/* An operator who waits for the totals of the other members. */
+struct report_wait {
+    uint64_t admin;
+    bool is_list; /* of all datasets; else of the one named */
+    uint32_t name_size;
+    char name[DATASET_NAME_MAX];
+};
 
 struct reports {
     char *buffer; /* of the answer being written: one a step */
@@ -28,6 +38,8 @@ struct reports {
     struct pool gathers;
     usec_t totals_us; /* the other members were last asked for their totals */
     bool counting;    /* ... and have not all answered */
+    struct report_wait waits[REPORT_WAITS_MAX];
+    uint32_t wait_count;
 };
 
 size_t reports_memory(const struct node_options *options);

@@ -52,7 +52,7 @@ static void put_dataset(struct node *node, struct json *json, const struct catal
     json_close(json, '}');
 }
 
-void report_dataset_list(struct node *node, uint64_t admin)
+static void put_list(struct node *node, uint64_t admin)
 {
     struct text text;
     struct json json;
@@ -71,7 +71,7 @@ void report_dataset_list(struct node *node, uint64_t admin)
     report_reply(node, admin, ERR_OK, &text);
 }
 
-void report_dataset_show(struct node *node, uint64_t admin, struct span name)
+static void put_one(struct node *node, uint64_t admin, struct span name)
 {
     const struct catalog_item *item = catalog_item(node, dataset_id_make(name));
     struct text text;
@@ -84,4 +84,54 @@ void report_dataset_show(struct node *node, uint64_t admin, struct span name)
     json_init(&json, &text);
     put_dataset(node, &json, item);
     report_reply(node, admin, ERR_OK, &text);
+}
+
+/* ---- the totals of others ------------------------------------------------------------------ */
+
+static void answer(struct node *node, const struct report_wait *wait)
+{
+    if (wait->is_list) {
+        put_list(node, wait->admin);
+    } else {
+        put_one(node, wait->admin, span_of(wait->name, wait->name_size));
+    }
+}
+
+void report_datasets_go_on(struct node *node)
+{
+    struct reports *reports = &node->meta->reports;
+    const uint32_t count = reports->wait_count;
+    reports->wait_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        answer(node, &reports->waits[i]);
+    }
+}
+
+static void answer_soon(struct node *node, const struct report_wait *wait)
+{
+    struct reports *reports = &node->meta->reports;
+    report_totals_wanted(node);
+    if (reports->counting && reports->wait_count < REPORT_WAITS_MAX) {
+        reports->waits[reports->wait_count++] = *wait;
+    } else {
+        answer(node, wait);
+    }
+}
+
+void report_dataset_list(struct node *node, uint64_t admin)
+{
+    answer_soon(node, &(struct report_wait){ .admin = admin, .is_list = true });
+}
+
+void report_dataset_show(struct node *node, uint64_t admin, struct span name)
+{
+    struct report_wait wait = { .admin = admin, .name_size = (uint32_t)name.size };
+    if (name.size > sizeof wait.name) {
+        report_error(node, admin, ERR_NOT_FOUND, "there is no dataset of that name");
+        return;
+    }
+    if (name.size > 0) {
+        memcpy(wait.name, name.data, name.size);
+    }
+    answer_soon(node, &wait);
 }

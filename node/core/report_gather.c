@@ -94,6 +94,7 @@ static void take_totals(struct node *node)
         item->peer_bytes = item->sum_bytes;
     }
     node->meta->reports.counting = false;
+    report_datasets_go_on(node);
 }
 
 static void end(struct node *node, struct gather *gather)

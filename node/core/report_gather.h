@@ -123,8 +123,11 @@ void report_status(struct node *node, struct gather *gather);
 void report_nodes(struct node *node, struct gather *gather);
 void report_where(struct node *node, struct gather *gather);
 void report_ring(struct node *node, uint64_t admin);
+/* Answered when the other members have told their totals, or at once when nobody has to be asked. */
 void report_dataset_list(struct node *node, uint64_t admin);
 void report_dataset_show(struct node *node, uint64_t admin, struct span name);
+/* They have: answer those who wait for it. */
+void report_datasets_go_on(struct node *node);
 /* ADMIN_WHERE: find the entry, then ask its ranks. */
 void report_where_start(struct node *node, uint64_t admin, struct span argument);
 void report_where_on_page(struct node *node, struct page_waiter *waiter,

@@ -91,6 +91,19 @@ def test_where_names_the_owner_of_every_block_and_who_has_it(shared):
     assert where["pin"] in text and where["map"][1]["ranks"][0]["node"] in text
 
 
+def test_where_takes_the_path_of_a_file_below_a_mount(shared, tmp_path):
+    name = sorted(shared.sums)[0]
+    mount = shared.mounts[0].dir
+    (tmp_path / "link").symlink_to(mount)
+    asked = ask(shared, "where", f"set/{name}")
+    assert ask(shared, "where", mount / name) == asked
+    assert ask(shared, "where", tmp_path / "link" / name) == asked
+    for path, code, words in ((mount / "absent", 3, "No such file"),
+                              (tmp_path / "link" / "..", 3, "in no mount of Atoll")):
+        done = shared.cli("where", path, check=False)
+        assert done.returncode == code and words in done.stderr
+
+
 def test_where_of_a_directory_and_of_what_is_not_there(shared):
     shared.dataset("tree", "s3://data/tree/")
     try:
@@ -123,6 +136,23 @@ def test_a_dataset_is_learnt_by_every_node_and_gone_after_its_deletion(shared):
     assert "brief" in shared.cli("dataset", "list")
     shared.cli("dataset", "delete", "brief")
     live.wait_for("deletion at all nodes", lambda: not any(known(n) for n in shared.members))
+
+
+def test_a_dataset_is_shown_with_its_rows_its_policy_and_what_was_listed(shared):
+    where = ["--endpoint", f"http://{shared.store.address}", "--credential", "test"]
+    shared.cli("dataset", "create", "rows", "a=s3://data/set/", "b/c=s3://data/tree/", "--metadata",
+               "ttl=90m", *where)
+    listed = shared.cli("dataset", "list")
+    assert re.search(r"^rows +a=s3://data/set/,b/c=s3://data/tree/ +ttl 90 min ", listed, re.M)
+    assert re.search(rf"^set +s3://data/set/ +once +- +4.0 MiB +{len(shared.sums)} +60.0 MiB$",
+                     listed, re.M), listed
+    shown = shared.cli("dataset", "show", "rows")
+    for line in (r"listings +ttl 90 min", r"kept by +all nodes", r"refreshed +never",
+                 r"changed +20\d\d-.*Z", r"a +s3://data/set/ .*", r"b/c +s3://data/tree/ .*"):
+        assert re.search(rf"^{line}$", shown, re.M), shown
+    shared.cli("dataset", "refresh", "rows")
+    assert re.search(r"^refreshed +20\d\d-.*Z$", shared.cli("dataset", "show", "rows"), re.M)
+    shared.cli("dataset", "delete", "rows")
 
 
 def test_a_dataset_of_a_selector_is_kept_by_the_nodes_with_that_label_only(shared):

@@ -216,12 +216,28 @@ static void dataset_is_shown_with_what_was_listed_of_it(void **state)
         shelf_root(shelf, 0, key);
         lab_client_forget(shelf->lab, 0);
     }
-    json_of(shelf, ADMIN_DATASET_SHOW, "train"); /* has the others asked */
     const char *text = json_of(shelf, ADMIN_DATASET_SHOW, "train");
     assert_says(text, "\"name\":\"train\"");
     assert_says(text, "\"prefix\":\"p/\"");
     assert_says(text, "\"metadata\":\"once\"");
     assert_says(text, "\"files_listed\":6,\"bytes_listed\":600");
+    shelf_free(shelf);
+}
+
+static void dataset_is_shown_without_those_who_do_not_tell_their_share(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    shelf->lab->nodes[1].frozen = true;
+    shelf->lab->nodes[2].frozen = true;
+    uint64_t list = shelf_admin(shelf, 0, ADMIN_DATASET_LIST, span_text(""));
+    uint64_t show = shelf_admin(shelf, 0, ADMIN_DATASET_SHOW, span_text("train"));
+    lab_run(shelf->lab, MSEC(100));
+    assert_null(shelf_answer(shelf, list));
+    lab_run(shelf->lab, SEC(3));
+    assert_int_equal(shelf_answer(shelf, list)->err, ERR_OK);
+    assert_says(shelf_answer(shelf, list)->text, "\"files_listed\":0");
+    assert_says(shelf_answer(shelf, show)->text, "\"name\":\"train\"");
     shelf_free(shelf);
 }
 
@@ -401,6 +417,7 @@ int main(void)
         cmocka_unit_test(ring_shows_the_shares_of_all_slots),
         cmocka_unit_test(addresses_are_written_as_people_write_them),
         cmocka_unit_test(dataset_is_shown_with_what_was_listed_of_it),
+        cmocka_unit_test(dataset_is_shown_without_those_who_do_not_tell_their_share),
         cmocka_unit_test(deleted_dataset_is_not_listed),
         cmocka_unit_test(numbers_follow_a_directory_that_shrinks),
         cmocka_unit_test(where_names_the_ranks_of_each_block_and_what_they_hold),
