@@ -17,7 +17,8 @@ static const struct option_row rows[] = { CLIENT_OPTIONS };
 static const struct options_table status_table = {
     .command = "status",
     .usage = "atoll status [OPTIONS]",
-    .intro = "Is the cluster well? One screen: the verdict with its reasons, and what to run next.",
+    .intro = "Is the cluster well? One screen: the verdict with its reasons, and what to do about "
+             "them.\nEnds with 0 when the verdict is OK, with 1 when it is not.",
     .examples = "  atoll status\n  atoll status --admin http://10.0.0.7:7780 --json\n",
     .rows = rows,
     .count = ARRAY_COUNT(rows),
@@ -74,6 +75,41 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
+/* "s3://training at http://10.0.0.9:9000, credential s3, at n0 and 1 other" */
+static void show_outage_where(const json_t *reason)
+{
+    const char *endpoint = text_of(reason, "endpoint");
+    const char *credential = text_of(reason, "credential");
+    const json_int_t others = json_integer_value(part(reason, "nodes")) - 1;
+    printf("    %s%s%s", text_of(reason, "source"), endpoint[0] != 0 ? " at " : "", endpoint);
+    printf("%s%s, asked by %s", credential[0] != 0 ? ", credential " : "", credential,
+           text_of(reason, "node"));
+    if (others > 0) {
+        printf(" and %" JSON_INTEGER_FORMAT " other%s", others, others > 1 ? "s" : "");
+    }
+    putchar('\n');
+}
+
+/* A source that fails: which, for whom, since when, and in its own words. */
+static void show_outage(const json_t *reason)
+{
+    char since[TABLE_CELL_MAX];
+    char last[TABLE_CELL_MAX];
+    const char *said = text_of(reason, "said");
+    const bool lists = strcmp(text_of(reason, "requests"), "list") == 0;
+    table_date(part(reason, "since_us"), since);
+    table_date(part(reason, "last_us"), last);
+    printf("  dataset %s cannot be %s: %s\n", text_of(reason, "dataset"), lists ? "listed" : "read",
+           text_of(reason, "text"));
+    show_outage_where(reason);
+    printf("    since %s, %" JSON_INTEGER_FORMAT " failed, the last at %s\n", since,
+           json_integer_value(part(reason, "failures")), last);
+    if (said[0] != 0) {
+        printf("    it said: %s\n", said);
+    }
+    printf("    %s\n", text_of(reason, "next"));
+}
+
 static void show_reasons(const json_t *answer)
 {
     size_t i;
@@ -81,6 +117,10 @@ static void show_reasons(const json_t *answer)
     json_array_foreach(json_object_get(answer, "reasons"), i, reason)
     {
         const char *node = text_of(reason, "node");
+        if (part(reason, "requests") != NULL) {
+            show_outage(reason);
+            continue;
+        }
         printf("  %s%s%s\n    %s\n", text_of(reason, "text"), node[0] != 0 ? ": " : "", node,
                text_of(reason, "next"));
     }

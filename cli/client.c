@@ -234,7 +234,11 @@ int client_run(struct options *options, const char *path, client_show *show)
     } else if (answer.err == ERR_OK) {
         show(answer.json);
     }
+    /* A verdict is for scripts, too. */
+    const char *verdict = json_string_value(json_object_get(answer.json, "verdict"));
+    const int status =
+        verdict != NULL && strcmp(verdict, "OK") != 0 ? EXIT_FAILURE : err_exit_code(answer.err);
     json_decref(answer.json);
     options_free(&options);
-    return err_exit_code(answer.err);
+    return status;
 }

@@ -312,7 +312,11 @@ enum err catalog_source_use(struct node *node, const struct dataset *dataset,
         return ERR_NOT_FOUND;
     }
     if (!catalog_has_credential(node, row)) {
+        const struct outage_about about = { .dataset = dataset_id_make(span_text(dataset->name)),
+                                            .source = source,
+                                            .key = span_text(row->prefix) };
         MARK(node, "catalog.no_credential");
+        outages_note(node, &about, ERR_NO_CREDENTIAL, span_of(NULL, 0));
         return ERR_NO_CREDENTIAL;
     }
     catalog_tell_source(node, row);

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "node/core/internal.h"
+#include "node/core/outages.h"
 #include "node/core/reads.h"
 
 static uint32_t fetches_max(const struct node_options *options)
@@ -394,6 +395,7 @@ void fetch_on_fetched(struct node *node, const struct node_event *event)
     node->metrics.source_get_us += (uint64_t)(node->now.mono_us - fetch->started_us);
     map_remove(&node->fetches.by_id, &fetch->by_id);
     fetch->id = 0;
+    outages_on_fetched(node, fetch->object, event);
     if (fetch->at == fetch->count) {
         fetch_free(node, fetch);
         return;

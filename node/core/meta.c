@@ -20,7 +20,7 @@ size_t meta_memory(const struct node_options *options)
 
 uint32_t meta_timers(const struct node_options *options)
 {
-    return dirs_timers(options) + CATALOG_OPS_MAX + 2 + REPORTS_TIMERS;
+    return dirs_timers(options) + CATALOG_OPS_MAX + 3 + REPORTS_TIMERS;
 }
 
 enum err meta_new(struct node *node, struct arena *mem)
@@ -31,6 +31,7 @@ enum err meta_new(struct node *node, struct arena *mem)
         return ERR_NOMEM;
     }
     node->meta = meta;
+    outages_init(&meta->outages);
     enum err err = pool_init(&meta->asks, mem, sizeof(struct meta_ask), asks_max(options));
     if (err == ERR_OK) {
         err = io_init(&meta->io, mem, options);
@@ -266,6 +267,9 @@ void meta_on_timer(struct node *node, struct timer *timer)
         return;
     case TIMER_REPORT:
         report_on_timer(node, timer);
+        return;
+    case TIMER_OUTAGES:
+        outages_on_timer(node);
         return;
     }
     BUG("a timer of the other half");

@@ -11,6 +11,7 @@
 #include "node/core/internal.h"
 #include "node/core/meta_io.h"
 #include "node/core/offers.h"
+#include "node/core/outages.h"
 #include "node/core/pages.h"
 #include "node/core/report.h"
 
@@ -22,6 +23,7 @@ enum meta_timer_kind {
     TIMER_CATALOG_PULLS,
     TIMER_META_PAGES,
     TIMER_REPORT,
+    TIMER_OUTAGES,
 };
 
 #define META_COPIES 2u /* of every root, page and dataset record, where there are two nodes */
@@ -67,6 +69,7 @@ struct meta {
     struct pages pages;
     struct offers offers;
     struct reports reports;
+    struct outages outages;
 };
 
 /* Open an ask. NULL: it was refused, and the asker has been told. */

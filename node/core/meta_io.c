@@ -165,12 +165,14 @@ static void on_meta(struct node *node, const struct io_for *of, const struct nod
     case IO_BUILD_LIST:
     case IO_PROBE_HEAD:
     case IO_PROBE_LIST:
+    case IO_OUTAGE:
         BUG("a listing that ended as a record");
     }
 }
 
 static void on_listed(struct node *node, const struct io_for *of, const struct node_event *event)
 {
+    outages_on_listed(node, of, event);
     switch (of->kind) {
     case IO_CATALOG_PROBE:
         catalog_on_probe(node, of->owner, event);
@@ -183,6 +185,9 @@ static void on_listed(struct node *node, const struct io_for *of, const struct n
         return;
     case IO_PROBE_LIST:
         lookup_on_list(node, of->owner, of->tag, event);
+        return;
+    case IO_OUTAGE:
+        outages_on_answer(node, of->owner, event);
         return;
     case IO_CATALOG_PUT:
     case IO_CATALOG_KEEP:

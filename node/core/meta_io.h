@@ -24,6 +24,7 @@ enum io_kind {
     IO_BUILD_PUT,     /* struct copies */
     IO_PROBE_HEAD,    /* struct snapshot, tag: the probe's number */
     IO_PROBE_LIST,
+    IO_OUTAGE, /* struct outage */
 };
 
 /* Who is told of the end. */

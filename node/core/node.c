@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "node/core/internal.h"
+#include "node/core/outages.h"
 #include "node/core/peek.h"
 
 #define MEMBERS_DEFAULT 1024u
@@ -261,6 +262,7 @@ static void on_credentials(struct node *node, const struct node_event *event)
     text_span(&names, event->credentials.names);
     CHECK(!names.overflow);
     node->options.credentials_broken = event->credentials.broken;
+    outages_try_again(node);
 }
 
 /* ---- time -------------------------------------------------------------------------------- */

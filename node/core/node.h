@@ -152,8 +152,9 @@ struct node_event {
             uint64_t id;
             uint64_t bytes; /* of the range are in their buffers, in order, checksums too */
             bool ended;
-            enum err err;    /* when ended: OK only when all bytes are there */
-            usec_t retry_us; /* the source asked to wait that long; 0: it did not */
+            enum err err;     /* when ended: OK only when all bytes are there */
+            usec_t retry_us;  /* the source asked to wait that long; 0: it did not */
+            struct span text; /* when it failed: what was said of it, for a person */
         } fetched;
         struct {
             uint64_t id;

@@ -199,11 +199,13 @@ static void report_metrics(struct node *node, uint64_t admin)
     metrics_gauges(node);
     node->metrics.directories_known = node->meta->dirs.pool.used;
     node->metrics.datasets_known = catalog_living(node);
+    node->metrics.sources_failing = outages_shown(node);
     for (uint32_t i = 0; i < metrics_count(); i++) {
         struct metric metric = metrics_at(node, i);
         put_metric(&text, &metric);
     }
     put_ratio(&text, &node->metrics);
+    report_outages_metrics(node, &text);
     report_reply(node, admin, ERR_OK, &text);
 }
 

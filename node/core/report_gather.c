@@ -49,6 +49,9 @@ static void answer_here(struct node *node, struct gather *gather, struct gather_
 {
     to->state = GATHER_ANSWERED;
     report_numbers_here(node, &to->numbers);
+    if (gather->kind == GATHER_STATUS) {
+        report_outages_here(node, gather);
+    }
     if (gather->kind == GATHER_WHERE) {
         report_blocks_here(node, gather->file.object, gather->file.shown, to->blocks);
     }
@@ -233,11 +236,13 @@ static bool line_next(struct span *lines, struct span *line)
 }
 
 /* Names we do not know are of a later version. */
-static void take_numbers(struct span lines, struct report_numbers *out)
+static void take_numbers(struct gather *gather, struct gather_node *from, struct span lines)
 {
     struct span line;
     while (line_next(&lines, &line)) {
-        take_number(line, out);
+        if (!report_outages_take(gather, from->id, line)) {
+            take_number(line, &from->numbers);
+        }
     }
 }
 
@@ -393,7 +398,7 @@ enum call_more report_on_answer(struct node *node, const struct call *call,
     } else if (is_report && gather->kind == GATHER_TOTALS) {
         take_total_lines(node, message->report.json);
     } else if (is_report) {
-        take_numbers(message->report.json, &from->numbers);
+        take_numbers(gather, from, message->report.json);
     }
     gather->open--;
     go_on(node, gather);
@@ -444,6 +449,7 @@ static enum err say_numbers(struct node *node, struct span argument, struct text
     }
     report_numbers_here(node, &numbers);
     put_numbers(text, &numbers);
+    report_outages_put(node, text);
     return ERR_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "node/core/report_json.h"
 
 #define GATHER_NODES_MAX 128u /* asked at once; a larger cluster is told so */
+#define GATHER_OUTAGES_MAX 16u
 
 /* What a node says of itself: NUMBER(field). */
 #define REPORT_NUMBERS     \
@@ -81,6 +82,21 @@ struct gather_file {
     uint32_t shown;
 };
 
+/* STATUS: an outage as one or more nodes tell it. */
+struct gather_outage {
+    enum outage_kind kind;
+    struct dataset_id dataset;
+    struct source_id source;
+    enum err err;
+    usec_t since_us; /* wall: the earliest */
+    usec_t last_us;  /* wall: the latest, which `said` is of */
+    uint64_t failures;
+    struct node_id node; /* the first that told it */
+    uint32_t nodes;
+    uint32_t said_size;
+    char said[OUTAGE_SAID_MAX];
+};
+
 struct gather {
     enum gather_kind kind;
     uint64_t admin;
@@ -93,6 +109,9 @@ struct gather {
     uint32_t next; /* not yet asked */
     uint32_t open;
     bool cut; /* more nodes than could be asked */
+    struct gather_outage outages[GATHER_OUTAGES_MAX];
+    uint32_t outage_count;
+    uint32_t outages_left_out;
     struct gather_node nodes[GATHER_NODES_MAX];
 };
 
@@ -107,6 +126,14 @@ void gather_add_living(struct node *node, struct gather *gather);
 void gather_start(struct node *node, struct gather *gather);
 /* NULL: not among them. */
 const struct gather_node *gather_find(const struct gather *gather, struct node_id id);
+
+/* report_outages.c: lines of this node's outages; one such line of a node (false: it is none); all
+ * of this node. */
+void report_outages_put(struct node *node, struct text *text);
+bool report_outages_take(struct gather *gather, struct node_id from, struct span line);
+void report_outages_here(struct node *node, struct gather *gather);
+/* Prometheus: a series for each outage. */
+void report_outages_metrics(struct node *node, struct text *text);
 
 void report_numbers_here(struct node *node, struct report_numbers *out);
 /* Letters for blocks first .. first + count of an object: m memory, d disk, f fetching, - absent. */

@@ -15,6 +15,7 @@ struct reason {
 
 struct findings {
     struct reason reasons[REASONS_MAX];
+    const struct gather_outage *outages[REASONS_MAX]; /* what it is about; NULL: something else */
     uint32_t count;
     uint32_t more; /* not shown */
     enum verdict verdict;
@@ -137,6 +138,21 @@ static void judge_datasets(struct node *node, struct findings *findings)
     }
 }
 
+/* The cluster goes on with what it has: degraded, however many sources fail. */
+static void judge_outages(struct node *node, const struct gather *gather, struct findings *findings)
+{
+    for (uint32_t i = 0; i < gather->outage_count; i++) {
+        const struct gather_outage *outage = &gather->outages[i];
+        const uint32_t at = findings->count;
+        find(findings, &(struct reason){ VERDICT_DEGRADED, err_text(outage->err),
+                                         name_of(node, outage->node), outage_advice(outage->err) });
+        if (at < findings->count) {
+            findings->outages[at] = outage;
+        }
+    }
+    findings->more += gather->outages_left_out;
+}
+
 /* ---- writing ----------------------------------------------------------------------------- */
 
 static const char *verdict_word(enum verdict verdict)
@@ -152,7 +168,27 @@ static const char *verdict_word(enum verdict verdict)
     BUG("a verdict that is none");
 }
 
-static void put_reasons(struct json *json, const struct findings *findings)
+/* What the asked node does not know of the dataset (yet) is left out. */
+static void put_outage(struct node *node, struct json *json, const struct gather_outage *outage)
+{
+    const struct dataset *dataset = catalog_find(node, outage->dataset);
+    const struct dataset_row *row = dataset == NULL ? NULL : catalog_row(dataset, outage->source);
+    if (row != NULL) {
+        json_str(json, "dataset", dataset->name);
+        json_str(json, "source", row->uri);
+        json_str(json, "endpoint", row->endpoint);
+        json_str(json, "credential", row->credential);
+    }
+    json_str(json, "requests", outage_word(outage->kind));
+    json_str(json, "error", err_name(outage->err));
+    json_i64(json, "since_us", outage->since_us);
+    json_i64(json, "last_us", outage->last_us);
+    json_u64(json, "failures", outage->failures);
+    json_u64(json, "nodes", outage->nodes);
+    json_span(json, "said", span_of(outage->said, outage->said_size));
+}
+
+static void put_reasons(struct node *node, struct json *json, const struct findings *findings)
 {
     json_str(json, "verdict", verdict_word(findings->verdict));
     json_open(json, "reasons", '[');
@@ -163,6 +199,9 @@ static void put_reasons(struct json *json, const struct findings *findings)
         json_str(json, "text", reason->text);
         json_str(json, "node", reason->subject);
         json_str(json, "next", reason->next);
+        if (findings->outages[i] != NULL) {
+            put_outage(node, json, findings->outages[i]);
+        }
         json_close(json, '}');
     }
     json_close(json, ']');
@@ -246,10 +285,11 @@ void report_status(struct node *node, struct gather *gather)
     }
     judge_rings(node, gather, &sums, &findings);
     judge_datasets(node, &findings);
+    judge_outages(node, gather, &findings);
     report_begin(node, &text);
     json_init(&json, &text);
     json_open(&json, NULL, '{');
-    put_reasons(&json, &findings);
+    put_reasons(node, &json, &findings);
     json_str(&json, "cluster", node->options.keys.name);
     json_str(&json, "asked_node", node->options.name);
     put_nodes(&json, gather, &sums);

@@ -149,7 +149,10 @@ void fetch_tell_progress(struct queue *out, struct fetch_job *job, usec_t now_us
 
 static void tell_fetched(struct queue *out, const struct fetch_job *job, enum err err)
 {
-    struct item *item = item_must(NODE_FETCHED, 0);
+    const size_t size = err == ERR_OK ? 0 : strlen(job->why);
+    struct item *item = item_must(NODE_FETCHED, size);
+    memcpy(item_room(item), job->why, size);
+    item->event.fetched.text = span_of(item_room(item), size);
     item->event.fetched.id = job->id;
     item->event.fetched.bytes = job->sink.complete;
     item->event.fetched.ended = true;

@@ -48,5 +48,6 @@ void lab_close(struct lab *lab, uint64_t link);
 void lab_client_take(struct lab *lab, uint32_t client, const struct pending *item);
 /* effects of disk and source (lab_store.c) */
 void lab_fetch(struct lab *lab, uint32_t index, const struct node_effect *effect);
+void lab_ask(struct lab *lab, uint32_t index, const struct node_effect *effect);
 void lab_disk(struct lab *lab, uint32_t index, const struct node_effect *effect);
 void lab_free_rings(void);

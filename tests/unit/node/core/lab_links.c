@@ -287,6 +287,8 @@ void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effec
         return;
     case NODE_LIST:
     case NODE_HEAD:
+        lab_ask(lab, index, effect);
+        return;
     case NODE_FETCH_CANCEL:
     case NODE_ADMIN_REPLY:
         fail_msg("an effect that block reads do not have");

@@ -84,8 +84,20 @@ void lab_fetch(struct lab *lab, uint32_t index, const struct node_effect *effect
     item.event.fetched.bytes = bytes;
     item.event.fetched.ended = true;
     item.event.fetched.err = bytes < effect->fetch.size ? plan.err : ERR_OK;
+    if (item.event.fetched.err != ERR_OK) {
+        item.event.fetched.text = span_text("what the store said of a GET");
+    }
     item.event.fetched.retry_us = plan.retry_us;
     lab_later(lab, delay, &item);
+}
+
+/* A node that asks whether the source is well: it is. */
+void lab_ask(struct lab *lab, uint32_t index, const struct node_effect *effect)
+{
+    struct pending item = { .node = index };
+    item.event.kind = NODE_LISTED;
+    item.event.listed.id = effect->kind == NODE_LIST ? effect->list.id : effect->head.id;
+    lab_later(lab, lab->source.latency_us, &item);
 }
 
 bool lab_source_repeats(const struct lab *lab)

@@ -227,6 +227,11 @@ static void effect_head(struct lab *lab, uint32_t index, const struct node_effec
             item.event.listed.count = 1;
         }
     }
+    if (shelf->fail_heads != ERR_OK) {
+        item.event.listed = (typeof(item.event.listed)){ .id = effect->head.id };
+        item.event.listed.err = shelf->fail_heads;
+        item.event.listed.text = span_text("what the store said of a HEAD");
+    }
     item.frame = (uint8_t *)b;
     shelf->heads++;
     lab_later(lab, shelf->head_us, &item);
@@ -302,6 +307,14 @@ uint64_t shelf_create(struct shelf *shelf, uint32_t node, const struct dataset *
 
 /* ---- the lab's hooks --------------------------------------------------------------------- */
 
+static void keep_line(struct shelf *shelf, struct span line)
+{
+    const size_t used = strlen(shelf->log);
+    assert_true(used + line.size + 2 <= sizeof shelf->log);
+    memcpy(shelf->log + used, line.data, line.size);
+    shelf->log[used + line.size] = '\n';
+}
+
 static bool take_effect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     struct shelf *shelf = shelf_of(lab);
@@ -319,6 +332,7 @@ static bool take_effect(struct lab *lab, uint32_t index, const struct node_effec
         shelf->sources++;
     } else if (effect->kind == NODE_LOG) {
         shelf->warnings += effect->log.level <= LOG_WARN ? 1 : 0;
+        keep_line(shelf, effect->log.text);
     } else {
         return false;
     }

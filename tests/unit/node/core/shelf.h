@@ -48,6 +48,7 @@ struct shelf {
     uint32_t put_pages;
     uint32_t sources;
     enum err fail_lists;             /* every one, while it is set */
+    enum err fail_heads;             /* the same */
     enum err plans[SHELF_PLANS_MAX]; /* of the next ones */
     uint32_t plan_count;
     enum err fail_puts; /* every META_PUT of a page or root */
@@ -57,6 +58,7 @@ struct shelf {
     uint64_t next_admin;
     uint64_t digests[LAB_NODES];
     uint32_t warnings;
+    char log[8192];         /* what was logged, a line each */
     struct dataset dataset; /* every node has it at its first start */
     bool empty_catalog;     /* ... or none */
 };

@@ -1,0 +1,98 @@
+"""`atoll status` says which source fails, since when, in the store's words, until it works again."""
+
+import json
+import os
+import time
+
+import pytest
+
+import cluster as live
+import reading
+
+
+def start(cluster, *options):
+    origin = cluster.origin("--generate", "data/set/,count=40,size=64KiB,seed=1", *options)
+    cluster.nodes(2, tier=None)
+    cluster.dataset("set", "s3://data/set/")
+    mount = cluster.mount("set")
+    return origin, mount, reading.truth(origin, "set/")
+
+
+def status(cluster):
+    """The JSON, and the exit code; both must say the same."""
+    done = cluster.cli("status", "--json", check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == (0 if found["verdict"] == "OK" else 1)
+    return found
+
+
+def reason(cluster, error):
+    """The one reason there is, when it is this one."""
+    found = status(cluster)["reasons"]
+    return found[0] if len(found) == 1 and found[0].get("error") == error else None
+
+
+def failing(cluster):
+    return cluster.metrics().get("atoll_sources_failing", 0)
+
+
+def fails_to_read(mount, name):
+    with pytest.raises(OSError):
+        reading.digest(mount.dir / name)
+
+
+def test_a_refused_credential_is_told_until_the_file_is_corrected(cluster):
+    origin, mount, sums = start(cluster)
+    names = sorted(sums)
+    assert reading.digest(mount.dir / names[0]) == sums[names[0]][1]
+    assert status(cluster)["verdict"] == "OK" and failing(cluster) == 0
+    (cluster.dir / "origin" / "keys").write_text("other:other-secret\n")
+    origin.signal(1)
+    began = time.time()
+    for name in names[24::2]:  # some of them at each node, none read ahead
+        fails_to_read(mount, name)
+    found = live.wait_for("reason", lambda: reason(cluster, "SOURCE_DENIED"))
+    assert (found["dataset"], found["source"], found["credential"], found["requests"]) == \
+        ("set", "s3://data", "test", "read")
+    assert found["nodes"] == 2 and found["failures"] >= 8
+    assert began - 1 <= found["since_us"] / 1e6 <= found["last_us"] / 1e6 <= time.time() + 1
+    assert "InvalidAccessKeyId" in found["said"] and "credential" in found["next"]
+    done = cluster.cli("status", check=False)
+    assert done.returncode == 1
+    for words in ("DEGRADED", "dataset set cannot be read", "s3://data", "credential test",
+                  "InvalidAccessKeyId", "since 20"):
+        assert words in done.stdout, done.stdout
+    assert failing(cluster) == 2
+    assert all('requests="read",error="SOURCE_DENIED"' in n.ask("/metrics")
+               for n in cluster.members)
+    cluster.add_credential("test", "other", "other-secret")
+    live.wait_for("end of the trouble", lambda: status(cluster)["verdict"] == "OK")
+    assert failing(cluster) == 0
+    assert all(reading.digest(mount.dir / n) == sums[n][1] for n in names)
+
+
+def test_a_bucket_that_is_gone_is_told_until_it_is_back(cluster):
+    origin, mount, sums = start(cluster)
+    names = sorted(sums)
+    origin.faults({"action": "status", "status": 404, "code": "NoSuchBucket"})
+    fails_to_read(mount, names[0])
+    found = live.wait_for("reason", lambda: reason(cluster, "SOURCE_NOT_FOUND"))
+    assert "NoSuchBucket" in found["said"] and "bucket" in found["next"]
+    origin.faults()
+    assert reading.digest(mount.dir / names[0]) == sums[names[0]][1]
+    live.wait_for("end of the trouble", lambda: status(cluster)["verdict"] == "OK")
+
+
+def test_a_source_that_cannot_be_reached_is_told_until_it_can_and_nobody_has_to_read(cluster):
+    origin, mount, sums = start(cluster, "--listen", f"127.0.0.1:{live.free_ports(1)}")
+    name = sorted(sums)[0]
+    os.listdir(mount.dir)
+    origin.kill()
+    reader = reading.Reader(mount.dir, [name], sums)
+    reader.start()
+    found = live.wait_for("reason", lambda: reason(cluster, "SOURCE_UNREACHABLE"), 40)
+    assert origin.address in found["endpoint"] and origin.address.split(":")[0] in found["said"]
+    live.Process.__init__(origin, "origin", origin.args, origin.log)
+    live.wait_for("end of the trouble", lambda: status(cluster)["verdict"] == "OK", 60)
+    reader.join(60)
+    assert not reader.is_alive() and reader.faults == []
