@@ -40,6 +40,7 @@ struct op {
     uint32_t block_count;
     bool noted; /* read-ahead knows of it */
     bool interrupted;
+    bool again;  /* the kernel asks a second time for what was not to be had in time */
     bool ready;  /* on m->runnable */
     bool queued; /* has waited for room: it stays in front */
 };
@@ -78,6 +79,23 @@ void op_end(struct mount *m, struct op *op);
 /* Both at once. */
 void op_reply_err(struct mount *m, struct op *op, enum err err);
 void op_start_done(struct mount *m);
+
+/* ---- again.c: requests whose time was over a moment ago --------------------------------------- */
+
+struct again {
+    enum mount_op_kind kind;
+    uint64_t ino;
+    uint64_t from; /* READ: its range; LOOKUP: of its name's hash */
+    uint64_t end;
+    usec_t until_us; /* that long a second one is known as such */
+};
+
+size_t again_memory(const struct mount_options *options);
+enum err again_init(struct mount *m, struct arena *mem) MUST_USE;
+/* Its time is over. */
+void again_note(struct mount *m, const struct op *op);
+/* Does it ask for what has just failed for lack of time? */
+bool again_is(const struct mount *m, const struct op *op);
 
 /* ---- lookup.c, readdir.c, read.c: how each goes on -------------------------------------------- */
 
@@ -233,7 +251,9 @@ struct mount {
     struct map stream_by_id;
     struct list stream_lru;
 
-    /* op.c, readdir.c */
+    /* op.c, again.c, readdir.c */
+    struct again *agains; /* requests_max of them */
+    uint32_t again_next;
     struct pool ops;
     struct map op_by_id;
     struct list op_list, runnable, start_waiters;

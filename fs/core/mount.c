@@ -32,7 +32,7 @@ size_t mount_memory(const struct mount_options *options)
     return sizeof(struct mount) + SCRATCH_SIZE + timer_limit(&o) * sizeof(struct timer *) +
            peer_memory(&o) + cluster_memory(&o) + call_memory(&o) + ghost_memory(&o) +
            inode_memory(&o) + folder_memory(&o) + sheet_memory(&o) + block_memory(&o) +
-           ahead_memory(&o) + op_memory(&o) + readdir_memory(&o) + 4096;
+           ahead_memory(&o) + op_memory(&o) + again_memory(&o) + readdir_memory(&o) + 4096;
 }
 
 static bool is_possible(const struct mount_options *options)
@@ -60,8 +60,8 @@ enum err mount_new(struct arena *mem, const struct mount_options *options, struc
     rng_init(&m->rng, o.seed, 0);
     m->scratch = arena_take(mem, SCRATCH_SIZE);
     enum err (*const parts[])(struct mount *, struct arena *) = {
-        peer_init,  cluster_init, call_init,  ghost_init, inode_init,   folder_init,
-        sheet_init, block_init,   ahead_init, op_init,    readdir_init,
+        peer_init,  cluster_init, call_init,  ghost_init, inode_init, folder_init,
+        sheet_init, block_init,   ahead_init, op_init,    again_init, readdir_init,
     };
     enum err err = timers_init(&m->timers, mem, timer_limit(&o));
     for (size_t i = 0; i < ARRAY_COUNT(parts) && err == ERR_OK; i++) {

@@ -148,8 +148,11 @@ static void start(struct mount *m, const struct mount_op *in)
     list_init(&op->link);
     list_push_back(&m->op_list, &op->all);
     map_insert(&m->op_by_id, &op->by_id, in->id);
+    op->again = again_is(m, op);
     if (!m->options.hard) {
-        timers_set(&m->timers, &op->timer, m->now.mono_us + m->options.timeo_us);
+        usec_t time_us =
+            op->again ? usec_min(AGAIN_TIME_US, m->options.timeo_us) : m->options.timeo_us;
+        timers_set(&m->timers, &op->timer, m->now.mono_us + time_us);
     }
     op_wake(m, op);
 }
@@ -313,6 +316,7 @@ void op_timer(struct mount *m, struct op *op)
         op_fail(m, op, ERR_CANCELLED);
     } else {
         MARK(m, "mount.op.timeout");
+        again_note(m, op);
         op_fail(m, op, ERR_TIMEOUT);
     }
 }
