@@ -287,7 +287,8 @@ static void complain(struct gossip_actor *actor)
         return;
     }
     const struct gossip_stats *stats = gossip_stats(actor->gossip);
-    const uint64_t strangers = stats->dropped_foreign + stats->dropped_unsealed;
+    const uint64_t strangers =
+        stats->dropped_foreign + stats->dropped_unsealed + stats->dropped_key;
     (void)view_members(gossip_view(actor->gossip), &members);
     if (actor->resolver != NULL && members <= 1) {
         LOG(LOG_WARN, "gossip.alone",
