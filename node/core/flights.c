@@ -7,7 +7,7 @@
 #include "node/core/store.h"
 
 #define FLIGHTS_EXTRA 1024u /* neighbours that nobody waits for yet */
-#define AHEAD_SHARE 4       /* they hold at most a quarter of the region */
+#define AHEAD_SHARE 4       /* they hold at most a quarter of the region, and leave as much room */
 
 static uint32_t flights_max(const struct node_options *options)
 {
@@ -21,15 +21,30 @@ size_t flights_memory(const struct node_options *options)
 
 uint32_t flights_timers(const struct node_options *options)
 {
-    return flights_max(options) + 1;
+    return flights_max(options) + 2;
 }
 
 enum err flights_init(struct flights *flights, struct arena *mem,
                       const struct node_options *options)
 {
-    *flights = (struct flights){ .timer = { .kind = TIMER_TIERS } };
+    *flights =
+        (struct flights){ .timer = { .kind = TIMER_TIERS }, .line_timer = { .kind = TIMER_LINE } };
     list_init(&flights->tiers);
+    list_init(&flights->line);
     return pool_init(&flights->pool, mem, sizeof(struct flight), flights_max(options));
+}
+
+static void stand_in_line(struct node *node, struct flight *flight)
+{
+    struct flights *flights = &node->flights;
+    MARK(node, "flights.line");
+    node->metrics.disk_waits++;
+    flight->since_us = node_active(node);
+    list_push_back(&flights->line, &flight->queued);
+    flights->line_count++;
+    if (flights->line_count == 1) {
+        timers_set(&node->timers, &flights->line_timer, node->now.mono_us + FLIGHT_PATIENCE_US);
+    }
 }
 
 struct flight *flight_new(struct node *node, struct block *block, struct object *object,
@@ -41,7 +56,7 @@ struct flight *flight_new(struct node *node, struct block *block, struct object 
         MARK(node, "flights.full");
         return NULL;
     }
-    list_init(&flight->of_tiers);
+    list_init(&flight->queued);
     list_init(&flight->waiters);
     flight->timer.kind = TIMER_PEEK;
     flight->block = block;
@@ -52,11 +67,24 @@ struct flight *flight_new(struct node *node, struct block *block, struct object 
     }
     block->flight = flight;
     if (phase == FLIGHT_TIERS) {
-        list_push_back(&node->flights.tiers, &flight->of_tiers);
+        list_push_back(&node->flights.tiers, &flight->queued);
     } else if (block->buffer != NULL) {
         flight_hold(node, flight);
     }
+    if (phase == FLIGHT_LINE) {
+        stand_in_line(node, flight);
+    } else if (object != NULL) {
+        flight->owes = true;
+        store_owe(node, block->size);
+    }
     return flight;
+}
+
+bool flights_may_begin(const struct node *node, struct block_id id, uint32_t size)
+{
+    const struct flights *flights = &node->flights;
+    bool first = list_is_empty(&flights->line) || block_id_equal(flights->turn, id);
+    return first && store_room(node) >= size;
 }
 
 struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
@@ -64,8 +92,12 @@ struct flight *flight_ahead(struct node *node, struct object *object, uint32_t i
 {
     struct block_id id = { .object = object->id, .index = index };
     uint32_t size = object_block_bytes(object->size, object->block_size, index);
-    if (blocks_find(node, id) != NULL ||
-        node->flights.ahead + size > node->options.region_size / AHEAD_SHARE) {
+    uint64_t most = node->options.region_size / AHEAD_SHARE;
+    if (blocks_find(node, id) != NULL || node->flights.ahead + size > most) {
+        return NULL;
+    }
+    if (!list_is_empty(&node->flights.line) || store_room(node) < most + size) {
+        MARK(node, "flights.ahead.disk");
         return NULL;
     }
     struct block *block = blocks_take(node, id, size);
@@ -111,6 +143,7 @@ enum data_tier flight_tier(const struct flight *flight)
         return TIER_DISK;
     case FLIGHT_PEEK:
         return TIER_PEER;
+    case FLIGHT_LINE:
     case FLIGHT_GATHER:
     case FLIGHT_SOURCE:
         return TIER_SOURCE;
@@ -139,7 +172,14 @@ static void flight_end(struct node *node, struct flight *flight, struct list *wa
         list_push_back(waiters, item);
     }
     peek_stop(node, flight);
-    list_remove(&flight->of_tiers);
+    list_remove(&flight->queued);
+    if (flight->phase == FLIGHT_LINE) {
+        CHECK(node->flights.line_count > 0);
+        node->flights.line_count--;
+    }
+    if (flight->owes) {
+        store_forgive(node, block->size);
+    }
     if (flight->ahead) {
         CHECK(node->flights.ahead >= block->size);
         node->flights.ahead -= block->size;
@@ -231,6 +271,58 @@ void flights_on_tiers_timer(struct node *node)
             timers_set(&node->timers, &node->flights.timer, node->now.mono_us);
             return;
         }
-        flight_reroute(node, CONTAINER_OF(item, struct flight, of_tiers));
+        flight_reroute(node, CONTAINER_OF(item, struct flight, queued));
+    }
+}
+
+/* ---- the line ---------------------------------------------------------------------------- */
+
+static struct flight *first_in_line(struct node *node)
+{
+    struct list *first = list_first(&node->flights.line);
+    return first == NULL ? NULL : CONTAINER_OF(first, struct flight, queued);
+}
+
+void flights_on_room(struct node *node)
+{
+    const struct flight *first = first_in_line(node);
+    if (first != NULL && store_room(node) >= first->block->size) {
+        timers_set(&node->timers, &node->flights.line_timer, node->now.mono_us);
+    }
+}
+
+/* Is it this one's turn? A reader does not wait for ever: the disk may be much slower than the
+ * source, or stuck. When one has waited too long, nobody does until the disk has caught up. */
+static bool is_its_turn(struct node *node, const struct flight *flight)
+{
+    if (store_room(node) >= flight->block->size) {
+        return true;
+    }
+    usec_t waited = node_active(node) - flight->since_us;
+    if (waited < FLIGHT_PATIENCE_US) {
+        timers_set(&node->timers, &node->flights.line_timer,
+                   node->now.mono_us + FLIGHT_PATIENCE_US - waited);
+        return false;
+    }
+    MARK(node, "flights.line.late");
+    store_give_up(node);
+    return true;
+}
+
+void flights_on_line_timer(struct node *node)
+{
+    struct flight *flight;
+    while ((flight = first_in_line(node)) != NULL) {
+        if (!effects_roomy(node, 0)) {
+            MARK(node, "flights.line.goes_on");
+            timers_set(&node->timers, &node->flights.line_timer, node->now.mono_us);
+            return;
+        }
+        if (!is_its_turn(node, flight)) {
+            return;
+        }
+        node->flights.turn = flight->block->id;
+        flight_reroute(node, flight);
+        node->flights.turn = (struct block_id){ 0 };
     }
 }

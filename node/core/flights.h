@@ -1,7 +1,10 @@
 /* node/core/flights.h: blocks under way: one flight for a block, however many wait for it.
  *
  * A flight waits for the disks to tell what they hold, or reads the block from disk, or asks other
- * nodes for it (peek.c), or reads it from the source (fetch.c). Waiters get chunks as they arrive. */
+ * nodes for it (peek.c), or reads it from the source (fetch.c). Waiters get chunks as they arrive.
+ *
+ * What comes from elsewhere is to be written to disk. When the disk has as much to write as it may
+ * hold of the memory (store.h), flights stand in line before they begin, for 5 s at most. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,13 +17,15 @@
 #include "node/core/objects.h"
 #include "wire/message.h"
 
-#define PEEKS_MAX 12 /* earlier owners of eight tables, and three ranks */
+#define PEEKS_MAX 12              /* earlier owners of eight tables, and three ranks */
+#define FLIGHT_PATIENCE_US SEC(5) /* a reader waits so long for other blocks to be written */
 
 struct fetch;
 struct read;
 
 enum flight_phase {
     FLIGHT_TIERS, /* the disks have not yet told what they hold */
+    FLIGHT_LINE,  /* the disk has others to write first */
     FLIGHT_DISK,
     FLIGHT_PEEK,
     FLIGHT_GATHER, /* nobody has it: a moment for neighbours to find out the same */
@@ -28,19 +33,20 @@ enum flight_phase {
 };
 
 struct flight {
-    struct list of_tiers; /* on flights.tiers in FLIGHT_TIERS */
+    struct list queued; /* on flights.tiers in FLIGHT_TIERS, flights.line in FLIGHT_LINE */
     struct list waiters;
     struct block *block;
-    struct buffer *buffer; /* held; NULL in FLIGHT_TIERS */
-    struct object *object; /* NULL in FLIGHT_TIERS and FLIGHT_DISK: the waiters have it */
+    struct buffer *buffer; /* held; NULL in FLIGHT_TIERS, and FLIGHT_LINE when nothing is here */
+    struct object *object; /* from FLIGHT_PEEK on; before, the waiters have it */
     enum flight_phase phase;
-    bool extent;    /* the neighbours will be wanted too */
-    bool acting;    /* in place of a silent owner */
-    bool differing; /* asked for by a node whose view is another one */
-    bool ahead;     /* begun before anybody asked for it */
+    bool owes;       /* to the disk (store_owe) */
+    bool extent;     /* the neighbours will be wanted too */
+    bool acting;     /* in place of a silent owner */
+    bool differing;  /* asked for by a node whose view is another one */
+    bool ahead;      /* begun before anybody asked for it */
+    usec_t since_us; /* FLIGHT_LINE: by node_active; FLIGHT_PEEK */
     /* FLIGHT_PEEK and FLIGHT_GATHER */
     struct timer timer; /* the next one is asked beside those that have not answered */
-    usec_t since_us;
     struct node_id candidates[PEEKS_MAX];
     uint64_t calls[PEEKS_MAX]; /* 0: over */
     uint32_t candidate_count;
@@ -54,7 +60,11 @@ struct flights {
     struct pool pool;
     struct list tiers;
     struct timer timer; /* goes on with `tiers` */
-    uint64_t ahead;     /* bytes of flights that began before anybody asked */
+    struct list line;
+    uint32_t line_count;
+    struct timer line_timer; /* goes on with `line` */
+    struct block_id turn;    /* whose turn it is just now */
+    uint64_t ahead;          /* bytes of flights that began before anybody asked */
 };
 
 size_t flights_memory(const struct node_options *options);
@@ -66,8 +76,11 @@ enum err flights_init(struct flights *flights, struct arena *mem,
  * if it has one, is held. NULL: too many. */
 struct flight *flight_new(struct node *node, struct block *block, struct object *object,
                           enum flight_phase phase);
+/* May that block be brought here now? Else stand in line, by a flight in FLIGHT_LINE: in its turn
+ * its waiters are routed again. */
+bool flights_may_begin(const struct node *node, struct block_id id, uint32_t size);
 /* A flight, with its memory, for a block that nobody has asked for yet. NULL: the block is known
- * already, or read-ahead has its share. */
+ * already, or read-ahead has its share, or the disk has enough to write. */
 struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
                             enum flight_phase phase);
 /* Hold the block's buffer from now on. */
@@ -87,3 +100,6 @@ void flights_on_disk(struct node *node, struct flight *flight, enum err err);
 void flights_on_record(struct node *node, struct block *block);
 void flights_on_tiers_ready(struct node *node);
 void flights_on_tiers_timer(struct node *node);
+/* The disk has written something, or is waited for no more. */
+void flights_on_room(struct node *node);
+void flights_on_line_timer(struct node *node);

@@ -44,6 +44,7 @@ enum timer_kind {
     TIMER_RINGS,
     TIMER_TELL,
     TIMER_TIERS,
+    TIMER_LINE,
     TIMER_HEART,
     TIMER_LEAVE,
 };

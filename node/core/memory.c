@@ -5,7 +5,7 @@
 #include "node/core/internal.h"
 
 #define CHANCES_MAX 3       /* as S3-FIFO: two bits of frequency */
-#define BUFFERS_EXTRA 8192u /* beside one for each block: pages, headers of records, ranges */
+#define BUFFERS_EXTRA 8192u /* beside one for each block: pages, ranges */
 #define META_SHARE 4        /* metadata: at most a quarter of the region */
 #define BACKGROUND_LEAVES 8 /* read-ahead leaves an eighth alone */
 
@@ -130,7 +130,6 @@ static bool share_admits(struct node *node, uint64_t pages, enum memory_use use)
     uint64_t size = buddy_size(memory->buddy);
     switch (use) {
     case MEMORY_READ:
-    case MEMORY_RECORD:
         return true;
     case MEMORY_BACKGROUND:
         return buddy_used(memory->buddy) - memory->cached + pages <=

@@ -21,9 +21,8 @@ enum memory_use {
     MEMORY_READ,       /* somebody waits for it */
     MEMORY_BACKGROUND, /* read ahead and the like: leaves an eighth of the region alone */
     MEMORY_META,       /* roots and pages: together at most a quarter of the region */
-    MEMORY_RECORD,     /* headers of records on their way to disk */
 };
-#define MEMORY_USES 4
+#define MEMORY_USES 3
 
 /* Who is told when a cached buffer is evicted. */
 enum cache_owner {

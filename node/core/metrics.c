@@ -71,7 +71,6 @@ void metrics_gauges(struct node *node)
     metrics->memory_reading = memory->used[MEMORY_READ];
     metrics->memory_background = memory->used[MEMORY_BACKGROUND];
     metrics->memory_meta = memory->used[MEMORY_META];
-    metrics->memory_record = memory->used[MEMORY_RECORD];
     metrics->disk_used = 0;
     metrics->disk_size = 0;
     for (uint32_t i = 0; i < node->options.tier_count; i++) {
@@ -84,6 +83,8 @@ void metrics_gauges(struct node *node)
     metrics->fetches_open = node->fetches.pool.used;
     metrics->sends_bytes = node->sends.bytes;
     metrics->disk_writes_open = node->store.writing;
+    metrics->disk_debts = node->store.debts;
+    metrics->disk_line = node->flights.line_count;
     metrics->sessions_open = node->sessions.pool.used;
     metrics->peers_open = open_peers(node);
     metrics->members_living = rings_living(node);

@@ -308,6 +308,9 @@ static void on_timer(struct node *node, struct timer *timer)
     case TIMER_TIERS:
         flights_on_tiers_timer(node);
         return;
+    case TIMER_LINE:
+        flights_on_line_timer(node);
+        return;
     case TIMER_HEART:
         on_heart(node);
         return;

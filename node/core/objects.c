@@ -7,7 +7,7 @@
 
 static uint32_t objects_max(const struct node_options *options)
 {
-    return options->requests_max + 256;
+    return options->requests_max + STORE_DEBTS_MAX + 256;
 }
 
 size_t objects_memory(const struct node_options *options)

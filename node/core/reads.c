@@ -359,6 +359,24 @@ static void start_fetch(struct node *node, struct read *read, const struct read_
     object_unref(node, object);
 }
 
+/* The disks have not told yet whether they have it, or have too much to write. */
+static void wait_for_disks(struct node *node, struct read *read, enum flight_phase phase)
+{
+    struct block *block = blocks_take(node, read->id, read->block_bytes);
+    struct flight *flight = NULL;
+    if (block != NULL) {
+        flight = flight_new(node, block, NULL, phase);
+    }
+    if (flight == NULL) {
+        if (block != NULL) {
+            block_settle(node, block);
+        }
+        fail_busy(node, read);
+        return;
+    }
+    flight_wait(flight, read);
+}
+
 /* Nothing is known of the block here. */
 static void route_missing(struct node *node, struct read *read)
 {
@@ -383,33 +401,19 @@ static void route_missing(struct node *node, struct read *read)
         fail_busy(node, read);
         return;
     }
+    if (!flights_may_begin(node, read->id, read->block_bytes)) {
+        wait_for_disks(node, read, FLIGHT_LINE);
+        return;
+    }
     start_fetch(node, read, &want);
 }
 
-/* The disks have not told yet whether they have it. */
-static void wait_for_tiers(struct node *node, struct read *read)
-{
-    struct block *block = blocks_take(node, read->id, read->block_bytes);
-    struct flight *flight = NULL;
-    if (block != NULL) {
-        flight = flight_new(node, block, NULL, FLIGHT_TIERS);
-    }
-    if (flight == NULL) {
-        if (block != NULL) {
-            block_settle(node, block);
-        }
-        fail_busy(node, read);
-        return;
-    }
-    MARK(node, "reads.wait.tiers");
-    flight_wait(flight, read);
-}
-
 /* Wait for what is under way; but one that only wants to know what is here must not wait for a node
- * that asks others. */
+ * that asks others, or has not begun: two could wait for each other. */
 static void join(struct node *node, struct read *read, struct flight *flight)
 {
-    if (read->mode == GET_PEEK && flight->phase == FLIGHT_PEEK) {
+    bool begun = flight->phase != FLIGHT_PEEK && flight->phase != FLIGHT_LINE;
+    if (read->mode == GET_PEEK && !begun) {
         MARK(node, "reads.peek.no_wait");
         reads_fail(node, read, ERR_NOT_FOUND, 0);
         return;
@@ -449,7 +453,8 @@ void reads_route(struct node *node, struct read *read)
         return;
     }
     if (!store_is_ready(node)) {
-        wait_for_tiers(node, read);
+        MARK(node, "reads.wait.tiers");
+        wait_for_disks(node, read, FLIGHT_TIERS);
         return;
     }
     route_missing(node, read);

@@ -9,8 +9,8 @@
 #include "node/core/segments.h"
 
 #define SEGMENTS_EXTRA 32u
-#define OPS_EXTRA 256u
-#define DIRTY_SHARE 4 /* writes that wait hold at most a quarter of the region */
+#define READS_EXTRA 256u
+#define DEBT_SHARE 2 /* half of the region; the rest is for what is sent, and read from disk */
 
 /* One DISK_READ or DISK_WRITE. */
 struct disk_op {
@@ -20,13 +20,12 @@ struct disk_op {
     uint64_t id;
     struct block *block;
     struct buffer *buffer;
-    struct buffer *header;   /* of a write */
+    struct object *object;   /* of a write: held */
     struct segment *segment; /* of a write under way */
-    uint32_t offset;         /* of the record */
-    struct flight *flight;   /* of a read: who is told */
+    uint8_t *header;
+    uint32_t offset;       /* of the record */
+    struct flight *flight; /* of a read: who is told */
     struct read *read;
-    struct source_id source;
-    bool write;
 };
 
 /* Twice what full segments would need: sources close theirs early. */
@@ -40,9 +39,14 @@ static uint32_t segments_max(const struct node_options *options)
     return (uint32_t)count;
 }
 
+static uint32_t reads_max(const struct node_options *options)
+{
+    return options->requests_max + READS_EXTRA;
+}
+
 static uint32_t ops_max(const struct node_options *options)
 {
-    return options->requests_max + OPS_EXTRA;
+    return reads_max(options) + STORE_DEBTS_MAX;
 }
 
 size_t store_memory(const struct node_options *options)
@@ -50,7 +54,8 @@ size_t store_memory(const struct node_options *options)
     size_t segments = segments_max(options);
     size_t ops = ops_max(options);
     return segments * (sizeof(struct segment) + 8 + 2 * sizeof(void *)) +
-           ops * (sizeof(struct disk_op) + 8 + 2 * sizeof(void *)) + 128;
+           ops * (sizeof(struct disk_op) + 8 + 2 * sizeof(void *)) +
+           (size_t)(STORE_WRITES_MAX + 1) * RECORD_HEADER_SIZE + 128;
 }
 
 enum err store_init(struct store *store, struct arena *mem, const struct node_options *options)
@@ -65,7 +70,13 @@ enum err store_init(struct store *store, struct arena *mem, const struct node_op
         pool_init(&store->segments, mem, sizeof(struct segment), segments_max(options)) == ERR_OK &&
         map_init(&store->by_id, mem, ops_max(options)) == ERR_OK &&
         pool_init(&store->ops, mem, sizeof(struct disk_op), ops_max(options)) == ERR_OK;
-    return fits ? ERR_OK : ERR_NOMEM;
+    uint8_t *headers = arena_take(mem, (size_t)(STORE_WRITES_MAX + 1) * RECORD_HEADER_SIZE);
+    if (!fits || headers == NULL) {
+        return ERR_NOMEM;
+    }
+    size_t skip = (size_t)(-(uintptr_t)headers % RECORD_ALIGN); /* as direct writes want them */
+    store->headers = headers + skip;
+    return ERR_OK;
 }
 
 bool store_is_ready(const struct node *node)
@@ -86,6 +97,68 @@ bool store_drop_oldest(struct node *node)
         }
     }
     return false;
+}
+
+/* The first tier that takes writes; false: there is none. */
+static bool tier_to_write(const struct node *node, uint32_t *index)
+{
+    for (uint32_t i = 0; i < node->options.tier_count; i++) {
+        const struct tier *tier = &node->store.tier[i];
+        if (tier->ready && !tier->failed && node->options.tier[i].quota > 0) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- debts ------------------------------------------------------------------------------- */
+
+static uint64_t debts_most(const struct node *node)
+{
+    return node->options.region_size / DEBT_SHARE;
+}
+
+uint64_t store_room(const struct node *node)
+{
+    const struct store *store = &node->store;
+    uint64_t most = debts_most(node);
+    uint32_t index = 0;
+    if (store->debts == 0 || store->behind || !tier_to_write(node, &index)) {
+        return UINT64_MAX;
+    }
+    return store->debts < most && store->debt_count < STORE_DEBTS_MAX ? most - store->debts : 0;
+}
+
+void store_owe(struct node *node, uint32_t size)
+{
+    node->store.debts += size;
+    node->store.debt_count++;
+}
+
+void store_forgive(struct node *node, uint32_t size)
+{
+    struct store *store = &node->store;
+    CHECK(store->debts >= size && store->debt_count > 0);
+    store->debts -= size;
+    store->debt_count--;
+    if (store->behind && store->debts <= debts_most(node) / 2) {
+        MARK(node, "store.caught_up");
+        store->behind = false;
+    }
+    flights_on_room(node);
+}
+
+void store_give_up(struct node *node)
+{
+    char line[128];
+    struct text text;
+    node->store.behind = true;
+    node->metrics.disk_behind++;
+    text_init(&text, line, sizeof line);
+    text_str(&text, "disk.behind bytes=");
+    text_u64(&text, node->store.dirty);
+    node_log(node, LOG_WARN, &text);
 }
 
 /* ---- operations -------------------------------------------------------------------------- */
@@ -110,34 +183,51 @@ static void op_start(struct node *node, struct disk_op *op)
 
 static void op_free(struct node *node, struct disk_op *op)
 {
+    struct store *store = &node->store;
     struct block *block = op->block;
+    struct object *object = op->object;
+    uint32_t size = block->size;
     buffer_unref(node, op->buffer);
     if (op->header != NULL) {
-        buffer_unref(node, op->header);
-        node->store.dirty -= block->size;
+        store->headers_used &= ~(1u << (op->header - store->headers) / RECORD_HEADER_SIZE);
     }
     if (op->id != 0) {
         map_remove(&node->store.by_id, &op->by_id);
     }
     list_remove(&op->waiting);
     list_remove(&op->of_read);
-    pool_give(&node->store.ops, op);
+    pool_give(&store->ops, op);
     CHECK(block->writing > 0);
     block->writing--;
     block_settle(node, block);
+    if (object != NULL) {
+        store->dirty -= size;
+        store->write_count--;
+        object_unref(node, object);
+        store_forgive(node, size);
+    }
 }
 
-/* The first tier that takes writes; false: there is none. */
-static bool tier_to_write(const struct node *node, uint32_t *index)
+/* The header of a write that begins. */
+static void header_make(struct store *store, struct disk_op *op)
 {
-    for (uint32_t i = 0; i < node->options.tier_count; i++) {
-        const struct tier *tier = &node->store.tier[i];
-        if (tier->ready && !tier->failed && node->options.tier[i].quota > 0) {
-            *index = i;
-            return true;
-        }
+    const struct object *object = op->object;
+    uint32_t index = 0;
+    while ((store->headers_used >> index & 1) != 0) {
+        index++;
     }
-    return false;
+    CHECK(index < STORE_WRITES_MAX);
+    store->headers_used |= 1u << index;
+    op->header = store->headers + (size_t)index * RECORD_HEADER_SIZE;
+    struct record record = { .block = op->block->id,
+                             .source = object->source,
+                             .object_size = object->size,
+                             .block_size = object->block_size,
+                             .payload_size = op->block->size,
+                             .key = object_key(object),
+                             .pin = object_pin(object),
+                             .checksums = (const uint8_t *)op->buffer->checksums };
+    record_encode(&record, op->header);
 }
 
 static void write_start(struct node *node, struct disk_op *op)
@@ -147,7 +237,7 @@ static void write_start(struct node *node, struct disk_op *op)
     uint32_t size = record_size(block->size);
     struct segment *segment = NULL;
     if (tier_to_write(node, &index)) {
-        segment = segment_for(node, index, op->source, size);
+        segment = segment_for(node, index, op->object->source, size);
     }
     if (segment == NULL) {
         MARK(node, "store.write.no_room");
@@ -162,6 +252,7 @@ static void write_start(struct node *node, struct disk_op *op)
     node->store.tier[index].used += size;
     node->store.writing++;
     list_remove(&op->waiting);
+    header_make(&node->store, op);
     op_start(node, op);
     effects_push(node, &(struct node_effect){
                            .kind = NODE_DISK_WRITE,
@@ -169,7 +260,7 @@ static void write_start(struct node *node, struct disk_op *op)
                                            .tier = index,
                                            .segment = segment->number,
                                            .offset = op->offset,
-                                           .header = span_of(op->header->data, RECORD_HEADER_SIZE),
+                                           .header = span_of(op->header, RECORD_HEADER_SIZE),
                                            .payload = span_of(op->buffer->data, block->size) } });
 }
 
@@ -184,10 +275,7 @@ static void writes_next(struct node *node)
 static struct disk_op *op_new(struct node *node, struct block *block, struct buffer *buffer)
 {
     struct disk_op *op = pool_take(&node->store.ops);
-    if (op == NULL) {
-        MARK(node, "store.ops.full");
-        return NULL;
-    }
+    CHECK(op != NULL); /* reads and writes are counted */
     list_init(&op->waiting);
     list_init(&op->of_read);
     op->block = block;
@@ -202,38 +290,21 @@ void store_offer(struct node *node, struct block *block, struct object *object)
     struct store *store = &node->store;
     uint32_t index = 0;
     CHECK(block->buffer != NULL && block->arrived == block->size);
-    if (block->segment != NULL || block->writing > 0 || !tier_to_write(node, &index)) {
+    if (block->segment != NULL || !tier_to_write(node, &index)) {
         return;
     }
-    if (store->dirty + block->size > node->options.region_size / DIRTY_SHARE && store->dirty > 0) {
-        MARK(node, "store.behind");
+    bool many = store->write_count == STORE_DEBTS_MAX;
+    if (many || (store->dirty > 0 && store->dirty + block->size > debts_most(node))) {
+        MARK(node, "store.behind"); /* only after nobody waited for them */
         node->metrics.disk_skipped++;
         return;
     }
     struct disk_op *op = op_new(node, block, block->buffer);
-    if (op == NULL) {
-        node->metrics.disk_skipped++;
-        return;
-    }
-    op->source = object->source;
-    op->write = true;
-    op->header = memory_take(node, RECORD_HEADER_SIZE, MEMORY_RECORD);
-    if (op->header == NULL) {
-        MARK(node, "store.header.nomem");
-        node->metrics.disk_skipped++;
-        op_free(node, op);
-        return;
-    }
+    op->object = object;
+    object_ref(object);
     store->dirty += block->size;
-    struct record record = { .block = block->id,
-                             .source = object->source,
-                             .object_size = object->size,
-                             .block_size = object->block_size,
-                             .payload_size = block->size,
-                             .key = object_key(object),
-                             .pin = object_pin(object),
-                             .checksums = (const uint8_t *)block->buffer->checksums };
-    record_encode(&record, op->header->data);
+    store->write_count++;
+    store_owe(node, block->size);
     list_push_back(&store->writes, &op->waiting);
     writes_next(node);
 }
@@ -244,11 +315,12 @@ bool store_read(struct node *node, const struct store_read *what)
     const struct segment *segment = block->segment;
     CHECK(segment != NULL && what->offset % CHUNK_SIZE == 0);
     CHECK(what->into + what->size <= what->buffer->size);
-    struct disk_op *op = op_new(node, block, what->buffer);
-    if (op == NULL) {
+    const struct store *store = &node->store;
+    if (store->ops.used - store->write_count == reads_max(&node->options)) {
+        MARK(node, "store.reads.full");
         return false;
     }
-    op->segment = NULL;
+    struct disk_op *op = op_new(node, block, what->buffer);
     op->offset = block->offset;
     op->flight = what->flight;
     op->read = what->read;
@@ -296,6 +368,7 @@ static void tier_fail(struct node *node, uint32_t index, enum err err)
 {
     MARK(node, "store.tier.failed");
     node->store.tier[index].failed = true;
+    flights_on_room(node);
     char line[128];
     struct text text;
     text_init(&text, line, sizeof line);
@@ -368,7 +441,7 @@ void store_on_disk(struct node *node, uint64_t id, enum err err)
 {
     struct disk_op *op = op_find(node, id);
     CHECK(op != NULL);
-    if (op->write) {
+    if (op->object != NULL) {
         write_done(node, op, err);
     } else {
         read_done(node, op, err);

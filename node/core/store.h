@@ -1,8 +1,13 @@
 /* node/core/store.h: blocks on disk: which segment holds them, what is written, what is dropped.
  *
  * A segment holds records of one source and only grows; it is dropped whole, the oldest first, when
- * the quota is reached. Blocks are written when they are complete in memory. Reads check every
- * chunk: a torn or flipped record is a miss. */
+ * the quota is reached. Blocks are written when they are complete in memory, and stay there until
+ * they are. Reads check every chunk: a torn or flipped record is a miss.
+ *
+ * What is fetched faster than the disk writes would fill the memory, be thrown out and be read from
+ * the source again. So blocks on their way here are debts to the disk as well as blocks that wait
+ * to be written, and all of them hold at most half of the region: who wants to fetch more waits
+ * (flights.h). */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,9 +19,10 @@
 #include "node/core/node.h"
 #include "node/core/objects.h"
 
-#define STORE_OPEN_MAX 8u    /* sources written to at the same time, per tier */
-#define STORE_WRITES_MAX 8u  /* records on their way to a disk */
-#define STORE_ERRORS_MAX 16u /* failed writes in a row until a tier is taken out */
+#define STORE_OPEN_MAX 8u     /* sources written to at the same time, per tier */
+#define STORE_WRITES_MAX 8u   /* records on their way to a disk */
+#define STORE_DEBTS_MAX 2048u /* twice the GETs that may be open */
+#define STORE_ERRORS_MAX 16u  /* failed writes in a row until a tier is taken out */
 
 struct read;
 
@@ -49,9 +55,15 @@ struct store {
     struct pool segments;
     struct map by_id; /* operations under way */
     struct pool ops;
-    struct list writes; /* that wait for their turn */
+    struct list writes;    /* that wait for their turn */
+    uint8_t *headers;      /* of records on their way to a disk */
+    uint32_t headers_used; /* a bit for each */
     uint32_t writing;
-    uint64_t dirty; /* bytes held by writes */
+    uint32_t write_count; /* they and those that wait */
+    uint64_t dirty;       /* bytes of their blocks */
+    uint32_t debt_count;
+    uint64_t debts; /* bytes of blocks on their way here, and of `dirty` */
+    bool behind;    /* fetches have waited too long: none waits until half of the debts is paid */
 };
 
 size_t store_memory(const struct node_options *options);
@@ -59,7 +71,16 @@ enum err store_init(struct store *store, struct arena *mem, const struct node_op
     MUST_USE;
 /* Has every tier told what it holds? */
 bool store_is_ready(const struct node *node);
-/* A block is complete in memory: write it, unless it is on disk already or the disks are behind. */
+/* Bytes that may be fetched now; UINT64_MAX: one block always, and any when no disk takes writes, or
+ * they have been waited for too long. */
+uint64_t store_room(const struct node *node);
+/* A block of that size will be offered; and will not, or has been: then others may begin. */
+void store_owe(struct node *node, uint32_t size);
+void store_forgive(struct node *node, uint32_t size);
+/* Nobody waits for the disks from now on, until they have caught up. */
+void store_give_up(struct node *node);
+/* A block is complete in memory: write it, unless it is on disk already, or the disks are so far
+ * behind that nobody waits for them. It cannot be evicted until it is written. */
 void store_offer(struct node *node, struct block *block, struct object *object);
 /* Read `size` bytes of the block from `offset` (a multiple of CHUNK_SIZE) into the start of
  * `buffer`; ends in flights_on_disk or reads_on_disk, whichever owner is given. The owner must not

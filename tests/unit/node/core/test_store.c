@@ -223,19 +223,6 @@ static void a_disk_that_fails_often_is_written_no_more(void **state)
     lab_free(lab);
 }
 
-static void a_disk_that_is_behind_is_spared(void **state)
-{
-    (void)state;
-    struct lab *lab = one(QUOTA);
-    lab->nodes[0].disk.latency_us = SEC(30);
-    read_blocks(lab, 0, 40); /* nobody waits for the disk */
-    assert_true(lab->nodes[0].node->metrics.disk_skipped > 0);
-    assert_true(lab->nodes[0].disk.writes <= STORE_WRITES_MAX);
-    lab_run(lab, SEC(200));
-    assert_true(store_is_idle(lab->nodes[0].node));
-    lab_free(lab);
-}
-
 static void records_of_a_smaller_quota_are_dropped_at_start(void **state)
 {
     (void)state;
@@ -263,7 +250,6 @@ int main(void)
         cmocka_unit_test(the_oldest_segment_goes_when_the_quota_is_reached),
         cmocka_unit_test(two_sources_have_segments_of_their_own),
         cmocka_unit_test(a_disk_that_fails_often_is_written_no_more),
-        cmocka_unit_test(a_disk_that_is_behind_is_spared),
         cmocka_unit_test(records_of_a_smaller_quota_are_dropped_at_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,8 @@ static void fault(struct storm *storm)
         return;
     case 3:
         lab->nodes[node].disk.write_err = rng_chance(rng, 300000) ? ERR_SYSTEM : ERR_OK;
+        lab->nodes[node].disk.latency_us =
+            rng_chance(rng, 300000) ? rng_between(rng, 0, SEC(3)) : 0;
         return;
     case 4:
         lab->source.latency_us = rng_between(rng, MSEC(1), MSEC(300));
@@ -209,6 +211,9 @@ static void check_quiet(const struct lab *lab, uint32_t index)
     assert_int_equal(node->reads.forwarding, 0);
     assert_int_equal(node->store.ops.used, 0);
     assert_int_equal(node->store.dirty, 0);
+    assert_int_equal(node->store.debts, 0);
+    assert_int_equal(node->store.debt_count, 0);
+    assert_int_equal(node->flights.line_count, 0);
     assert_int_equal(buddy_used(node->memory.buddy), node->memory.cached);
     for (uint32_t i = 0; i < node->blocks.pool.count; i++) {
         const struct block *block = pool_at(&node->blocks.pool, i);
