@@ -123,6 +123,16 @@ def tell(name, group, process, limit):
     assert peak < limit * live.MIB
 
 
+def tell_served(cluster, unique):
+    """What the node has sent until now, beside what was read."""
+    metrics = cluster.metrics()
+    series = "atoll_served_bytes_total"
+    sent = {tier: metrics[f'{series}{{tier="{tier}"}}'] for tier in ("source", "memory", "disk")}
+    print(f"node: sent {sum(sent.values()) / unique:.3f} times the bytes, "
+          + ", ".join(f"{value / live.GIB:.2f} GiB from the {tier}" for tier, value in sent.items())
+          + f"; {metrics['atoll_disk_skipped_total']:.0f} blocks not written", flush=True)
+
+
 def run(directory, options, groups):
     with live.Cluster(directory) as cluster:
         cluster.node_prefix, cluster.mount_prefix = (g.prefix() for g in groups)
@@ -137,10 +147,10 @@ def run(directory, options, groups):
         kinds = origin.counters()["totals"]["kinds"]
         print(f"source: {kinds['GET']['bytes'] / (files * options.size):.3f} times the bytes",
               flush=True)
+        tell_served(cluster, files * options.size)
         live.drop_page_cache(mount.dir)
         faults += stream(mount, options, "from the disk")
-        served = cluster.metrics()['atoll_served_bytes_total{tier="disk"}']
-        print(f"served from disk: {served / live.GIB:.1f} GiB", flush=True)
+        tell_served(cluster, 2 * files * options.size)
         tell("node", groups[0], cluster.members[0], options.limit)
         tell("mount", groups[1], mount, options.limit)
         return faults
