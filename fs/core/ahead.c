@@ -138,7 +138,7 @@ static uint64_t ask(struct mount *m, struct object *object, uint64_t from, uint6
         uint64_t end = to - start < block->size ? to - start : block->size;
         struct chunks range = { (uint32_t)((from - start) / CHUNK_SIZE), chunk_count(end) };
         struct chunks missing;
-        block->unread = block->unread || list_is_empty(&block->pieces);
+        block->ahead = true;
         while (block_missing(block, range, &missing)) {
             uint64_t open = m->ahead_open + block_chunk_bytes(block, missing);
             if (open > m->options.memory / 2 || !block_ask(m, block, missing, true, true)) {

@@ -1,19 +1,13 @@
 /* fs/core/block.c: received bytes, by object and block, and the budget they live in.
  *
  * What a node sends is kept as it came: a piece is one payload. Everything that is here (`held`) or
- * asked for (`reserved`) counts against options.memory, and nothing is asked for that would not fit.
- * Blocks nobody uses at the moment wait on one of three lists to be evicted: those the kernel has
- * had whole, those it knows in part, those asked for ahead and not read yet. */
+ * asked for (`reserved`) counts against options.memory, and nothing is asked for that would not fit. */
 #include "fs/core/internal.h"
 
 #define BLOCK_PER_BYTES 32768u /* one entry of the table for so many bytes of budget */
 #define BLOCKS_MIN 256u
 #define BLOCKS_MAX 65536u
 #define CELLS_PER_OBJECT 6u
-/* The kernel has it by now. Memory that is used again while it is in the processor's cache takes
- * half the time of memory that is fetched, or found by a page fault. */
-#define CONSUMED_US MSEC(50)
-#define UNREAD_US SEC(10) /* what was asked for ahead so long ago was a wrong guess */
 
 static uint32_t block_limit(const struct mount_options *options)
 {
@@ -57,6 +51,7 @@ enum err block_init(struct mount *m, struct arena *mem)
         err = map_init(&m->block_by_id, mem, count);
     }
     list_init(&m->consumed);
+    list_init(&m->spent);
     list_init(&m->cold);
     list_init(&m->fresh);
     list_init(&m->dead);
@@ -66,12 +61,10 @@ enum err block_init(struct mount *m, struct arena *mem)
 
 /* ---- pieces -------------------------------------------------------------------------------- */
 
-static bool evict(struct mount *m, bool ahead);
-
 struct piece *block_piece(struct mount *m, struct payload payload)
 {
     struct piece *piece = pool_take(&m->pieces);
-    while (piece == NULL && evict(m, false)) {
+    while (piece == NULL && evict_one(m, false)) {
         block_release_pump(m);
         piece = pool_take(&m->pieces);
     }
@@ -105,7 +98,7 @@ void block_release_pump(struct mount *m)
     }
 }
 
-/* ---- eviction -------------------------------------------------------------------------------- */
+/* ---- letting go ------------------------------------------------------------------------------ */
 
 static void object_free(struct mount *m, struct object *object)
 {
@@ -123,7 +116,7 @@ void block_object_drop(struct mount *m, struct object *object)
     }
 }
 
-static void block_free(struct mount *m, struct block *block)
+void block_free(struct mount *m, struct block *block)
 {
     CHECK(block->pins == 0 && block->calls == 0 && list_is_empty(&block->waiters));
     while (!list_is_empty(&block->pieces)) {
@@ -136,29 +129,12 @@ static void block_free(struct mount *m, struct block *block)
     pool_give(&m->blocks, block);
 }
 
-/* One block, or one page, goes. `ahead`: nothing that is wanted more than a guess. */
-static bool evict(struct mount *m, bool ahead)
-{
-    struct list *first = list_first(&m->consumed);
-    first = first == NULL ? list_first(&m->cold) : first;
-    if (first == NULL && !list_is_empty(&m->fresh)) {
-        first = list_first(&m->fresh);
-        usec_t used = CONTAINER_OF(first, struct block, lru)->used_us;
-        first = ahead && m->now.mono_us - used < UNREAD_US ? NULL : first;
-    }
-    if (first != NULL) {
-        block_free(m, CONTAINER_OF(first, struct block, lru));
-        return true;
-    }
-    return !ahead && sheet_evict(m);
-}
-
 bool block_room(struct mount *m, uint64_t bytes, bool ahead)
 {
     uint64_t limit = m->options.memory;
     limit -= ahead ? limit / 8 : 0;
     while (m->held + m->reserved + bytes > limit) {
-        if (!evict(m, ahead)) {
+        if (!evict_one(m, ahead)) {
             return false;
         }
     }
@@ -173,34 +149,21 @@ void block_room_changed(struct mount *m)
     }
 }
 
-/* Two for each that comes: the list gets no longer than what 50 ms bring. */
-static void drop_consumed(struct mount *m)
-{
-    for (uint32_t i = 0; i < 2 && !list_is_empty(&m->consumed); i++) {
-        struct block *block = CONTAINER_OF(list_first(&m->consumed), struct block, lru);
-        if (m->now.mono_us - block->used_us < CONSUMED_US) {
-            return;
-        }
-        MARK(m, "mount.block.consumed");
-        block_free(m, block);
-    }
-}
-
 void block_finish(struct mount *m, struct block *block)
 {
     list_remove(&block->lru); /* so that it is not dropped itself */
-    drop_consumed(m);
-    if (block->pins > 0 || block->calls > 0) {
+    evict_consumed(m);
+    if (block->pins > 0) {
         return;
     }
-    if (list_is_empty(&block->pieces)) {
+    if (list_is_empty(&block->pieces) && block->calls == 0) {
         block_free(m, block);
-    } else {
+        return;
+    }
+    struct list *list = evict_list(m, block);
+    if (list != NULL) {
         block->used_us = m->now.mono_us;
-        list_push_back(block->consumed ? &m->consumed
-                       : block->unread ? &m->fresh
-                                       : &m->cold,
-                       &block->lru);
+        list_push_back(list, &block->lru);
     }
 }
 
@@ -226,7 +189,7 @@ struct object *block_object(struct mount *m, const struct block_source *source)
         return object;
     }
     object = pool_take(&m->objects);
-    while (object == NULL && evict(m, false)) {
+    while (object == NULL && evict_one(m, false)) {
         object = pool_take(&m->objects);
     }
     if (object == NULL) {
@@ -239,7 +202,7 @@ struct object *block_object(struct mount *m, const struct block_source *source)
         MARK(m, "mount.object.cells");
         cell_drop(&m->cells, &object->key);
         pool_give(&m->objects, object);
-        (void)evict(m, false); /* the next try finds some */
+        (void)evict_one(m, false); /* the next try finds some */
         return NULL;
     }
     object->id = source->id;
@@ -277,7 +240,7 @@ struct block *block_get(struct mount *m, struct object *object, uint32_t index)
         return block;
     }
     block = pool_take(&m->blocks);
-    while (block == NULL && evict(m, false)) {
+    while (block == NULL && evict_one(m, false)) {
         block = pool_take(&m->blocks);
     }
     if (block == NULL) {
@@ -344,6 +307,11 @@ uint32_t block_chunk_bytes(const struct block *block, struct chunks range)
     return (uint32_t)(end - (uint64_t)range.first * CHUNK_SIZE);
 }
 
+void block_lose(struct block *block, struct chunks range)
+{
+    set_bits(block->have, range, false);
+}
+
 struct span block_bytes(const struct block *block, uint32_t offset, uint32_t size)
 {
     for (struct list *at = block->pieces.next; at != &block->pieces; at = at->next) {
@@ -357,12 +325,17 @@ struct span block_bytes(const struct block *block, uint32_t offset, uint32_t siz
     BUG("a chunk that is here has a piece");
 }
 
-void block_given(struct mount *m, struct block *block, uint32_t size)
+void block_given(struct mount *m, struct block *block, uint32_t from, uint32_t to)
 {
-    block->given += size;
-    block->unread = false;
-    block->consumed = block->given >= block->size;
-    m->totals.bytes_read += size;
+    for (struct list *at = block->pieces.next; at != &block->pieces; at = at->next) {
+        struct piece *piece = CONTAINER_OF(at, struct piece, link);
+        uint32_t end = piece->offset + piece->size;
+        uint32_t first = piece->offset > from ? piece->offset : from;
+        uint32_t last = end < to ? end : to;
+        piece->given += last > first ? last - first : 0;
+    }
+    block->given += to - from;
+    m->totals.bytes_read += to - from;
 }
 
 /* ---- asking for them ------------------------------------------------------------------------------- */
@@ -533,16 +506,17 @@ bool block_on_data(struct mount *m, struct call *call, const struct message_data
         return false;
     }
     reserve(m, call, left > payload.size ? left - payload.size : 0);
-    struct piece *piece = block_has(block, range) ? NULL : block_piece(m, payload);
+    bool had = block_has(block, range);
+    struct piece *piece = had ? NULL : block_piece(m, payload);
     if (piece != NULL) {
         piece->offset = (uint32_t)answer->offset;
         piece_insert(block, piece);
         set_bits(block->have, range, true);
         op_wake_block(m, block);
     }
-    call->range.got += payload.size;
+    call->range.got += had || piece != NULL ? payload.size : 0;
     struct chunks all = { call->range.first, call->range.end };
-    if (block_has(block, all)) {
+    if (call->range.got >= call->range.size || block_has(block, all)) {
         range_end(m, call);
         block_finish(m, block);
     } else if (answer->more == 0) {

@@ -1,4 +1,4 @@
-/* fs/core/blocks.h: bytes of files, and which of them are asked for: block.c, ahead.c. */
+/* fs/core/blocks.h: bytes of files, and which of them are asked for: block.c, evict.c, ahead.c. */
 #pragma once
 #include "base/crc.h"
 #include "base/list.h"
@@ -38,6 +38,7 @@ struct piece {
     struct list link; /* of its block by offset, then m->dead */
     uint32_t offset;
     uint32_t size;
+    uint32_t given; /* bytes handed to the kernel */
     const uint8_t *data;
     uint64_t token;
 };
@@ -53,9 +54,8 @@ struct block {
     uint32_t pins;  /* requests that read from it */
     uint32_t calls; /* that fill it */
     uint64_t given; /* bytes handed to the kernel */
-    bool unread;    /* asked for ahead, and nobody came yet */
+    bool ahead;     /* some of it was asked for ahead of a reader */
     usec_t used_us;
-    bool consumed;               /* the kernel has had all of it */
     uint64_t have[BLOCK_WORDS];  /* chunks that are here */
     uint64_t asked[BLOCK_WORDS]; /* chunks that a call brings */
 };
@@ -89,6 +89,8 @@ void block_object_drop(struct mount *m, struct object *object);
 struct block *block_find(const struct mount *m, const struct object *object, uint32_t index);
 /* Found or made, the object held by the caller; NULL: no room. */
 struct block *block_get(struct mount *m, struct object *object, uint32_t index);
+/* Nothing holds it, nothing fills it. */
+void block_free(struct mount *m, struct block *block);
 /* Frees it when nothing holds it. */
 void block_finish(struct mount *m, struct block *block);
 bool block_has(const struct block *block, struct chunks range);
@@ -111,16 +113,28 @@ enum narrow { NARROW_ASK, NARROW_DONE, NARROW_FULL };
 enum narrow block_narrow(struct mount *m, struct call *call);
 /* The call's reservation is its caller's from now on. */
 uint32_t block_unreserve(struct mount *m, struct call *call);
+/* These chunks are not here any more. */
+void block_lose(struct block *block, struct chunks range);
 /* Up to `size` bytes from `offset` in one piece of memory; they are here. */
 struct span block_bytes(const struct block *block, uint32_t offset, uint32_t size);
-/* `size` bytes of it are with the kernel now. */
-void block_given(struct mount *m, struct block *block, uint32_t size);
+/* Bytes [from, to) of it are with the kernel now. */
+void block_given(struct mount *m, struct block *block, uint32_t from, uint32_t to);
 /* A received payload that is kept: counted until block_piece_free. NULL: no room in the table. */
 struct piece *block_piece(struct mount *m, struct payload payload);
 void block_piece_free(struct mount *m, struct piece *piece);
 void block_release_pump(struct mount *m);
 /* An eviction or an answer made room: whoever waits for it tries again. */
 void block_room_changed(struct mount *m);
+
+/* ---- evict.c: what goes when there is no room ------------------------------------------------ */
+
+/* The list on which the block is to wait, NULL: on none. It is not pinned. */
+struct list *evict_list(struct mount *m, const struct block *block);
+/* One block, or a part of one, or one page, goes; false: there is none. `ahead`: nothing that is
+ * wanted more than a guess. */
+bool evict_one(struct mount *m, bool ahead);
+/* What the kernel has had whole for a while goes. */
+void evict_consumed(struct mount *m);
 
 /* ---- ahead.c: what will be read next --------------------------------------------------------- */
 

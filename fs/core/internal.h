@@ -239,9 +239,9 @@ struct mount {
     /* block.c */
     struct pool objects, blocks, pieces;
     struct map object_by_id, block_by_id;
-    struct list consumed, cold, fresh; /* blocks: evicted in this order */
-    struct list dead;                  /* pieces to give back */
-    struct list room_waiters;          /* requests that wait for budget */
+    struct list consumed, spent, cold, fresh; /* blocks: evicted in this order */
+    struct list dead;                         /* pieces to give back */
+    struct list room_waiters;                 /* requests that wait for budget */
     uint64_t held, reserved;
     uint64_t sheet_bytes; /* of held: pages */
     uint64_t ahead_open;  /* of reserved: asked for ahead */

@@ -171,6 +171,7 @@ static bool ask(struct mount *m, struct op *op, const struct read *r)
         struct block *block = op->blocks[i];
         struct chunks range = wide ? wanted_of(m, r, block) : chunks_of(part_of(m, r, block));
         struct chunks run;
+        block->ahead = block->ahead || r->hint.target > r->end;
         while (block_missing(block, range, &run)) {
             if (!block_ask(m, block, run, r->hint.extent, false)) {
                 return false;
@@ -208,7 +209,7 @@ static void reply(struct mount *m, struct op *op, const struct read *r)
             effect->reply_data.pieces[count++] = span;
             at += (uint32_t)span.size;
         }
-        block_given(m, block, part.to - part.from);
+        block_given(m, block, part.from, part.to);
     }
     effect->reply_data.count = count;
     op_end(m, op);

@@ -369,6 +369,78 @@ static void budget_holds_under_many_readers_and_all_are_served(void **state)
     world_free(w);
 }
 
+/* One of many readers: it reads a file of its own from its beginning to its end. */
+struct streamer {
+    uint64_t ino;
+    uint64_t at;
+    uint64_t op; /* 0: it does something with what it has read */
+    usec_t next_us;
+};
+
+#define STREAM_BYTES ((uint64_t)12 * MIB)
+
+/* The next step of a reader, every third of whom is slow. true: it is at the end. */
+static bool stream_step(struct world *w, struct streamer *streamer, uint32_t index)
+{
+    char name[64];
+    snprintf(name, sizeof name, "file%u", index);
+    if (streamer->op != 0) {
+        const struct world_reply *reply = world_wait(w, streamer->op, 0);
+        if (!reply->done) {
+            return false;
+        }
+        assert_true(world_is(reply, name, "v1", streamer->at));
+        streamer->at += reply->size;
+        streamer->op = 0;
+        streamer->next_us = w->now_us + (index % 3 == 0 ? MSEC(25) : MSEC(1));
+    }
+    if (streamer->at < STREAM_BYTES && w->now_us >= streamer->next_us) {
+        streamer->op = world_op(w, (struct mount_op){ .kind = OP_READ,
+                                                      .ino = streamer->ino,
+                                                      .offset = streamer->at,
+                                                      .size = MIB / 4 });
+    }
+    return streamer->at == STREAM_BYTES;
+}
+
+/* Bytes that came from the nodes for so many readers, for each byte they read. */
+static double stream_all(uint32_t count, uint64_t memory)
+{
+    struct world *w = world_make(3);
+    struct streamer streamers[64] = { { 0 } };
+    char name[64];
+    w->options.memory = memory;
+    w->part_size = 4 * MIB; /* an answer in one piece is used up in several reads */
+    w->latency_us = 2000;
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "file%u", i);
+        world_file(w, name, STREAM_BYTES, "v1");
+    }
+    world_begin(w);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "file%u", i);
+        streamers[i].ino = world_ino(w, name);
+    }
+    usec_t began = w->now_us;
+    for (uint32_t ended = 0; ended < count;) {
+        ended = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            ended += stream_step(w, &streamers[i], i);
+        }
+        world_run(w, MSEC(1));
+        assert_true(w->now_us - began < SEC(60));
+    }
+    uint64_t received = world_totals(w).bytes_received;
+    world_free(w);
+    return (double)received / (double)(count * STREAM_BYTES);
+}
+
+static void streams_that_fill_the_memory_get_each_byte_once(void **state)
+{
+    (void)state;
+    assert_true(stream_all(36, 32 * MIB) < 1.001); /* directories are received, too */
+}
+
 static void what_the_mount_holds_is_what_it_counts(void **state)
 {
     (void)state;
@@ -421,6 +493,7 @@ int main(void)
         cmocka_unit_test(small_files_at_random_are_not_asked_for_ahead),
         cmocka_unit_test(looking_at_names_in_order_reads_no_bytes),
         cmocka_unit_test(budget_holds_under_many_readers_and_all_are_served),
+        cmocka_unit_test(streams_that_fill_the_memory_get_each_byte_once),
         cmocka_unit_test(what_the_mount_holds_is_what_it_counts),
         cmocka_unit_test(options_that_cannot_work_are_refused),
     };
