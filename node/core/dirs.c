@@ -157,13 +157,22 @@ void dirs_on_evict(struct node *node, uint32_t index)
     dir->looked = false;
 }
 
-static void set_root(struct dir *dir, const struct root *root)
+void dirs_set_checked(const struct node *node, struct dir *dir, uint64_t checked_us)
+{
+    if (dir->checked_us == checked_us) {
+        return; /* it ages on, whatever the wall clock says now */
+    }
+    dir->checked_us = checked_us;
+    dir->aged_from_us = node->now.mono_us - usec_max(0, node->now.wall_us - (usec_t)checked_us);
+}
+
+static void set_root(const struct node *node, struct dir *dir, const struct root *root)
 {
     dir->known = true;
     dir->looked = true;
     dir->exists = root->shards > 0 || root->head.digest != 0;
     dir->generation = root->head.generation;
-    dir->checked_us = (uint64_t)root->head.listed_wall_us;
+    dirs_set_checked(node, dir, (uint64_t)root->head.listed_wall_us);
 }
 
 void dirs_adopt_buffer(struct node *node, struct dir *dir, struct buffer *buffer, uint32_t size)
@@ -172,7 +181,7 @@ void dirs_adopt_buffer(struct node *node, struct dir *dir, struct buffer *buffer
     enum err err = root_open(span_of(buffer->data, size), &root);
     CHECK(err == ERR_OK);
     drop_root(node, dir);
-    set_root(dir, &root);
+    set_root(node, dir, &root);
     dir->root = buffer;
     dir->root_size = size;
     buffer_cache(node, buffer, CACHE_PAGE,
@@ -198,7 +207,7 @@ void dirs_set_absent(struct node *node, struct dir *dir, uint64_t generation, ui
     dir->looked = true;
     dir->exists = false;
     dir->generation = generation;
-    dir->checked_us = checked_us;
+    dirs_set_checked(node, dir, checked_us);
 }
 
 void dirs_keep_root(struct node *node, struct dir *dir)

@@ -45,6 +45,7 @@ struct dir {
     bool exists; /* known: a prefix with a key below it or a marker */
     uint64_t generation;
     uint64_t checked_us; /* hybrid wall time: its listing began then, or a later equal one */
+    usec_t aged_from_us; /* monotonic: the same moment, so that no clock that is set moves it */
     usec_t listed_us;    /* monotonic: the last listing by this node ended; 0: none */
     usec_t rest_us;      /* monotonic: not to be listed before, for lack of memory */
     uint32_t busy;       /* listings in a row that lacked it */
@@ -117,6 +118,8 @@ enum err dirs_adopt(struct node *node, struct dir *dir, struct span bytes) MUST_
 /* The same with the bytes in a buffer already; takes the reference over. */
 void dirs_adopt_buffer(struct node *node, struct dir *dir, struct buffer *buffer, uint32_t size);
 /* Listed, and nothing there. */
+/* Its listing began at that wall time. */
+void dirs_set_checked(const struct node *node, struct dir *dir, uint64_t checked_us);
 void dirs_set_absent(struct node *node, struct dir *dir, uint64_t generation, uint64_t checked_us);
 /* Make the root durable in this node's store; not waited for. */
 void dirs_keep_root(struct node *node, struct dir *dir);

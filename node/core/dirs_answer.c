@@ -14,12 +14,12 @@
 static usec_t time_left(const struct node *node, const struct dir *dir,
                         const struct dataset *dataset)
 {
-    usec_t age = node->now.wall_us - (usec_t)dir->checked_us;
+    usec_t age = node->now.mono_us - dir->aged_from_us;
     switch (dataset->policy) {
     case METADATA_ONCE:
         return DIR_ONCE_US;
     case METADATA_TTL:
-        return usec_max(0, dataset->ttl_us - usec_max(0, age));
+        return usec_max(0, dataset->ttl_us - age);
     case METADATA_ALWAYS:
         return 0;
     }
@@ -129,7 +129,7 @@ void dirs_answer_entry(struct node *node, struct work *work, struct meta_ask *as
                                .dir_root = { .request = ask->ask.request, .absent = 1 } };
     CHECK(ask->admin == 0 && work->is_set);
     if (dataset != NULL) { /* what was looked up just now is as fresh as it gets */
-        struct dir just = { .checked_us = (uint64_t)node->now.wall_us };
+        struct dir just = { .aged_from_us = node->now.mono_us };
         message.dir_root.fresh_us = (uint64_t)time_left(node, &just, dataset);
     }
     if (entry != NULL) {

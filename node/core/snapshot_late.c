@@ -129,7 +129,7 @@ void snapshot_redo(struct node *node, struct snapshot *snapshot)
     if (is_unchanged(snapshot)) {
         struct dir *dir = snapshot->work->dir;
         MARK(snapshot, "snapshot.unchanged");
-        dir->checked_us = snapshot->checked_us;
+        dirs_set_checked(node, dir, snapshot->checked_us);
         snapshot->unchanged = true;
         snapshot->phase = SNAPSHOT_DONE;
         return;

@@ -210,7 +210,7 @@ NODE = [
           "    if (rings_living(node) <= 1) {\n        succeed(", "    if (rings_living(node) > 0) {\n        succeed("),
     Plant("ttl-from-now", "a listing is fresh for its whole ttl from each answer on",
           "node/core/dirs_answer.c",
-          "        return usec_max(0, dataset->ttl_us - usec_max(0, age));",
+          "        return usec_max(0, dataset->ttl_us - age);",
           "        return age < dataset->ttl_us ? dataset->ttl_us : 0;"),
     Plant("newer-ignored", "a listing that a reader has proven old is given to it again",
           "node/core/dirs_work.c",

@@ -25,7 +25,8 @@ void lab_later(struct lab *lab, usec_t delay_us, const struct pending *what)
 
 static struct now now_of(const struct lab *lab)
 {
-    return (struct now){ .mono_us = lab->now_us, .wall_us = lab->now_us + SEC(1700000000) };
+    return (struct now){ .mono_us = lab->now_us,
+                         .wall_us = lab->now_us + lab->set_us + SEC(1700000000) };
 }
 
 void lab_event(struct lab *lab, uint32_t index, const struct node_event *event)

@@ -120,6 +120,7 @@ struct lab {
     struct marks marks;
     struct dataset dataset;
     usec_t now_us;
+    usec_t set_us;           /* so far forward wall clocks have been set */
     struct pending *pending; /* in order of time */
     uint64_t next_link;
     uint64_t next_token;

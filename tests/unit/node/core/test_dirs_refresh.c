@@ -267,6 +267,26 @@ static void policy_ttl_lists_again_when_the_time_is_over(void **state)
     shelf_free(shelf);
 }
 
+static void policy_ttl_does_not_depend_on_how_clocks_are_set(void **state)
+{
+    static const usec_t jumps[] = { -SEC(3600), SEC(3600) };
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_COUNT(jumps); i++) {
+        struct shelf *shelf = shelf_new_with(1, ttl_of_ten_seconds);
+        put_many(shelf, 10);
+        shelf_mount(shelf, 0, 0);
+        shelf_root(shelf, 0, "p/");
+        shelf->lab->set_us = jumps[i];
+        lab_run(shelf->lab, SEC(4));
+        shelf_root(shelf, 0, "p/");
+        assert_int_equal(shelf->lists, 1);
+        lab_run(shelf->lab, SEC(7));
+        shelf_root(shelf, 0, "p/");
+        assert_int_equal(shelf->lists, 2);
+        shelf_free(shelf);
+    }
+}
+
 static void source_that_is_down_does_not_take_away_what_a_ttl_has_aged(void **state)
 {
     struct shelf *shelf = shelf_new_with(1, ttl_of_ten_seconds);
@@ -395,6 +415,7 @@ int main(void)
         cmocka_unit_test(listing_without_a_change_makes_no_generation),
         cmocka_unit_test(change_on_the_last_page_stores_the_first_ones_again),
         cmocka_unit_test(policy_ttl_lists_again_when_the_time_is_over),
+        cmocka_unit_test(policy_ttl_does_not_depend_on_how_clocks_are_set),
         cmocka_unit_test(source_that_is_down_does_not_take_away_what_a_ttl_has_aged),
         cmocka_unit_test(policy_once_believes_its_listing),
         cmocka_unit_test(refresh_of_the_dataset_lists_again),
