@@ -61,6 +61,7 @@ void host_node_leave(struct host_node *host)
 {
     struct for_gossip *told = for_gossip(host, GOSSIP_LEAVE);
     world_say(host->process.world, "%s leaves", host->process.name);
+    host->leaving = true;
     work_post(&told->work, QUEUE_US);
     work_post(&for_node(host, NODE_LEAVE, 0)->work, QUEUE_US);
 }
@@ -82,6 +83,10 @@ void host_node_admin(struct host_node *host, enum admin_kind kind, struct span a
 
 static void give_view(struct host_node *host)
 {
+    const struct watch *watch = &host->process.world->watch;
+    if (watch->viewed != NULL) {
+        watch->viewed(watch->self, &host->process);
+    }
     uint32_t count = 0;
     const struct member *members = view_members(gossip_view(host->gossip), &count);
     struct for_node *told = for_node(host, NODE_VIEW, count * sizeof *members);
@@ -110,6 +115,10 @@ static const char *member_name(struct host_node *host, struct node_id id)
 
 static void say_member(struct host_node *host, const struct gossip_effect *effect, const char *what)
 {
+    const struct watch *watch = &host->process.world->watch;
+    if (watch->noticed != NULL) {
+        watch->noticed(watch->self, &host->process, effect);
+    }
     world_log(host->process.world, 12, host->process.index, (uint64_t)effect->kind,
               get_u64(effect->node.b));
     world_say(host->process.world, "%s: %s %s", host->process.name, member_name(host, effect->node),

@@ -133,9 +133,19 @@ static void on_link(struct process *process, const struct net_event *from)
 static void on_datagram(struct process *process, const struct address *from, uint8_t *data,
                         size_t size)
 {
+    struct host_node *host = host_of(process);
+    const struct watch *watch = &process->world->watch;
+    uint8_t copy[GOSSIP_PACKET_MAX]; /* it is opened in its place */
     struct gossip_event event = { .kind = GOSSIP_PACKET,
                                   .packet = { .from = *from, .data = data, .size = size } };
-    host_gossip_step(host_of(process), &event);
+    const uint64_t before = gossip_stats(host->gossip)->received_packets;
+    CHECK(size <= sizeof copy);
+    memcpy(copy, data, size);
+    host_gossip_step(host, &event);
+    if (watch->heard != NULL) {
+        const bool taken = gossip_stats(host->gossip)->received_packets > before;
+        watch->heard(watch->self, process, span_of(copy, size), taken);
+    }
 }
 
 static void on_thaw(struct process *process)
@@ -257,6 +267,7 @@ void host_node_start(struct host_node *host)
     host->incarnation = host->incarnation + 1 > clock ? host->incarnation + 1 : clock;
     host->over = false;
     host->drained = false;
+    host->leaving = false;
     world_say(process->world, "%s starts", process->name);
     make_gossip(host);
     make_node(host);

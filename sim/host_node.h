@@ -44,6 +44,7 @@ struct host_node {
     char admin_text[4096];
     bool over; /* gossip has ended: left, or its identity is in use */
     bool drained;
+    bool leaving;
     usec_t slack_us; /* how late its threads may wake up */
     struct rng rng;
 };

@@ -95,7 +95,11 @@ void net_datagram(struct net *net, struct process *from, const struct address *t
 {
     enum endpoint_purpose purpose;
     struct process *target = process_at(net->world, to, &purpose);
+    const struct watch *watch = &net->world->watch;
     world_log(net->world, 1, from->index, bytes.size, hash64(bytes.data, bytes.size, 0));
+    if (watch->packet != NULL) {
+        watch->packet(watch->self, from, bytes);
+    }
     if (target == NULL || purpose != ENDPOINT_GOSSIP || !target->up ||
         net_is_blocked(net, from->index, target->index) ||
         rng_chance(&net->rng, net->weather.loss)) {

@@ -15,6 +15,8 @@ struct kept {
 
 struct rings_kept {
     struct kept *first;
+    rings_built *built; /* may be NULL */
+    void *self;
 };
 
 struct rings_kept *rings_kept_new(void)
@@ -35,6 +37,12 @@ void rings_kept_free(struct rings_kept **pointer)
     }
     free(kept);
     *pointer = NULL;
+}
+
+void rings_kept_watch(struct rings_kept *kept, rings_built *built, void *self)
+{
+    kept->built = built;
+    kept->self = self;
 }
 
 /* Of what ring_build looks at. */
@@ -73,6 +81,9 @@ const struct ring *rings_kept_get(struct rings_kept *kept, const struct member *
         at->key = key;
         at->next = kept->first;
         kept->first = at;
+        if (kept->built != NULL) {
+            kept->built(kept->self, members, count, at->ring);
+        }
     }
     return at->ring;
 }

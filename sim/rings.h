@@ -6,7 +6,11 @@
 
 struct rings_kept;
 
+/* `built` is told of each new one. */
+typedef void rings_built(void *self, const struct member *members, uint32_t count,
+                         const struct ring *ring);
 struct rings_kept *rings_kept_new(void);
+void rings_kept_watch(struct rings_kept *kept, rings_built *built, void *self);
 void rings_kept_free(struct rings_kept **kept);
 /* The ring of these members: built, or the one that was built before. It lives as long as the
  * world. */

@@ -253,6 +253,7 @@ void process_die(struct process *process)
 {
     CHECK(process->up);
     process->up = false;
+    process->ended_us = process->world->now_us;
     process->frozen = false;
     while (!list_is_empty(&process->held)) {
         struct work *work = CONTAINER_OF(list_first(&process->held), struct work, link);

@@ -25,6 +25,7 @@
 struct world;
 struct process;
 struct node_effect;
+struct gossip_effect;
 struct net;
 struct source;
 struct rings_kept;
@@ -73,6 +74,7 @@ struct process {
     usec_t wall_us;    /* its wall clock is that far from the true time */
     usec_t thawed_us;  /* world time of its last thaw */
     usec_t started_us; /* world time of its last start */
+    usec_t ended_us;   /* world time of its last end */
     struct list held;  /* work that came while it was frozen */
     uint64_t held_payloads;
 };
@@ -115,6 +117,12 @@ struct watch {
     void (*taken)(void *self, struct process *from, struct process *to, struct span frame);
     /* A node asks the source: NODE_FETCH, NODE_LIST or NODE_HEAD. */
     void (*asked)(void *self, struct process *node, const struct node_effect *effect);
+    /* A node sends a datagram; it gets one, and takes it in or not. */
+    void (*packet)(void *self, struct process *from, struct span bytes);
+    void (*heard)(void *self, struct process *to, struct span bytes, bool taken);
+    /* A node publishes another view, or has news of a member for its log. */
+    void (*viewed)(void *self, struct process *node);
+    void (*noticed)(void *self, struct process *node, const struct gossip_effect *effect);
     /* A machine has made a step. */
     void (*stepped)(void *self, struct process *process);
 };

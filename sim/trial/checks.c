@@ -5,10 +5,15 @@
 #include <string.h>
 
 #include "node/core/internal.h"
+#include "sim/trial/beliefs.h"
 #include "sim/trial/faults.h"
 #include "sim/trial/listen.h"
+#include "sim/trial/owners.h"
+#include "sim/trial/packets.h"
 #include "sim/trial/reader.h"
+#include "sim/rings.h"
 #include "sim/trial/repeats.h"
+#include "sim/trial/tables.h"
 #include "sim/trial/views.h"
 
 #define OP_MOST_US SEC(6) /* a request of the kernel, unless a fault excuses it */
@@ -19,6 +24,9 @@ struct checks {
     struct happening look;
     struct listen *listen;
     struct repeats *repeats;
+    struct beliefs *beliefs;
+    struct tables *tables;
+    struct packets *packets;
 };
 
 /* A slow source, disk or mount must not look like a dead node (DESIGN 7.5). */
@@ -49,6 +57,8 @@ static void look_fire(struct world *world, struct happening *what)
                        reader_what(reader));
         }
     }
+    beliefs_look(checks->beliefs);
+    packets_look(checks->packets);
     world_set(world, what, LOOK_US);
 }
 
@@ -64,7 +74,35 @@ static void taken(void *self, struct process *from, struct process *to, struct s
 
 static void asked(void *self, struct process *node, const struct node_effect *effect)
 {
-    repeats_asked(((struct checks *)self)->repeats, node, effect);
+    struct checks *checks = self;
+    repeats_asked(checks->repeats, node, effect);
+    owners_asked(checks->trial, node, effect);
+}
+
+static void packet(void *self, struct process *from, struct span bytes)
+{
+    packets_sent(((struct checks *)self)->packets, from, bytes);
+}
+
+static void heard(void *self, struct process *to, struct span bytes, bool taken)
+{
+    packets_heard(((struct checks *)self)->packets, to, bytes, taken);
+}
+
+static void viewed(void *self, struct process *node)
+{
+    beliefs_viewed(((struct checks *)self)->beliefs, CONTAINER_OF(node, struct host_node, process));
+}
+
+static void noticed(void *self, struct process *node, const struct gossip_effect *effect)
+{
+    beliefs_noticed(((struct checks *)self)->beliefs, CONTAINER_OF(node, struct host_node, process),
+                    effect);
+}
+
+static void built(void *self, const struct member *members, uint32_t count, const struct ring *ring)
+{
+    tables_built(((struct checks *)self)->tables, members, count, ring);
 }
 
 static void stepped(void *self, struct process *process)
@@ -93,9 +131,19 @@ struct checks *checks_new(struct trial *trial)
     world_set(trial->world, &checks->look, LOOK_US);
     checks->listen = listen_new(trial);
     checks->repeats = repeats_new(trial);
-    trial->world->watch = (struct watch){
-        .self = checks, .sent = sent, .taken = taken, .asked = asked, .stepped = stepped
-    };
+    checks->beliefs = beliefs_new(trial);
+    checks->tables = tables_new(trial);
+    checks->packets = packets_new(trial);
+    rings_kept_watch(trial->world->rings, built, checks);
+    trial->world->watch = (struct watch){ .self = checks,
+                                          .sent = sent,
+                                          .taken = taken,
+                                          .asked = asked,
+                                          .stepped = stepped,
+                                          .packet = packet,
+                                          .heard = heard,
+                                          .viewed = viewed,
+                                          .noticed = noticed };
     return checks;
 }
 
@@ -104,6 +152,9 @@ void checks_free(struct checks **checks)
     world_cancel((*checks)->trial->world, &(*checks)->look);
     listen_free(&(*checks)->listen);
     repeats_free(&(*checks)->repeats);
+    beliefs_free(&(*checks)->beliefs);
+    tables_free(&(*checks)->tables);
+    packets_free(&(*checks)->packets);
     free(*checks);
     *checks = NULL;
 }
@@ -146,11 +197,13 @@ void checks_settled(struct checks *checks)
             world_fail(trial->world, "%s has another ring than the nodes", host->process.name);
         }
     }
+    beliefs_settled(checks->beliefs, false);
 }
 
 void checks_rest(struct checks *checks)
 {
     struct trial *trial = checks->trial;
+    beliefs_settled(checks->beliefs, true);
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         struct node_totals totals;

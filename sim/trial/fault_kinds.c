@@ -442,3 +442,15 @@ bool fault_kind_takes_nodes(const struct fault_kind *kind)
     return kind->begin == crash || kind->begin == power_off || kind->begin == freeze ||
            kind->begin == leave || kind->begin == start;
 }
+
+bool fault_kind_is_network(const struct fault_kind *kind)
+{
+    return kind->begin == lose || kind->begin == disorder || kind->begin == cut_one_way ||
+           kind->begin == cut_both_ways;
+}
+
+bool fault_kind_is_source(const struct fault_kind *kind)
+{
+    return kind->begin == slow_source || kind->begin == throttle || kind->begin == cut_answers ||
+           kind->begin == lose_source;
+}

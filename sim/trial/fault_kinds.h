@@ -51,5 +51,9 @@ uint32_t fault_kinds_count(void);
 const struct fault_kind *fault_kinds_at(uint32_t index);
 /* NULL: there is none of that name. */
 const struct fault_kind *fault_kinds_find(struct span name);
+/* Does it trouble the network between nodes? */
+bool fault_kind_is_network(const struct fault_kind *kind);
+/* Does it trouble the source, or the way there? */
+bool fault_kind_is_source(const struct fault_kind *kind);
 /* Does it take nodes away, so that they do not run? */
 bool fault_kind_takes_nodes(const struct fault_kind *kind);

@@ -7,18 +7,24 @@
 
 #include "sim/trial/fault_kinds.h"
 
+#define NEVER_US (-SEC(3600)) /* in world time */
+
 struct faults {
     struct trial *trial;
     struct fault list[SCENARIO_FAULTS_MAX];
     uint32_t count;
     usec_t stalled_us; /* world time until which waiting is excused */
     usec_t repeat_us;  /* world time until which chunks may come twice */
+    usec_t source_us;  /* world time of the end of the last trouble of the source */
+    usec_t network_us; /* world time of the end of the last trouble of the network */
 };
 
 /* It is over, or what it brought about will have settled from now on. */
 static void settle(struct faults *faults, const struct fault_kind *kind)
 {
     const usec_t now_us = faults->trial->world->now_us;
+    faults->source_us = fault_kind_is_source(kind) ? now_us : faults->source_us;
+    faults->network_us = fault_kind_is_network(kind) ? now_us : faults->network_us;
     if (kind->excuse_us > 0) {
         faults->stalled_us = usec_max(faults->stalled_us, now_us + kind->excuse_us);
     }
@@ -65,8 +71,8 @@ static void fault_fire(struct world *world, struct happening *what)
     if (plan->file[0] != '\0' && plan->kind->about == ABOUT_NODES) {
         fault->nodes |= 1u << trial_owner_of(faults->trial, plan->file);
     }
-    plan->kind->begin(faults->trial, fault);
     fault->began = true;
+    plan->kind->begin(faults->trial, fault);
     if (plan->lasts_us == 0 || plan->lasts_us == USEC_NEVER) {
         settle(faults, plan->kind);
         return;
@@ -80,6 +86,8 @@ struct faults *faults_new(struct trial *trial)
     struct faults *faults = calloc(1, sizeof *faults);
     CHECK(faults != NULL);
     faults->trial = trial;
+    faults->source_us = NEVER_US;
+    faults->network_us = NEVER_US;
     faults->count = trial->scenario->fault_count;
     for (uint32_t i = 0; i < faults->count; i++) {
         faults->list[i] = (struct fault){ .at.fire = fault_fire,
@@ -141,6 +149,26 @@ usec_t faults_excused_us(const struct faults *faults)
     return faults->stalled_us;
 }
 
+usec_t faults_source_us(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].active && fault_kind_is_source(faults->list[i].plan->kind)) {
+            return faults->trial->world->now_us;
+        }
+    }
+    return faults->source_us;
+}
+
+usec_t faults_network_us(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].active && fault_kind_is_network(faults->list[i].plan->kind)) {
+            return faults->trial->world->now_us;
+        }
+    }
+    return faults->network_us;
+}
+
 bool faults_may_silence(const struct faults *faults)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
@@ -188,4 +216,14 @@ uint32_t faults_began(const struct faults *faults)
         count += faults->list[i].began;
     }
     return count;
+}
+
+bool faults_has_begun(const struct faults *faults, const char *kind)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].began && strcmp(faults->list[i].plan->kind->name, kind) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -14,8 +14,13 @@ void faults_end(struct faults *faults);
 bool faults_holds_back(const struct faults *faults, uint32_t node);
 /* "crash freeze ..." */
 void faults_names(const struct faults *faults, char *out, size_t room);
+bool faults_has_begun(const struct faults *faults, const char *kind);
 /* How many have begun so far. */
 uint32_t faults_began(const struct faults *faults);
+/* World time at which the network between nodes was troubled last; long ago: never. */
+usec_t faults_network_us(const struct faults *faults);
+/* World time at which the source was troubled last; long ago: never. */
+usec_t faults_source_us(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */
 bool faults_may_silence(const struct faults *faults);
 /* Have nodes found each other again since the last fault that took some away or cut them off? */

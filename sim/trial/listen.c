@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "sim/trial/owners.h"
 #include "wire/message.h"
 
 #define TABLE_LOG2 16
@@ -173,6 +174,9 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
     }
     if (!request_of(&message, &request)) {
         return;
+    }
+    if (is_mount(listen, from)) {
+        owners_taken(listen->trial, from, to, &message);
     }
     const usec_t now_us = listen->trial->world->now_us;
     const usec_t most_us = SEC(100000);

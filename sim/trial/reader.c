@@ -303,7 +303,26 @@ static void walk(struct reader *r)
     ask(r, &op);
 }
 
-static void take_entry(struct reader *r, const struct mount_effect *effect)
+/* A version is shown no longer than the listing's ttl after the next one came (docs/metadata.md), as
+ * long as the source can be asked. */
+static bool is_outdated(const struct reader *r, const struct pending *asked)
+{
+    const struct scenario *scenario = r->trial->scenario;
+    const usec_t now_us = world_of(r)->now_us;
+    if (scenario->metadata != METADATA_TTL ||
+        (uint32_t)r->version + 1 == r->object->version_count ||
+        now_us - faults_source_us(r->trial->faults) < SOURCE_BACK_US) {
+        return false;
+    }
+    const usec_t next_us = r->object->versions[r->version + 1].from_us;
+    /* A node whose clock was set back takes a listing of another one for one of this moment. */
+    const usec_t most_us =
+        scenario->ttl_us * (faults_has_begun(r->trial->faults, "clock-jump") ? 2 : 1);
+    return asked->since_us - next_us > most_us + OUTDATED_US;
+}
+
+static void take_entry(struct reader *r, const struct mount_effect *effect,
+                       const struct pending *asked)
 {
     const struct mount_entry *entry = &effect->reply_entry.entry;
     const bool last = *r->rest == '\0' || strcmp(r->rest, "/") == 0;
@@ -325,6 +344,10 @@ static void take_entry(struct reader *r, const struct mount_effect *effect)
         r->version = source_version_of(r->object, entry->attr.size, entry->attr.mtime_us);
         if (r->version < 0 || entry->attr.is_dir) {
             wrong(r, "attributes of no version");
+            return;
+        }
+        if (is_outdated(r, asked)) {
+            wrong(r, "a version that was overwritten longer ago than the ttl");
             return;
         }
     } else if (!entry->attr.is_dir) {
@@ -381,7 +404,7 @@ bool reader_take(struct reader *r, const struct mount_effect *effect)
     if (effect->kind == MOUNT_REPLY_ERR) {
         take_err(r, effect->reply_err.err);
     } else if (effect->kind == MOUNT_REPLY_ENTRY && r->phase == PHASE_WALK) {
-        take_entry(r, effect);
+        take_entry(r, effect, &asked);
     } else if (effect->kind == MOUNT_REPLY_OPEN &&
                (r->phase == PHASE_OPEN || r->phase == PHASE_OPENDIR)) {
         open_done(r, effect);

@@ -8,8 +8,10 @@
 #define READ_SIZE 131072u
 #define DEPTH_MAX 12u
 #define LIST_BYTES 32768u
-#define PAUSE_US MSEC(250) /* at most, between two files; a listing is followed by eight such */
-#define AGAIN_MAX 20u      /* times a file may change under the reader */
+#define PAUSE_US MSEC(250)     /* at most, between two files; a listing is followed by eight such */
+#define OUTDATED_US SEC(1)     /* a listing begins that much before what it shows, at most */
+#define SOURCE_BACK_US SEC(30) /* after trouble with the source all listings are as usual again */
+#define AGAIN_MAX 20u          /* times a file may change under the reader */
 
 enum phase {
     PHASE_IDLE,

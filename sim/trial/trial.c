@@ -247,6 +247,7 @@ static void read_the_rest(struct trial *trial)
     if (trial->world->failed) {
         return;
     }
+    trial->is_late = true;
     start_readers(trial, true);
     run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
     stop_readers(trial);

@@ -38,6 +38,7 @@ struct trial {
     struct expects *expects;
     struct faults *faults;
     usec_t began_us; /* world time: the readers began */
+    bool is_late;    /* all is over: the files held back are read */
 };
 
 struct trial_result {

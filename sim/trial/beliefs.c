@@ -1,0 +1,251 @@
+/* sim/trial/beliefs.c: the views of all nodes beside what is true. */
+#include "sim/trial/beliefs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gossip/gossip.h"
+#include "sim/trial/faults.h"
+
+#define UNTOUCHED_US SEC(15) /* after that nothing of what was may matter */
+#define GONE_US SEC(20)      /* by then a node that is gone is out of all views */
+#define YOUNG_US SEC(10)     /* after the readers began the young cluster has settled */
+
+/* What one life of a node has published of one member. */
+struct known {
+    bool seen;
+    bool living;
+    uint64_t incarnation;
+    uint64_t buried; /* highest incarnation that was dead or left */
+};
+
+struct observer {
+    uint64_t life;
+    struct known known[SCENARIO_NODES_MAX];
+};
+
+struct beliefs {
+    struct trial *trial;
+    struct observer observers[SCENARIO_NODES_MAX];
+};
+
+struct beliefs *beliefs_new(struct trial *trial)
+{
+    struct beliefs *beliefs = calloc(1, sizeof *beliefs);
+    CHECK(beliefs != NULL);
+    beliefs->trial = trial;
+    return beliefs;
+}
+
+void beliefs_free(struct beliefs **beliefs)
+{
+    free(*beliefs);
+    *beliefs = NULL;
+}
+
+static struct host_node *host_of_id(const struct trial *trial, struct node_id id)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if (node_id_equal(trial->nodes[i]->id, id)) {
+            return trial->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool runs(const struct host_node *host)
+{
+    return host->process.up && !host->process.frozen && !host->over && !host->leaving;
+}
+
+/* Has it run without a break for so long? */
+static bool has_run(const struct host_node *host, usec_t us)
+{
+    const struct process *process = &host->process;
+    const usec_t since_us = usec_max(process->started_us, process->thawed_us);
+    return runs(host) && process->world->now_us - since_us >= us;
+}
+
+/* Nothing has happened that could make anybody doubt this one. */
+static bool is_beyond_doubt(const struct trial *trial, const struct host_node *host)
+{
+    return has_run(host, UNTOUCHED_US) &&
+           trial->world->now_us - faults_network_us(trial->faults) >= UNTOUCHED_US;
+}
+
+/* ---- one view ---------------------------------------------------------------------------------- */
+
+static void check_member(struct trial *trial, const struct host_node *observer,
+                         const struct member *member, struct known *known)
+{
+    const struct host_node *subject = host_of_id(trial, member->id);
+    const bool living = member_is_living(member);
+    const char *who = observer->process.name;
+    if (subject == NULL || member->incarnation > subject->incarnation) {
+        world_fail(trial->world, "%s believes in an incarnation of %s that there never was", who,
+                   member->name);
+        return;
+    }
+    if (known->seen && member->incarnation < known->incarnation) {
+        world_fail(trial->world, "%s goes back to an earlier incarnation of %s", who, member->name);
+    }
+    if (living && member->incarnation <= known->buried) {
+        world_fail(trial->world, "%s brings %s back from the dead", who, member->name);
+    }
+    if (known->living && member->state == MEMBER_DEAD && is_beyond_doubt(trial, subject) &&
+        has_run(observer, UNTOUCHED_US)) {
+        world_fail(trial->world, "%s removes %s, which is well", who, member->name);
+    }
+    known->seen = true;
+    known->living = living;
+    known->incarnation = member->incarnation;
+    if (!living && member->incarnation > known->buried) {
+        known->buried = member->incarnation;
+    }
+}
+
+void beliefs_viewed(struct beliefs *beliefs, struct host_node *host)
+{
+    struct trial *trial = beliefs->trial;
+    struct observer *observer = &beliefs->observers[host->process.index];
+    uint32_t count = 0;
+    const struct member *members = view_members(gossip_view(host->gossip), &count);
+    uint32_t seen = 0;
+    if (observer->life != host->process.life) {
+        *observer = (struct observer){ .life = host->process.life };
+    }
+    for (uint32_t i = 0; i < count && !trial->world->failed; i++) {
+        const struct host_node *subject = host_of_id(trial, members[i].id);
+        CHECK(subject != NULL);
+        seen |= 1u << subject->process.index;
+        check_member(trial, host, &members[i], &observer->known[subject->process.index]);
+    }
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if (observer->known[i].seen && (seen >> i & 1) == 0) {
+            world_fail(trial->world, "%s forgets %s before its tombstone's time is over",
+                       host->process.name, trial->nodes[i]->process.name);
+        }
+    }
+    if (trial->began_us != 0 && trial->world->now_us - trial->began_us > YOUNG_US &&
+        !faults_may_silence(trial->faults)) {
+        world_fail(trial->world, "%s changes its view although nothing has happened",
+                   host->process.name);
+    }
+}
+
+void beliefs_noticed(struct beliefs *beliefs, struct host_node *host,
+                     const struct gossip_effect *effect)
+{
+    struct trial *trial = beliefs->trial;
+    const struct host_node *subject = host_of_id(trial, effect->node);
+    const bool calm = trial->world->now_us - faults_network_us(trial->faults) >= UNTOUCHED_US;
+    if (effect->kind == GOSSIP_MEMBER_DEAD && subject != NULL && subject->over && calm &&
+        has_run(host, UNTOUCHED_US)) {
+        world_fail(trial->world, "%s finds %s dead, which has left in order", host->process.name,
+                   subject->process.name);
+    }
+}
+
+/* ---- all views --------------------------------------------------------------------------------- */
+
+static bool is_same_view(const struct view *a, const struct view *b)
+{
+    uint32_t count = 0;
+    const struct member *members = view_members(a, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct member *other = view_find(b, members[i].id);
+        uint8_t bytes[2][MEMBER_RECORD_MAX];
+        size_t sizes[2] = { 0, 0 };
+        if (!member_is_living(&members[i])) {
+            continue;
+        }
+        if (other == NULL ||
+            member_encode(&members[i], bytes[0], MEMBER_RECORD_MAX, &sizes[0]) != ERR_OK ||
+            member_encode(other, bytes[1], MEMBER_RECORD_MAX, &sizes[1]) != ERR_OK ||
+            !span_equal(span_of(bytes[0], sizes[0]), span_of(bytes[1], sizes[1]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void compare(struct trial *trial, const struct host_node *a, const struct host_node *b)
+{
+    const struct view *one = gossip_view(a->gossip);
+    const struct view *other = gossip_view(b->gossip);
+    if (view_digest(one) == view_digest(other) &&
+        !(is_same_view(one, other) && is_same_view(other, one))) {
+        world_fail(trial->world, "%s and %s have different views of one digest", a->process.name,
+                   b->process.name);
+    }
+}
+
+/* A node that is gone for long is gone from this view. */
+static void check_gone(struct trial *trial, const struct host_node *observer)
+{
+    const usec_t now_us = trial->world->now_us;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *subject = trial->nodes[i];
+        const struct member *member = view_find(gossip_view(observer->gossip), subject->id);
+        if (!subject->process.up && now_us - subject->process.ended_us >= GONE_US &&
+            member != NULL && member_is_living(member)) {
+            world_fail(trial->world, "%s still believes in %s, which is gone for %.3f s",
+                       observer->process.name, subject->process.name,
+                       (double)(now_us - subject->process.ended_us) / 1e6);
+        }
+    }
+}
+
+void beliefs_look(struct beliefs *beliefs)
+{
+    struct trial *trial = beliefs->trial;
+    const struct host_node *first = NULL;
+    const bool calm = trial->world->now_us - faults_network_us(trial->faults) >= GONE_US;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        if (!host->process.up || host->over) {
+            continue;
+        }
+        if (first != NULL) {
+            compare(trial, first, host);
+        }
+        first = host;
+        if (calm && has_run(host, GONE_US)) {
+            check_gone(trial, host);
+        }
+    }
+}
+
+/* ---- when it is over --------------------------------------------------------------------------- */
+
+static void check_subject(struct trial *trial, const struct host_node *observer,
+                          const struct host_node *subject, bool owning)
+{
+    const struct member *member = view_find(gossip_view(observer->gossip), subject->id);
+    const bool living = member != NULL && member_is_living(member);
+    const char *who = observer->process.name;
+    const char *whom = subject->process.name;
+    if (!runs(subject)) {
+        if (living) {
+            world_fail(trial->world, "%s believes in %s, which does not run", who, whom);
+        }
+        return;
+    }
+    if (!living) {
+        world_fail(trial->world, "%s does not know that %s runs", who, whom);
+    } else if (member->incarnation != subject->incarnation) {
+        world_fail(trial->world, "%s believes in an earlier incarnation of %s", who, whom);
+    } else if (owning && member->state != MEMBER_OWNING) {
+        world_fail(trial->world, "%s does not let %s own", who, whom);
+    }
+}
+
+void beliefs_settled(struct beliefs *beliefs, bool owning)
+{
+    struct trial *trial = beliefs->trial;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        for (uint32_t k = 0; k < trial->node_count && runs(trial->nodes[i]); k++) {
+            check_subject(trial, trial->nodes[i], trial->nodes[k], owning);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+/* sim/trial/packets.c: one who knows the cluster's key and listens to everything. */
+#include "sim/trial/packets.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "gossip/datagram.h"
+#include "gossip/seal.h"
+
+#define AT_SENDER 12u
+#define AT_BOOT 28u
+#define AT_COUNTER 44u
+#define CHECKSUM 8u
+#define TAKEN_LOG2 14
+#define LIVES_MAX 64u /* starts of one node */
+#define RELAYS_MAX 256u
+#define RELAY_LATEST_US MSEC(400) /* an answer is due after 200 ms, and a tick may come late */
+
+struct sender {
+    uint64_t life;
+    uint64_t counter; /* of its last packet */
+    uint8_t boots[LIVES_MAX][GOSSIP_BOOT_SIZE];
+    uint32_t boot_count; /* the last one is of this life */
+};
+
+struct receiver {
+    uint64_t life;
+    uint64_t taken[1u << TAKEN_LOG2]; /* hashes */
+};
+
+/* A node has taken the request to ping for another one. */
+struct relay {
+    bool used;
+    uint32_t by; /* whom it was put to */
+    uint64_t life;
+    struct node_id asker;
+    uint32_t number;
+    usec_t taken_us;
+};
+
+struct packets {
+    struct trial *trial;
+    struct sender senders[SCENARIO_NODES_MAX];
+    struct receiver receivers[SCENARIO_NODES_MAX];
+    struct relay relays[RELAYS_MAX];
+};
+
+struct packets *packets_new(struct trial *trial)
+{
+    struct packets *packets = calloc(1, sizeof *packets);
+    CHECK(packets != NULL && sodium_init() >= 0);
+    packets->trial = trial;
+    return packets;
+}
+
+void packets_free(struct packets **packets)
+{
+    free(*packets);
+    *packets = NULL;
+}
+
+/* ---- inside ------------------------------------------------------------------------------------ */
+
+static bool unseal(const struct host_node *host, struct span bytes, uint8_t *body)
+{
+    const size_t size = bytes.size - SEAL_HEADER - SEAL_TAG;
+    uint8_t key[TRUST_KEY_SIZE];
+    uint8_t nonce[12] = { 0 };
+    memcpy(nonce + 4, bytes.data + AT_COUNTER, 8);
+    crypto_generichash(key, sizeof key, bytes.data + AT_SENDER, ID_SIZE + GOSSIP_BOOT_SIZE,
+                       host->options.key.gossip, TRUST_KEY_SIZE);
+    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+               body, NULL, bytes.data + SEAL_HEADER, size, bytes.data + SEAL_HEADER + size,
+               bytes.data, SEAL_HEADER, nonce, key) == 0;
+}
+
+/* false: it cannot be opened, or is not as packets are. */
+static bool look_inside(const struct packets *packets, struct span bytes,
+                        struct datagram_head *head)
+{
+    static uint8_t body[GOSSIP_PACKET_MAX];
+    const struct host_node *host = packets->trial->nodes[0];
+    const size_t trailer = host->options.sealed ? SEAL_TAG : CHECKSUM;
+    struct span sections;
+    if (bytes.size < SEAL_HEADER + trailer || bytes.size > GOSSIP_PACKET_MAX) {
+        return false;
+    }
+    const size_t size = bytes.size - SEAL_HEADER - trailer;
+    if (!host->options.sealed) {
+        memcpy(body, bytes.data + SEAL_HEADER, size);
+    } else if (!unseal(host, bytes, body)) {
+        return false;
+    }
+    return datagram_open(span_of(body, size), head, &sections);
+}
+
+/* ---- relays ------------------------------------------------------------------------------------ */
+
+static void relay_begins(struct packets *packets, const struct process *by, struct span bytes,
+                         const struct datagram_head *head)
+{
+    const struct host_node *host = packets->trial->nodes[by->index];
+    const bool knows = view_find(gossip_view(host->gossip), head->target) != NULL &&
+                       !node_id_equal(head->target, host->id);
+    for (uint32_t i = 0; knows && i < RELAYS_MAX; i++) {
+        struct relay *relay = &packets->relays[i];
+        if (!relay->used) {
+            *relay = (struct relay){ .used = true,
+                                     .by = by->index,
+                                     .life = by->life,
+                                     .number = head->number,
+                                     .taken_us = by->world->now_us };
+            memcpy(relay->asker.b, bytes.data + AT_SENDER, ID_SIZE);
+            return;
+        }
+    }
+}
+
+static void relay_ends(struct packets *packets, const struct process *by,
+                       const struct datagram_head *head)
+{
+    for (uint32_t i = 0; i < RELAYS_MAX; i++) {
+        struct relay *relay = &packets->relays[i];
+        if (relay->used && relay->by == by->index && relay->number == head->number) {
+            relay->used = false;
+        }
+    }
+}
+
+void packets_look(struct packets *packets)
+{
+    struct world *world = packets->trial->world;
+    for (uint32_t i = 0; i < RELAYS_MAX; i++) {
+        struct relay *relay = &packets->relays[i];
+        const struct process *by = &packets->trial->nodes[relay->by]->process;
+        if (!relay->used || world->now_us - relay->taken_us < RELAY_LATEST_US) {
+            continue;
+        }
+        relay->used = false;
+        if (by->life == relay->life && by->up && !by->frozen && by->thawed_us < relay->taken_us &&
+            !packets->trial->nodes[relay->by]->over) {
+            world_fail(world, "%s was asked to relay a ping and did not say how it went", by->name);
+        }
+    }
+}
+
+/* ---- outside ----------------------------------------------------------------------------------- */
+
+static void check_boot(struct packets *packets, struct process *from, struct span bytes)
+{
+    struct sender *sender = &packets->senders[from->index];
+    const uint8_t *boot = bytes.data + AT_BOOT;
+    if (sender->life == from->life) {
+        if (memcmp(sender->boots[sender->boot_count - 1], boot, GOSSIP_BOOT_SIZE) != 0) {
+            world_fail(from->world, "%s changes its boot id as it runs", from->name);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < sender->boot_count; i++) {
+        if (memcmp(sender->boots[i], boot, GOSSIP_BOOT_SIZE) == 0) {
+            world_fail(from->world, "%s starts with a boot id that it had before", from->name);
+        }
+    }
+    CHECK(sender->boot_count < LIVES_MAX);
+    memcpy(sender->boots[sender->boot_count++], boot, GOSSIP_BOOT_SIZE);
+    sender->life = from->life;
+    sender->counter = 0;
+}
+
+void packets_sent(struct packets *packets, struct process *from, struct span bytes)
+{
+    struct sender *sender = &packets->senders[from->index];
+    struct datagram_head head;
+    if (!look_inside(packets, bytes, &head)) {
+        world_fail(from->world, "%s sends a packet that is not sealed as packets are", from->name);
+        return;
+    }
+    check_boot(packets, from, bytes);
+    const uint64_t counter = get_u64(bytes.data + AT_COUNTER);
+    if (counter <= sender->counter) {
+        world_fail(from->world, "%s uses a nonce twice", from->name);
+    }
+    sender->counter = counter;
+    if (head.kind == DATAGRAM_RELAYED || head.kind == DATAGRAM_NACK) {
+        relay_ends(packets, from, &head);
+    }
+}
+
+void packets_heard(struct packets *packets, struct process *to, struct span bytes, bool taken)
+{
+    struct receiver *receiver = &packets->receivers[to->index];
+    const uint64_t hash = hash64(bytes.data, bytes.size, 1) | 1;
+    uint64_t *place = &receiver->taken[hash >> (64 - TAKEN_LOG2)];
+    struct datagram_head head;
+    if (receiver->life != to->life) {
+        memset(receiver->taken, 0, sizeof receiver->taken);
+        receiver->life = to->life;
+    }
+    if (!taken) {
+        return;
+    }
+    if (*place == hash) {
+        world_fail(to->world, "%s takes a packet twice", to->name);
+    }
+    *place = hash;
+    if (look_inside(packets, bytes, &head) && head.kind == DATAGRAM_RELAY) {
+        relay_begins(packets, to, bytes, &head);
+    }
+}
