@@ -98,6 +98,18 @@ static bool has_two_zones(const struct member *members, uint32_t count, enum mem
     return false;
 }
 
+static bool has_twice(const struct node_id *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (node_id_equal(ids[i], ids[k])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* All ranks of all slots; their hash. */
 static uint64_t check_slots(struct world *world, const struct member *members, uint32_t count,
                             const struct ring *ring)
@@ -110,12 +122,8 @@ static uint64_t check_slots(struct world *world, const struct member *members, u
         const struct place place = { slot << (64 - log2) };
         const uint32_t found = ring_owners(ring, place, RING_RANKS, ids);
         content = hash64(ids, found * sizeof ids[0], content);
-        for (uint32_t i = 0; i < found; i++) {
-            for (uint32_t k = 0; k < i; k++) {
-                if (node_id_equal(ids[i], ids[k])) {
-                    world_fail(world, "a slot has one node for two ranks");
-                }
-            }
+        if (has_twice(ids, found)) {
+            world_fail(world, "a slot has one node for two ranks");
         }
         if (zoned &&
             strcmp(find(members, count, ids[0])->zone, find(members, count, ids[1])->zone) == 0) {
