@@ -22,6 +22,7 @@
 #include "fs/point.h"
 #include "fs/settings.h"
 #include "node/io/log.h"
+#include "node/io/machine.h"
 #include "node/io/process.h"
 #include "node/io/system_log.h"
 #include "node/io/systemd.h"
@@ -112,9 +113,12 @@ static enum err start(struct running *r, struct settings *settings, struct text 
 {
     struct brain_reach reach = { 0 };
     bool recovered = false;
-    enum err err = settings->inherited
-                       ? point_check_descriptor(settings->dir, why)
-                       : point_check(settings->dir, settings->nonempty, &recovered, why);
+    enum err err = machine_check_memory(settings->memory, why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = settings->inherited ? point_check_descriptor(settings->dir, why)
+                              : point_check(settings->dir, settings->nonempty, &recovered, why);
     if (recovered) {
         LOG(LOG_WARN, "mount.recovered", LOG_TEXT("dir", settings->dir));
     }

@@ -272,6 +272,12 @@ static enum err make_labels(const struct options *options, struct config *out, s
         }
     }
     qsort(labels, count, sizeof labels[0], compare_texts);
+    for (uint32_t i = 1; i < count; i++) {
+        if (strcspn(labels[i], "=") == strcspn(labels[i - 1], "=") &&
+            strncmp(labels[i], labels[i - 1], strcspn(labels[i], "=") + 1) == 0) {
+            return refuse(why, "--label", "two values for one key");
+        }
+    }
     text_init(&text, out->labels, sizeof out->labels);
     for (uint32_t i = 0; i < count; i++) {
         text_str(&text, i > 0 ? "," : "");

@@ -127,6 +127,9 @@ static const struct http_route routes[] = {
 
 const struct http_route *http_route_of(const char *method, const char *url)
 {
+    if (strcmp(method, MHD_HTTP_METHOD_HEAD) == 0) {
+        method = GET; /* libmicrohttpd leaves the body out */
+    }
     for (uint32_t i = 0; i < ARRAY_COUNT(routes); i++) {
         if (strcmp(routes[i].method, method) == 0 && matches(&routes[i], url)) {
             return &routes[i];

@@ -81,12 +81,35 @@ static void listen_to_cyaml(cyaml_log_t level, void *self, const char *format, v
     }
 }
 
+/* "Expecting STRING, got event: SEQUENCE_START, in mapping field 'seeds' (line: 2, column: 3)": a list
+ * where one value belongs, or the other way round. false: something else is wrong. */
+static bool explain_kind(const struct complaint *complaint, struct text *why)
+{
+    static const char field[] = "in mapping field '";
+    const bool wants_list = strncmp(complaint->what, "Expecting SEQUENCE", 18) == 0;
+    const bool wants_text = strncmp(complaint->what, "Expecting STRING", 16) == 0;
+    const char *name = strstr(complaint->where, field);
+    if ((!wants_list && !wants_text) || name == NULL) {
+        return false;
+    }
+    name += sizeof field - 1;
+    const size_t size = strcspn(name, "'");
+    const char *place = strchr(name, '(');
+    text_span(why, span_of(name, size));
+    text_str(why, wants_list ? " must be a list, as [ A, B ] " : " must be one value, not a list ");
+    text_str(why, place != NULL ? place : "");
+    return true;
+}
+
 static void explain(const struct schema *schema, uint32_t count, const char *path,
                     const struct complaint *complaint, struct text *why)
 {
     static const char unexpected[] = "Unexpected key: ";
     text_str(why, path);
     text_str(why, ": ");
+    if (explain_kind(complaint, why)) {
+        return;
+    }
     if (strncmp(complaint->what, unexpected, sizeof unexpected - 1) != 0) {
         text_str(why, complaint->what[0] != 0 ? complaint->what : "not YAML");
         text_str(why, complaint->where[0] != 0 ? ", " : "");

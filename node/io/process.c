@@ -10,6 +10,7 @@
 #include "node/io/clock.h"
 #include "node/io/item.h"
 #include "node/io/log.h"
+#include "node/io/machine.h"
 #include "node/io/metrics_io.h"
 #include "node/io/process_inside.h"
 
@@ -189,7 +190,11 @@ static enum err size_node(struct process *process, struct text *why)
         node->tier[i].quota = config->tiers[i].quota;
         node->tier[i].segment_size = sizing_segment(config->tiers[i].quota);
     }
-    enum err err = sizing_make(config->memory, node, &process->sizing);
+    enum err err = machine_check_memory(config->memory, why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = sizing_make(config->memory, node, &process->sizing);
     if (err != ERR_OK) {
         /* The mount has given the node half of what it was told. */
         const uint64_t least = process->sizing.least * (process->is_private ? 2 : 1);

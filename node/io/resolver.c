@@ -3,6 +3,7 @@
  * Gives: addresses, by the callback.   Shares: nothing but the queue of questions. */
 #include "node/io/resolver.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -66,7 +67,7 @@ static void resolve_file(const char *path, struct found *found)
     char *text = calloc(1, NAMES_MAX);
     FILE *file = fopen(path, "re");
     if (file == NULL || text == NULL) {
-        LOG(LOG_WARN, "resolve.failed", LOG_TEXT("file", path));
+        LOG(LOG_WARN, "resolve.failed", LOG_TEXT("file", path), LOG_TEXT("why", strerror(errno)));
     } else {
         text[fread(text, 1, NAMES_MAX - 1, file)] = 0;
         resolve_list(text, found);

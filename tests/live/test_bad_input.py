@@ -187,6 +187,14 @@ def test_a_tier_quota_above_the_disk_is_refused(shared, refused, workdir):
     assert not any("tier/" in f and f.endswith(".seg") for f in left(workdir))
 
 
+def test_more_memory_than_there_is_is_refused(shared, refused, workdir, point):
+    refused(USAGE, "--memory: 1048576000MiB is more than there is",
+            *node(shared, workdir, "--memory", "1000TiB"))
+    assert left(workdir) == []
+    refused(USAGE, "--memory: 1048576000MiB is more than there is",
+            *mount(shared, "set", point, "--memory", "1000TiB"))
+
+
 def test_a_tier_directory_that_is_missing_is_named(shared, refused, workdir):
     refused(USAGE, "no-such", *node(shared, workdir, "--tier", f"{workdir}/no-such/tier:1GiB"))
 

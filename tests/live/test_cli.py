@@ -1,12 +1,16 @@
 """What operators ask: status, nodes, ring, where, datasets, metrics, life and readiness."""
 
+import configparser
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import urllib.error
+import urllib.request
 
 import pytest
 
@@ -219,8 +223,55 @@ def test_a_node_says_when_it_lives_and_when_it_is_ready(cluster):
     node = cluster.node("--memory", "200MiB")
     live.wait_for("life", lambda: answers(node, "/livez") == 200)
     live.wait_for("readiness", lambda: answers(node, "/readyz") == 200)
+    for page in ("/livez", "/readyz", "/metrics", "/api/v1/status"):
+        request = urllib.request.Request(node.admin + page, method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200 and answer.read() == b""
+            assert int(answer.headers["Content-Length"]) > 0
     assert node.stop() == 0
     assert answers(node, "/livez") is None
+
+
+def started_by_the_unit(workdir, environment):
+    """The node that deploy/systemd starts, with a file of options of ours."""
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str
+    unit.read(live.ROOT / "deploy/systemd/atoll-node.service")
+    service = unit["Service"]
+    assert service["Type"] == "notify" and int(service["WatchdogSec"]) > 0
+    name, _, value = service["Environment"].partition("=")
+    assert (name, value) == ("ATOLL_DATA_DIR", "/var/lib/" + service["StateDirectory"])
+    command = service["ExecStart"].split()
+    assert command[0] == "/usr/bin/atoll" and command[-1] == "/etc/atoll/node.yaml"
+    (workdir / "tier").mkdir()
+    (workdir / "node.yaml").write_text(
+        f"insecure: true\ncluster: unit\nname: u1\nlisten: 127.0.0.1:{live.free_ports(2)}\n"
+        f"admin: 127.0.0.1:{live.free_ports(1)}\nmemory: 200MiB\ntier: [ {workdir}/tier:1GiB ]\n"
+        "label: [ disk=nvme, rack=7 ]\n")
+    return subprocess.Popen([live.program("atoll"), *command[1:-1], workdir / "node.yaml"],
+                            env=dict(os.environ, ATOLL_DATA_DIR=str(workdir / "data"), **environment))
+
+
+def test_systemd_is_told_when_a_node_is_ready_that_it_lives_and_that_it_goes(workdir):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(workdir / "notify"))
+        manager.settimeout(20)
+        node = started_by_the_unit(workdir, {"NOTIFY_SOCKET": str(workdir / "notify"),
+                                             "WATCHDOG_USEC": "400000"})
+        try:
+            heard = {manager.recv(256) for _ in range(4)}
+            assert heard == {b"READY=1", b"WATCHDOG=1"}
+            node.terminate()
+            assert node.wait(timeout=20) == 0
+            manager.settimeout(1)
+            rest = []
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    rest.append(manager.recv(256))
+            assert b"STOPPING=1" in rest
+        finally:
+            node.kill()
+            node.wait()
 
 
 def answers(node, path):

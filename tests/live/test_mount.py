@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import socket
 import subprocess
 
 import pytest
@@ -56,6 +57,25 @@ def test_a_mount_in_the_background_reads_its_file_of_seeds_from_where_it_was_nam
     assert mounted_as(point)[0] == "fuse.atoll"
     unmount(point)
     assert not live.is_mounted(point)
+
+
+def test_systemd_is_told_when_a_mount_is_ready(shared, point, workdir):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(workdir / "notify"))
+        manager.settimeout(20)
+        mount = subprocess.Popen([live.program("atoll"), "mount", "set", point, "-f", "--seeds",
+                                  shared.seeds, "--client-file", shared.dir / "client.key"],
+                                 env=dict(os.environ, NOTIFY_SOCKET=str(workdir / "notify")))
+        try:
+            assert manager.recv(256) == b"READY=1"
+            assert live.is_mounted(point)
+            mount.terminate()
+            assert mount.wait(timeout=20) == 0
+            assert manager.recv(256) == b"STOPPING=1"
+            assert not live.is_mounted(point)
+        finally:
+            mount.kill()
+            mount.wait()
 
 
 # ---- mount(8) ------------------------------------------------------------------------------------

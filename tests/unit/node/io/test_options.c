@@ -202,6 +202,21 @@ static void a_file_that_is_not_what_it_should_be_is_refused(void **state)
     assert_non_null(strstr(why_room, "No such file"));
 }
 
+static void a_list_for_a_value_and_a_value_for_a_list_are_told_apart(void **state)
+{
+    struct options *options = NULL;
+    char path[64];
+    (void)state;
+    write_file(path, "fast: true\nlabel: x=1\n");
+    assert_int_equal(parse(&options, 2, "--config", path), ERR_INVALID);
+    assert_non_null(strstr(why_room, ": label must be a list, as [ A, B ] (line: 2"));
+    unlink(path);
+    write_file(path, "data_dir:\n  - /a\n");
+    assert_int_equal(parse(&options, 2, "--config", path), ERR_INVALID);
+    assert_non_null(strstr(why_room, ": data_dir must be one value, not a list (line: 2"));
+    unlink(path);
+}
+
 static void an_empty_file_says_nothing(void **state)
 {
     struct options *options;
@@ -229,6 +244,8 @@ int main(void)
         cmocka_unit_test_setup(an_unknown_key_in_the_file_is_refused_with_the_nearest_one,
                                clear_environment),
         cmocka_unit_test_setup(a_file_that_is_not_what_it_should_be_is_refused, clear_environment),
+        cmocka_unit_test_setup(a_list_for_a_value_and_a_value_for_a_list_are_told_apart,
+                               clear_environment),
         cmocka_unit_test_setup(an_empty_file_says_nothing, clear_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
