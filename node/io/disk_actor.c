@@ -345,6 +345,9 @@ static enum err scan_segment(struct disk_actor *disk, uint32_t segment, int fd)
     }
     if (err == ERR_OK && offset == 0) { /* nothing in it: nobody would ever drop it */
         disk_files_unlink(disk->files, segment);
+    } else if (err == ERR_OK && offset < (uint64_t)stat.st_size) {
+        /* What is behind a bad record is never found again: it must not take room beside the quota. */
+        err = ftruncate(fd, (off_t)offset) == 0 ? ERR_OK : ERR_SYSTEM;
     }
     return err;
 }

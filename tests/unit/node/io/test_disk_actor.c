@@ -318,6 +318,24 @@ static void a_flipped_bit_is_never_given_out(void **state)
     assert_int_equal(records[2].block.index, 4);
 }
 
+static void what_lies_behind_a_bad_record_takes_no_room(void **state)
+{
+    struct tier *tier = *state;
+    struct disk_record records[RECORDS];
+    struct stat file;
+    char path[128];
+    uint32_t next;
+    assert_int_equal(start(tier, 1 << 20, NULL), ERR_OK);
+    wait_ready(tier, &next, records);
+    write_records(tier);
+    spoil(tier, 0, record_size(PAYLOAD) + 100, -1); /* header of the second */
+    restart(tier);
+    assert_int_equal(wait_ready(tier, &next, records), RECORDS - 1);
+    snprintf(path, sizeof path, "%s/segments/%08x", tier->dir, 0);
+    assert_int_equal(stat(path, &file), 0);
+    assert_true((uint64_t)file.st_size <= record_size(PAYLOAD));
+}
+
 static void a_torn_tail_is_a_miss(void **state)
 {
     struct tier *tier = *state;
@@ -422,6 +440,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_large_block_goes_to_the_disk_past_the_page_cache, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_flipped_bit_is_never_given_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_lies_behind_a_bad_record_takes_no_room, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_a_miss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_dropped_segment_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_of_another_block_is_a_miss, set_up, tear_down),
