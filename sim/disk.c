@@ -15,6 +15,9 @@ struct segment {
     uint8_t *data;
     uint32_t size;
     uint32_t room;
+    uint32_t written; /* the last record that was acknowledged begins there */
+    bool has_written;
+    bool damaged; /* bits were changed */
 };
 
 struct pair {
@@ -234,6 +237,30 @@ static void job_drop(struct work *work)
     job_free_parts(CONTAINER_OF(work, struct job, work));
 }
 
+static bool fails(struct disk *disk)
+{
+    return rng_chance(&disk->rng, disk->weather.failing);
+}
+
+/* All of it, or, when the disk fails, a part of it. */
+static enum err write_whole(struct disk *disk, const struct node_effect *effect)
+{
+    const uint64_t size = effect->disk_write.header.size + effect->disk_write.payload.size;
+    if (fails(disk)) {
+        write_record(disk, effect, rng_below(&disk->rng, size));
+        return ERR_SYSTEM;
+    }
+    write_record(disk, effect, size);
+    struct segment *segment =
+        segment_get(disk, effect->disk_write.tier, effect->disk_write.segment);
+    CHECK(segment != NULL);
+    if (!segment->has_written || effect->disk_write.offset > segment->written) {
+        segment->written = effect->disk_write.offset;
+    }
+    segment->has_written = true;
+    return ERR_OK;
+}
+
 static void disk_job_run(struct work *work)
 {
     struct job *job = CONTAINER_OF(work, struct job, work);
@@ -242,11 +269,10 @@ static void disk_job_run(struct work *work)
     list_remove(&job->all);
     if (job->effect.kind == NODE_DISK_WRITE) {
         event.disk.id = job->effect.disk_write.id;
-        write_record(disk, &job->effect,
-                     job->effect.disk_write.header.size + job->effect.disk_write.payload.size);
+        event.disk.err = write_whole(disk, &job->effect);
     } else {
         event.disk.id = job->effect.disk_read.id;
-        event.disk.err = read_record(disk, &job->effect);
+        event.disk.err = fails(disk) ? ERR_SYSTEM : read_record(disk, &job->effect);
     }
     disk->answer(disk->process, &event);
     job_free_parts(job);
@@ -369,7 +395,7 @@ static struct found *found_new(struct disk *disk, enum node_event_kind kind, siz
     return found;
 }
 
-static void scan_segment(struct disk *disk, const struct segment *segment, usec_t *at_us)
+static void scan_segment(struct disk *disk, struct segment *segment, usec_t *at_us)
 {
     uint32_t offset = 0;
     struct record record;
@@ -389,6 +415,11 @@ static void scan_segment(struct disk *disk, const struct segment *segment, usec_
         work_post(&found->work, *at_us);
         offset += record_size(record.payload_size);
     }
+    if (segment->has_written && segment->written >= offset && !segment->damaged) {
+        world_fail(disk->world, "%s does not find at its start what its disk had acknowledged",
+                   disk->process->name);
+    }
+    segment->size = segment->size < offset ? segment->size : offset;
 }
 
 static void scan_tier(struct disk *disk, uint32_t tier)
@@ -496,6 +527,7 @@ bool disk_flip(struct disk *disk)
         return false;
     }
     const uint64_t bit = rng_below(&disk->rng, (uint64_t)at->size * 8);
+    at->damaged = true;
     at->data[bit / 8] = (uint8_t)(at->data[bit / 8] ^ 1u << (bit % 8));
     return true;
 }

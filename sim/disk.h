@@ -12,6 +12,7 @@ struct disk;
 struct disk_weather {
     usec_t latency_us; /* of one operation, at least; and up to twice that */
     uint64_t rate;     /* bytes a second */
+    uint32_t failing; /* reads and writes of blocks that fail, per million; a write leaves a part */
 };
 
 struct disk *disk_new(struct world *world, uint32_t host);

@@ -238,13 +238,14 @@ static void lane_leave(struct lane *lane, struct parcel *parcel)
         parcel->payload = malloc(parcel->lent.size);
         CHECK(parcel->payload != NULL);
         memcpy(parcel->payload, parcel->lent.data, parcel->lent.size);
+        net_flip(net, parcel->payload, parcel->lent.size);
     }
     tell_sent(parcel);
     lane->leaving = false;
     lane->bytes_out += parcel_size(parcel);
     parcel->on_way = true;
     list_push_back(&lane->on_way, &parcel->link);
-    while (rng_chance(&net->rng, net->weather.loss)) {
+    while (net_loses(net)) {
         delay_us += LOST_US;
     }
     lane->last_us = usec_max(lane->last_us, net->world->now_us + delay_us);

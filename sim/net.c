@@ -48,6 +48,21 @@ usec_t net_delay(struct net *net)
     return net->weather.delay_us + rng_between(&net->rng, 0, net->weather.jitter_us);
 }
 
+bool net_loses(struct net *net)
+{
+    const uint32_t most = 900000; /* several troubles at once: something always gets through */
+    const uint32_t loss = net->weather.loss;
+    return rng_chance(&net->rng, loss < most ? loss : most);
+}
+
+void net_flip(struct net *net, uint8_t *data, uint32_t size)
+{
+    if (rng_chance(&net->rng, net->weather.flipped)) {
+        const uint64_t bit = rng_below(&net->rng, (uint64_t)size * 8);
+        data[bit / 8] = (uint8_t)(data[bit / 8] ^ 1u << (bit % 8));
+    }
+}
+
 bool net_is_blocked(const struct net *net, uint32_t from, uint32_t to)
 {
     return net->blocked[from][to] > 0;
@@ -101,8 +116,7 @@ void net_datagram(struct net *net, struct process *from, const struct address *t
         watch->packet(watch->self, from, bytes);
     }
     if (target == NULL || purpose != ENDPOINT_GOSSIP || !target->up ||
-        net_is_blocked(net, from->index, target->index) ||
-        rng_chance(&net->rng, net->weather.loss)) {
+        net_is_blocked(net, from->index, target->index) || net_loses(net)) {
         return;
     }
     struct datagram *datagram = malloc(sizeof *datagram + bytes.size);

@@ -18,6 +18,7 @@ struct net_weather {
     uint32_t loss;    /* of datagrams, per million; a link loses time instead */
     uint32_t twice;   /* of datagrams, per million */
     uint32_t late;    /* of datagrams, per million: up to a second late, so out of order */
+    uint32_t flipped; /* of payloads, per million: one bit of it is another one */
     uint64_t rate;    /* bytes a second in each direction of a link */
 };
 
@@ -45,3 +46,7 @@ void net_process_gone(struct net *net, struct process *process, bool silently);
 
 /* For links.c. */
 usec_t net_delay(struct net *net);
+/* Does this one get lost? */
+bool net_loses(struct net *net);
+/* Change one bit of it, now and then: checksums of cables and kernels let some through. */
+void net_flip(struct net *net, uint8_t *data, uint32_t size);

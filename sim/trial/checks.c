@@ -40,6 +40,16 @@ static void check_silence(struct checks *checks, const struct host_mount *host)
     }
 }
 
+static void check_quotas(const struct trial *trial)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if (disk_bytes(trial->nodes[i]->disk) > trial->scenario->node_disk) {
+            world_fail(trial->world, "%s keeps more on its disk than its quota",
+                       trial->nodes[i]->process.name);
+        }
+    }
+}
+
 static void look_fire(struct world *world, struct happening *what)
 {
     struct checks *checks = CONTAINER_OF(what, struct checks, look);
@@ -58,6 +68,7 @@ static void look_fire(struct world *world, struct happening *what)
         }
     }
     beliefs_look(checks->beliefs);
+    check_quotas(checks->trial);
     packets_look(checks->packets);
     world_set(world, what, LOOK_US);
 }
@@ -228,7 +239,8 @@ void checks_rest(struct checks *checks)
         const struct host_mount *host = trial->mounts[i];
         struct mount_totals totals;
         mount_totals(host->mount, &totals);
-        if (totals.ops_open > 0 || totals.requests_open > 0 || totals.bytes_corrupt > 0 ||
+        if (totals.ops_open > 0 || totals.requests_open > 0 ||
+            (totals.bytes_corrupt > 0 && !faults_has_begun(trial->faults, "flipped")) ||
             host->process.held_payloads > totals.memory_used) {
             world_fail(trial->world,
                        "%s at rest: %llu ops, %llu requests, %llu corrupt bytes, %llu of %llu held",

@@ -234,6 +234,16 @@ static void order_again(struct trial *trial, struct fault *fault)
     weather->late -= share_of(fault);
 }
 
+static void flip(struct trial *trial, struct fault *fault)
+{
+    net_weather(trial->world->net)->flipped += share_of(fault);
+}
+
+static void flip_no_more(struct trial *trial, struct fault *fault)
+{
+    net_weather(trial->world->net)->flipped -= share_of(fault);
+}
+
 static bool is_on_side(const struct trial *trial, const struct fault *fault, uint32_t process)
 {
     return process < trial->node_count
@@ -389,6 +399,24 @@ static void quick_disk(struct trial *trial, struct fault *fault)
     for (uint32_t i = 0; i < trial->node_count; i++) {
         if ((fault->nodes >> i & 1) != 0) {
             disk_weather(trial->nodes[i]->disk)->latency_us -= amount_of(fault);
+        }
+    }
+}
+
+static void fail_disk(struct trial *trial, struct fault *fault)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            disk_weather(trial->nodes[i]->disk)->failing += share_of(fault);
+        }
+    }
+}
+
+static void heal_disk(struct trial *trial, struct fault *fault)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if ((fault->nodes >> i & 1) != 0) {
+            disk_weather(trial->nodes[i]->disk)->failing -= share_of(fault);
         }
     }
 }

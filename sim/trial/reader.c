@@ -228,6 +228,9 @@ static bool take_dirents(struct reader *r, const struct mount_effect *effect)
         room -= size;
         r->dir_offset = entry->next;
         if (entry->entry.ino != 0) {
+            if (!reader_knows(r, &entry->entry, entry->name)) {
+                wrong(r, "an inode that was another file's");
+            }
             struct mount_op op = { .kind = OP_FORGET, .ino = entry->entry.ino, .count = 1 };
             host_mount_op(r->mount, &op);
         }
@@ -332,6 +335,10 @@ static void take_entry(struct reader *r, const struct mount_effect *effect,
         } else {
             wrong(r, "a name that exists was not found");
         }
+        return;
+    }
+    if (!reader_knows(r, entry, span_of(r->path, (size_t)(r->rest - r->path)))) {
+        wrong(r, "an inode that was another file's");
         return;
     }
     CHECK(r->walked_count < DEPTH_MAX);

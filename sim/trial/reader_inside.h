@@ -77,6 +77,8 @@ static inline struct world *world_of(const struct reader *r)
     return r->trial->world;
 }
 
+/* Does that entry, of the name or path told, keep the meaning of its inode? */
+bool reader_knows(const struct reader *r, const struct mount_entry *entry, struct span name);
 /* Choose the next file, or directory, in the reader's order. */
 void reader_pick_file(struct reader *r);
 void reader_pick_directory(struct reader *r);

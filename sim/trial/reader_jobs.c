@@ -4,10 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/trial/inodes.h"
+
 static void set_path(struct reader *r, const struct source_object *object)
 {
     const size_t skip = strlen(TRIAL_PREFIX);
     snprintf(r->path, sizeof r->path, "%s", object->key + skip);
+}
+
+bool reader_knows(const struct reader *r, const struct mount_entry *entry, struct span name)
+{
+    char path[1600];
+    const uint64_t version = entry->attr.is_dir ? 0 : (uint64_t)entry->attr.mtime_us;
+    const uint32_t mount = r->mount->process.index - r->trial->node_count;
+    int used = snprintf(path, sizeof path, "%.*s", (int)name.size, (const char *)name.data);
+    if (r->phase == PHASE_READDIR && r->path[0] != '\0') {
+        used = snprintf(path, sizeof path, "%s/%.*s", r->path, (int)name.size,
+                        (const char *)name.data);
+    }
+    return inodes_tell(r->trial->inodes[mount], entry->ino, span_of(path, (size_t)used), version);
 }
 
 void reader_pick_file(struct reader *r)

@@ -9,6 +9,7 @@
 #include "sim/trial/checks.h"
 #include "sim/trial/expects.h"
 #include "sim/trial/faults.h"
+#include "sim/trial/inodes.h"
 #include "sim/trial/reader.h"
 #include "sim/trial/tree.h"
 #include "wire/dataset.h"
@@ -90,6 +91,7 @@ static void make_mounts(struct trial *trial)
         mount->self = trial;
         mount->on_reply = on_reply;
         trial->mounts[i] = mount;
+        trial->inodes[i] = inodes_new();
     }
 }
 
@@ -337,6 +339,7 @@ static void end(struct trial *trial)
     }
     for (uint32_t i = 0; i < trial->mount_count; i++) {
         host_mount_free(&trial->mounts[i]);
+        inodes_free(&trial->inodes[i]);
     }
     for (uint32_t i = 0; i < trial->node_count; i++) {
         host_node_free(&trial->nodes[i]);

@@ -15,6 +15,7 @@
 struct reader;
 struct checks;
 struct expects;
+struct inodes;
 struct faults;
 
 struct trial_options {
@@ -31,6 +32,7 @@ struct trial {
     struct host_node *nodes[SCENARIO_NODES_MAX];
     uint32_t node_count;
     struct host_mount *mounts[SCENARIO_MOUNTS_MAX];
+    struct inodes *inodes[SCENARIO_MOUNTS_MAX]; /* what each has told */
     uint32_t mount_count;
     struct reader *readers[SCENARIO_READERS_MAX];
     uint32_t reader_count;
