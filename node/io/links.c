@@ -247,6 +247,7 @@ void links_free(struct links **pointer)
         return;
     }
     close_ports(links);
+    guests_free(&links->guests);
     while (!list_is_empty(&links->held)) {
         struct held *held = CONTAINER_OF(list_first(&links->held), struct held, all);
         links_release(links, (uint64_t)(uintptr_t)held | LINKS_RECEIVED);
@@ -294,7 +295,7 @@ static bool open_router(struct links *links, struct port *port, struct port *wat
     }
     return links->options.transport == LINKS_PRIVATE ||
            port_open(links, watch, PORT_ROUTER_WATCH,
-                     socket_watch(links->zmq, zmq, ZMQ_EVENT_DISCONNECTED));
+                     socket_watch(links->zmq, zmq, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED));
 }
 
 enum err links_bind(struct links *links, const struct address *control, const struct address *data,
@@ -304,6 +305,12 @@ enum err links_bind(struct links *links, const struct address *control, const st
     enum err err = ERR_SYSTEM;
     links->control.purpose = LINK_CONTROL;
     links->data.purpose = LINK_DATA;
+    links->ports[LINK_CONTROL] = control->port;
+    links->ports[LINK_DATA] = data->port;
+    if (links->options.transport == LINKS_TCP && guests_new(&links->guests) != ERR_OK) {
+        text_str(why, "no memory or descriptor to watch connections with");
+        return ERR_NOMEM;
+    }
     if ((keys != NULL && !port_open(links, &links->zap, PORT_ZAP, socket_zap(links->zmq))) ||
         !open_router(links, &links->control, &links->control_watch, keys) ||
         !open_router(links, &links->data, &links->data_watch, NULL)) {
@@ -322,6 +329,7 @@ enum err links_bind(struct links *links, const struct address *control, const st
     return ERR_OK;
 out:
     close_ports(links);
+    guests_free(&links->guests);
     return err;
 }
 
@@ -414,6 +422,7 @@ void links_close(struct links *links, struct link_id id)
     }
     list_remove(&link->news);
     link->state = LINK_SHUT;
+    guests_shut(links->guests, clock_mono_us(), link->fd);
 }
 
 /* ---- payloads ------------------------------------------------------------------------------ */

@@ -106,6 +106,7 @@ struct links_totals {
     uint64_t bytes_in, bytes_out;
     uint64_t malformed;    /* messages that were none, and links ended for it */
     uint64_t refused;      /* links over links_max */
+    uint64_t cut;          /* connections of others cut off: without end, silent, or not gone */
     uint64_t held_bytes;   /* received payloads not yet released */
     uint64_t unsent_bytes; /* given to links_send and not yet LINKS_SENT */
 };

@@ -6,6 +6,7 @@
  * the signal). So a turn costs what is active, not what is open. */
 #pragma once
 #include "node/io/links.h"
+#include "node/io/links_guests.h"
 #include "node/io/links_table.h"
 
 /* A received payload until its release. Its address is its token. */
@@ -34,6 +35,8 @@ struct links {
     struct port data;
     struct port data_watch;
     struct port zap;
+    struct guests *guests; /* NULL: nobody can come, or all are of this process */
+    uint16_t ports[2];     /* by enum link_purpose */
     struct list dirty;
     struct list news;   /* links whose LINKS_UP or LINKS_DOWN is to be told */
     struct list trying; /* outbound links between two attempts, and during one */

@@ -54,6 +54,7 @@ void *socket_router(void *zmq, const struct links_keys *keys)
     }
     set_common(socket);
     set_limit(socket, WIRE_REQUEST_MAX);
+    set_int(socket, ZMQ_RCVHWM, SOCKET_ROUTER_MESSAGES);
     set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
     set_int(socket, ZMQ_BACKLOG, 1024); /* mounts come by the thousand */
     if (keys != NULL) {

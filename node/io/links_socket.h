@@ -10,6 +10,8 @@
 #include "node/io/links.h"
 
 #define SOCKET_ENDPOINT_MAX 80
+/* Requests of one connection that wait to be taken; the rest waits on the wire. */
+#define SOCKET_ROUTER_MESSAGES 256
 #define SOCKET_ROUTE_SIZE 5 /* what a ROUTER names a connection: a zero and 32 bits */
 
 /* What a monitor is asked for: the one event of an open connection, and all that end one. */

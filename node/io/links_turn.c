@@ -107,12 +107,18 @@ static void deliver(struct links *links, struct link *link, struct incoming *in)
     tell(links, &event);
 }
 
-/* What the monitor of a ROUTER says: connections that are gone. */
+/* What the monitor of a ROUTER says: connections that came, or are gone. */
 static void read_router_watch(struct links *links, struct port *router, struct port *watch)
 {
     uint16_t event;
     uint32_t fd;
     while (watch->zmq != NULL && socket_watch_read(watch->zmq, &event, &fd)) {
+        if (event == ZMQ_EVENT_ACCEPTED) {
+            guests_came(links->guests, clock_mono_us(), (int)fd,
+                        (struct guests_port){ router->purpose, links->ports[router->purpose] });
+            continue;
+        }
+        guests_left(links->guests, (int)fd, router->purpose);
         struct link *link = table_by_fd(&links->table, router, (int)fd);
         while (link != NULL) { /* two: the last words of one that was gone already */
             table_forget_fd(&links->table, link);
@@ -134,6 +140,7 @@ static struct link *link_accept(struct links *links, struct port *router, const 
     struct link *link = in->foreign ? NULL : table_take(&links->table);
     if (link == NULL) {
         links->totals.refused++;
+        guests_shut(links->guests, clock_mono_us(), in->fd);
         if (!in->foreign) {
             links_say_closed(router, in->route);
         }
@@ -164,6 +171,7 @@ static void read_router(struct links *links, struct port *router)
         if (!socket_receive(router->zmq, true, &in)) {
             return;
         }
+        guests_said(links->guests, in.fd);
         struct link *link = table_by_route(&links->table, router, in.route);
         const bool is_goodbye = in.count == 1 && zmq_msg_size(&in.frames[0]) == 0;
         if (link == NULL && !is_goodbye) {
@@ -312,18 +320,39 @@ static void wait_for_events(struct links *links, usec_t wait_us)
     }
 }
 
+/* Is nothing left to read of what others sent? */
+static bool is_drained(const struct links *links)
+{
+    return !list_is_linked(&links->control.dirty) && !list_is_linked(&links->data.dirty) &&
+           !list_is_linked(&links->control_watch.dirty) &&
+           !list_is_linked(&links->data_watch.dirty);
+}
+
+/* When the next look at those who came is due. */
+static usec_t look_at_guests(struct links *links)
+{
+    const usec_t due_us = guests_due(links->guests);
+    const usec_t now_us = clock_mono_us();
+    if (now_us < due_us) {
+        return due_us;
+    }
+    links->totals.cut += guests_look(links->guests, now_us, is_drained(links));
+    return guests_due(links->guests);
+}
+
 void links_poll(struct links *links, usec_t wait_us, links_handler *handler, void *self)
 {
     links->handler = handler;
     links->self = self;
     links->told = 0;
-    const usec_t retry_us = retry_due(links);
+    usec_t next_us = retry_due(links);
     work(links);
+    next_us = usec_min(next_us, look_at_guests(links));
     if (links->told > 0 || !list_is_empty(&links->dirty) || !list_is_empty(&links->news)) {
         wait_us = 0;
     }
-    if (retry_us != USEC_NEVER) {
-        wait_us = usec_min(wait_us, retry_us - clock_mono_us());
+    if (next_us != USEC_NEVER) {
+        wait_us = usec_min(wait_us, next_us - clock_mono_us());
     }
     wait_for_events(links, usec_max(wait_us, 0));
     work(links);

@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import struct
+import time
 import urllib.error
 import urllib.request
 
@@ -163,6 +164,53 @@ def test_truncated_and_garbage_packets_on_every_port_change_nothing(shared, work
                     throw_tcp(port, packet)
     assert all(n.alive() and n.ready() for n in shared.members)
     assert state(shared) == before
+    mount = shared.mount("set")
+    sums = reading.truth(shared.store, "set/")
+    assert all(reading.digest(mount.dir / n) == sha for n, (_, sha) in sums.items())
+    mount.close()
+
+
+GREETING = b"\xff" + b"\0" * 8 + b"\x7f\x03\0NULL" + b"\0" * 48
+READY = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0"
+FRAMES = {  # of a message that goes on: empty ones cost the most memory for a byte, large ones come fastest
+    "empty": b"\x01\0",
+    "large": b"\x03" + struct.pack(">Q", 8192) + b"x" * 8192,
+}
+
+
+def endless_message(port, frame, seconds):
+    """Sends frames of one message until it is cut off; the bytes that went out, None: it was not."""
+    heap, sent, end = frame * ((1 << 20) // len(frame)), 0, time.monotonic() + seconds
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as peer:
+        peer.sendall(GREETING)
+        answer = b""
+        while len(answer) < 64:
+            answer += peer.recv(64)
+        peer.sendall(b"\x04" + bytes([len(READY)]) + READY)
+        try:
+            while time.monotonic() < end:
+                sent += peer.send(heap)
+        except OSError:
+            return sent
+    return None
+
+
+def resident(node):
+    with open(f"/proc/{node.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_message_without_end_is_cut_off_before_it_fills_the_memory(shared, frame):
+    node = shared.members[0]
+    before = resident(node)
+    sent = [endless_message(node.port + 1, FRAMES[frame], 30) for _ in range(5)]
+    grown = resident(node) - before
+    print(f"cut off after {sent} bytes, {grown >> 20} MiB more resident")
+    assert None not in sent, "a connection was not cut off"
+    assert grown < 400 << 20
+    assert node.metrics()["atoll_link_cut_total"] >= 5
+    assert "a message without end" in node.log.read_text()
     mount = shared.mount("set")
     sums = reading.truth(shared.store, "set/")
     assert all(reading.digest(mount.dir / n) == sha for n, (_, sha) in sums.items())
