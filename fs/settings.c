@@ -9,8 +9,16 @@
 #include "node/io/resolver.h"
 
 static const struct option_row rows[] = {
-#define OPTION(name, letter, kind, argument, fallback, help) \
+#define OPTION(of, name, letter, kind, argument, fallback, help) \
     { name, letter, OPTION_##kind, argument, fallback, help },
+#include "fs/options.def"
+#undef OPTION
+};
+
+/* What each of the rows is for. */
+enum scope { SCOPE_ANY, SCOPE_DATASET, SCOPE_URI };
+static const enum scope scopes[] = {
+#define OPTION(of, name, letter, kind, argument, fallback, help) SCOPE_##of,
 #include "fs/options.def"
 #undef OPTION
 };
@@ -389,6 +397,27 @@ static enum err take_process(const struct options *options, struct settings *out
     return out->memory < (96u << 20) ? refuse(why, "--memory", NULL, "at least 96MiB") : ERR_OK;
 }
 
+/* An option that would change nothing, though somebody wrote it for this mount. What a variable or
+ * a file says is for all mounts of this host. */
+static enum err refuse_useless(const struct options *options, const char *source, bool is_uri,
+                               struct text *why)
+{
+    const enum scope other = is_uri ? SCOPE_DATASET : SCOPE_URI;
+    for (uint32_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (scopes[i] != other || !options_commanded(options, rows[i].name)) {
+            continue;
+        }
+        text_str(why, "--");
+        text_str(why, rows[i].name);
+        return refuse(why, " is of no use for", source,
+                      is_uri
+                          ? "a URI is shown without any cluster; leave it out, or mount a dataset"
+                          : "it is for a URI; what a dataset's source is, and how it is cached, "
+                            "is said when it is created (atoll dataset create)");
+    }
+    return ERR_OK;
+}
+
 enum err settings_make(struct options *options, struct settings *out, struct text *why)
 {
     memset(out, 0, sizeof *out);
@@ -409,8 +438,10 @@ enum err settings_make(struct options *options, struct settings *out, struct tex
     if (err != ERR_OK) {
         return err;
     }
-    if (strstr(source, "://") != NULL) {
-        return take_private(options, source, out, why);
+    const bool is_uri = strstr(source, "://") != NULL;
+    err = refuse_useless(options, source, is_uri, why);
+    if (err != ERR_OK || is_uri) {
+        return err == ERR_OK ? take_private(options, source, out, why) : err;
     }
     err = take_dataset(source, out, why);
     return err == ERR_OK ? take_cluster(options, out, why) : err;

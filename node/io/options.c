@@ -351,6 +351,11 @@ const char *options_item(const struct options *options, const char *name, uint32
     return value->items[index];
 }
 
+bool options_commanded(const struct options *options, const char *name)
+{
+    return options->values[row_of(options, name)].source == OPTION_FROM_FLAG;
+}
+
 bool options_given(const struct options *options, const char *name)
 {
     return options->values[row_of(options, name)].source != OPTION_NONE;

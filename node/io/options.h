@@ -69,6 +69,8 @@ uint32_t options_count(const struct options *options, const char *name);
 const char *options_item(const struct options *options, const char *name, uint32_t index);
 /* Was it given, by anybody? */
 bool options_given(const struct options *options, const char *name);
+/* ... on the command line, or by options_set? */
+bool options_commanded(const struct options *options, const char *name);
 /* Words that are no options. */
 uint32_t options_arguments(const struct options *options);
 const char *options_argument(const struct options *options, uint32_t index);

@@ -288,6 +288,46 @@ static void wrong_words_are_refused_with_what_to_do(void **state)
     refuse("s3://b/ /mnt/t --metadata never", "ttl=SECS");
 }
 
+static void option_that_would_change_nothing_is_refused(void **state)
+{
+    static const char *const of_a_uri[] = {
+        "--endpoint http://h", "--region r",    "--credential c",       "--credentials-dir /d",
+        "--tier /t:1GiB",      "--path-style",  "--block-size 4MiB",    "--metadata once",
+        "-o region=r",         "-o path-style", "-o hard,tier=/t:1GiB",
+    };
+    static const char *const of_a_dataset[] = {
+        "--seeds a:7700", "--client-file /f", "--insecure", "--cluster lab", "-o seeds=a:7700",
+    };
+    char line[256];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(of_a_uri); i++) {
+        snprintf(line, sizeof line, "train /mnt/t" CLUSTER " %s", of_a_uri[i]);
+        refuse(line, " is of no use for \"train\": it is for a URI");
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(of_a_dataset); i++) {
+        snprintf(line, sizeof line, "s3://b/ /mnt/t %s", of_a_dataset[i]);
+        refuse(line, " is of no use for \"s3://b/\": a URI is shown without any cluster");
+    }
+    refuse("train /mnt/t --region r" CLUSTER, "--region is of no use");
+}
+
+/* They are for all mounts of the host, of either kind. */
+static void variables_of_the_other_kind_of_mount_are_passed_over(void **state)
+{
+    (void)state;
+    struct parsed p;
+    setenv("ATOLL_SEEDS", "a:7700", 1);
+    setenv("ATOLL_REGION", "eu-west-1", 1);
+    take(&p, "s3://b/ /mnt/t");
+    assert_string_equal(p.settings.region, "eu-west-1");
+    done(&p);
+    take(&p, "train /mnt/t --insecure --cluster lab");
+    assert_string_equal(p.settings.seeds, "a:7700");
+    done(&p);
+    unsetenv("ATOLL_SEEDS");
+    unsetenv("ATOLL_REGION");
+}
+
 static void names_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -312,6 +352,8 @@ int main(void)
         cmocka_unit_test(directory_behind_a_symbolic_link_gets_its_real_name),
         cmocka_unit_test(file_of_seeds_is_named_from_the_root_and_must_be_there),
         cmocka_unit_test(wrong_words_are_refused_with_what_to_do),
+        cmocka_unit_test(option_that_would_change_nothing_is_refused),
+        cmocka_unit_test(variables_of_the_other_kind_of_mount_are_passed_over),
         cmocka_unit_test(names_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
