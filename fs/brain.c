@@ -141,13 +141,17 @@ static void tell_ready(struct brain *brain, enum err err, struct span text)
 
 static void build_ring(struct brain *brain, const struct mount_effect *effect)
 {
+    const struct ring_request request = { .id = effect->ring_build.id,
+                                          .selector = effect->ring_build.selector,
+                                          .members = effect->ring_build.members,
+                                          .count = effect->ring_build.count,
+                                          .previous = effect->ring_build.previous };
     enum err err = ERR_OK;
     if (brain->rings == NULL) {
         err = ring_worker_start(effect->ring_build.slots_log2, on_ring, brain, &brain->rings);
     }
     if (err == ERR_OK) {
-        err = ring_worker_build(brain->rings, effect->ring_build.id, effect->ring_build.selector,
-                                effect->ring_build.members, effect->ring_build.count);
+        err = ring_worker_build(brain->rings, &request);
     }
     if (err != ERR_OK) {
         on_ring(brain, effect->ring_build.id, NULL);

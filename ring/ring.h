@@ -19,9 +19,13 @@ struct ring;
 struct ring_options {
     uint32_t slots_log2;  /* constant of the cluster: 18, or 20 above 1,000 nodes; 12 in tests */
     struct span selector; /* valid (ring/view.h) */
+    /* NULL, or a ring to begin from: the result is the same, but where few members differ it is
+     * there much sooner. Only read, and not kept. */
+    const struct ring *previous;
 };
 
-/* Bytes of arena that ring_build needs for this many members. */
+/* Bytes that a ring of this many members takes at most, and bytes of arena to build it in. */
+size_t ring_size(uint32_t count, uint32_t slots_log2);
 size_t ring_memory(uint32_t count, uint32_t slots_log2);
 
 /* Rank the owning members that the selector admits (the warming ones when none of these owns) for
@@ -43,5 +47,11 @@ uint32_t ring_count(const struct ring *ring);
 struct node_id ring_node(const struct ring *ring, uint32_t index);
 uint32_t ring_slots_owned(const struct ring *ring, uint32_t index);
 uint32_t ring_slots_log2(const struct ring *ring);
+/* Pairs of slot and node that were looked at to build it: what it cost, on any machine. */
+uint64_t ring_scored(const struct ring *ring);
+/* Was it made from `previous`? */
+bool ring_is_updated(const struct ring *ring);
+/* The same in everything but how it was built. Rings of one digest are, or there is a bug. */
+bool ring_equal(const struct ring *a, const struct ring *b);
 /* Slots whose owner differs between two tables of the same width. */
 uint64_t ring_moved(const struct ring *from, const struct ring *to);

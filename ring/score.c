@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-#define KEY_SEED 0x61746f6c6c2d3031u /* "atoll-01": another one is another table everywhere */
+#define KEY_SEED 0x61746f6c6c2d3032u /* "atoll-02": another one is another table everywhere */
 #define ONE (1u << SCORE_FRACTION)
 
 /* log2 of x = 1 + i / SCORE_STEPS, bit by bit: squaring x doubles its logarithm. Errors of 2^-31
@@ -23,8 +23,12 @@ static uint32_t log2_of_step(uint32_t i)
     return result;
 }
 
-void score_table_init(struct score_table *table)
+void score_table_init(struct score_table *table, uint32_t slots_log2)
 {
+    CHECK(slots_log2 > 0 && slots_log2 <= SCORE_SLOTS_LOG2_MAX);
+    table->slots_log2 = slots_log2;
+    table->mask = (1u << slots_log2) - 1;
+    table->fold = (slots_log2 + 1) / 2;
     for (uint32_t i = 0; i < SCORE_STEPS; i++) {
         table->log2[i] = log2_of_step(i);
     }
@@ -35,41 +39,33 @@ void score_table_init(struct score_table *table)
 struct score_node score_node_make(struct node_id id, uint32_t weight)
 {
     CHECK(weight > 0 && weight <= SCORE_WEIGHT_MAX);
+    uint64_t low = hash64(id.b, sizeof id.b, KEY_SEED);
+    uint64_t high = hash64_mix(low, KEY_SEED);
     return (struct score_node){
-        .key = hash64(id.b, sizeof id.b, KEY_SEED),
+        .flip = (uint32_t)low,
+        .first = (uint32_t)(low >> 32) | 1, /* odd: it has an inverse */
+        .second = (uint32_t)high | 1,
+        .salt = (uint32_t)(high >> 32),
         .inverse = UINT32_MAX / weight,
     };
 }
 
-static inline uint32_t level_of(const struct score_table *table, uint32_t hash)
+/* The inverse of an odd number modulo 2^32: each round doubles the bits that are right, from 3. */
+static uint32_t inverse_of(uint32_t odd)
 {
-    uint64_t x = (uint64_t)hash + 1; /* 1 .. 2^32 */
-    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(x);
-    uint32_t fraction = (uint32_t)(x << (32 - exponent)); /* the leading 1 falls off */
-    uint32_t step = fraction >> (32 - SCORE_STEPS_LOG2);
-    uint64_t rest = fraction & ((1u << (32 - SCORE_STEPS_LOG2)) - 1);
-    uint64_t rise = (table->log2[step + 1] - table->log2[step]) * rest;
-    uint32_t log2 = table->log2[step] + (uint32_t)(rise >> (32 - SCORE_STEPS_LOG2));
-    return (32 - exponent) * ONE - log2;
+    uint32_t inverse = odd;
+    for (uint32_t right = 3; right < 32; right *= 2) {
+        inverse *= 2 - odd * inverse;
+    }
+    CHECK(inverse * odd == 1);
+    return inverse;
 }
 
-/* The finisher of SplitMix64 over a Weyl sequence that starts at the node's key. */
-static inline uint32_t pair_hash(const struct score_node *node, uint32_t slot)
+struct score_back score_back_make(const struct score_node *node)
 {
-    uint64_t x = node->key + ((uint64_t)slot + 1) * 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)(x >> 32);
-}
-
-uint32_t score_level_of(const struct score_table *table, uint32_t hash)
-{
-    return level_of(table, hash);
-}
-
-uint32_t score_level(const struct score_table *table, const struct score_node *node, uint32_t slot)
-{
-    return level_of(table, pair_hash(node, slot));
+    return (struct score_back){ .flip = node->flip,
+                                .first = inverse_of(node->first),
+                                .second = inverse_of(node->second) };
 }
 
 void score_fill(const struct score_table *table, const struct score_node *nodes, uint32_t count,
@@ -77,8 +73,7 @@ void score_fill(const struct score_table *table, const struct score_node *nodes,
 {
     CHECK(count <= SCORE_NODES_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t score = level_of(table, pair_hash(&nodes[i], slot)) * nodes[i].inverse;
-        keys[i] = (score & ~(uint64_t)0xffff) | i;
+        keys[i] = score_key(table, nodes, i, slot);
     }
 }
 

@@ -211,7 +211,8 @@ static void connect_both(struct host_node *host, const struct node_effect *effec
 static void build_ring(struct host_node *host, const struct node_effect *effect)
 {
     const struct ring_options options = { .slots_log2 = host->options.slots_log2,
-                                          .selector = effect->ring_build.selector };
+                                          .selector = effect->ring_build.selector,
+                                          .previous = effect->ring_build.previous };
     struct for_node *told = for_node(host, NODE_RING, 0);
     told->event.ring.id = effect->ring_build.id;
     told->event.ring.ring = rings_kept_get(host->process.world->rings, effect->ring_build.members,

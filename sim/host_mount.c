@@ -71,7 +71,8 @@ static void resolve(struct host_mount *host)
 static void build_ring(struct host_mount *host, const struct mount_effect *effect)
 {
     const struct ring_options options = { .slots_log2 = effect->ring_build.slots_log2,
-                                          .selector = effect->ring_build.selector };
+                                          .selector = effect->ring_build.selector,
+                                          .previous = effect->ring_build.previous };
     struct told *told = told_new(host, MOUNT_RING);
     told->event.ring.id = effect->ring_build.id;
     told->event.ring.ring = rings_kept_get(host->process.world->rings, effect->ring_build.members,

@@ -6,6 +6,8 @@
 
 #include "base/hash.h"
 
+#define CHECK_ONE_IN 8u /* rings are made from nothing again */
+
 struct kept {
     struct kept *next;
     uint64_t key;
@@ -61,23 +63,43 @@ static uint64_t key_of(const struct member *members, uint32_t count,
     return key;
 }
 
+static const struct ring *build(struct kept *kept, const struct member *members, uint32_t count,
+                                const struct ring_options *options)
+{
+    const size_t size = ring_memory(count, options->slots_log2);
+    struct arena arena;
+    void *memory = malloc(size);
+    CHECK(memory != NULL);
+    arena_init(&arena, memory, size);
+    CHECK(ring_build(&arena, members, count, options, &kept->ring) == ERR_OK);
+    kept->memory = memory;
+    return kept->ring;
+}
+
+static void build_again(const struct ring *ring, const struct member *members, uint32_t count,
+                        const struct ring_options *options)
+{
+    struct ring_options anew = *options;
+    struct kept kept = { .next = NULL };
+    anew.previous = NULL;
+    CHECK(ring_equal(ring, build(&kept, members, count, &anew)));
+    free(kept.memory);
+}
+
 const struct ring *rings_kept_get(struct rings_kept *kept, const struct member *members,
                                   uint32_t count, const struct ring_options *options)
 {
     const uint64_t key = key_of(members, count, options);
-    struct arena arena;
     struct kept *at = kept->first;
     while (at != NULL && at->key != key) {
         at = at->next;
     }
     if (at == NULL) {
-        const size_t size = ring_memory(count, options->slots_log2);
         at = calloc(1, sizeof *at);
         CHECK(at != NULL);
-        at->memory = malloc(size);
-        CHECK(at->memory != NULL);
-        arena_init(&arena, at->memory, size);
-        CHECK(ring_build(&arena, members, count, options, &at->ring) == ERR_OK);
+        if (ring_is_updated(build(at, members, count, options)) && key % CHECK_ONE_IN == 0) {
+            build_again(at->ring, members, count, options);
+        }
         at->key = key;
         at->next = kept->first;
         kept->first = at;

@@ -146,6 +146,7 @@ static void build(struct mount *m)
     effect->ring_build.members = members;
     effect->ring_build.count = count;
     effect->ring_build.slots_log2 = m->slots_log2;
+    effect->ring_build.previous = m->ring;
 }
 
 static bool is_living(const struct member *member)

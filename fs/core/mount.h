@@ -185,6 +185,7 @@ struct mount_effect {
             const struct member *members;
             uint32_t count;
             uint32_t slots_log2;
+            const struct ring *previous; /* to begin from, or NULL; may be dropped meanwhile */
         } ring_build;
         struct {
             const struct ring *ring;

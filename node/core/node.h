@@ -261,6 +261,7 @@ struct node_effect {
             struct span selector;
             const struct member *members; /* of the node's view; copy before returning */
             uint32_t count;
+            const struct ring *previous; /* to begin from, or NULL; may be dropped meanwhile */
         } ring_build;
         struct {
             const struct ring *ring;

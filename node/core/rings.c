@@ -57,7 +57,8 @@ static void build(struct node *node, struct rings_use *use)
                      .ring_build = { .id = rings->building,
                                      .selector = selector,
                                      .members = (const struct member *)(const void *)copy.data,
-                                     .count = count } });
+                                     .count = count,
+                                     .previous = use->ring } });
 }
 
 /* Begin the next build that is due, if any. */

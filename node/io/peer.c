@@ -105,9 +105,12 @@ static void do_meta(struct peer_actor *peer, const struct node_effect *effect)
 
 static void do_ring(struct peer_actor *peer, const struct node_effect *effect)
 {
-    enum err err =
-        ring_worker_build(peer->rings, effect->ring_build.id, effect->ring_build.selector,
-                          effect->ring_build.members, effect->ring_build.count);
+    const struct ring_request request = { .id = effect->ring_build.id,
+                                          .selector = effect->ring_build.selector,
+                                          .members = effect->ring_build.members,
+                                          .count = effect->ring_build.count,
+                                          .previous = effect->ring_build.previous };
+    enum err err = ring_worker_build(peer->rings, &request);
     if (err != ERR_OK) {
         fail(peer, NODE_RING)->ring.id = effect->ring_build.id;
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/list.h"
@@ -15,20 +16,22 @@
 #include "node/io/queue.h"
 #include "node/io/threads.h"
 
-struct job {
-    struct queue_item queue;
-    uint64_t id;
-    struct span selector; /* behind the members */
-    uint32_t count;
-    struct member members[];
-};
-
 /* Rings are mapped, not malloced: what is dropped goes back to the system at once. */
 struct kept {
     struct list all;
     const struct ring *ring;
     void *memory;
     size_t size;
+    uint32_t holds; /* of whoever got it, and of jobs that begin from it */
+};
+
+struct job {
+    struct queue_item queue;
+    uint64_t id;
+    struct kept *previous;
+    struct span selector; /* behind the members */
+    uint32_t count;
+    struct member members[];
 };
 
 struct ring_worker {
@@ -37,7 +40,7 @@ struct ring_worker {
     uint32_t slots_log2;
     ring_worker_done *done;
     void *self;
-    pthread_mutex_t mutex; /* of the list */
+    pthread_mutex_t mutex; /* of the list and the holds */
     struct list kept;
 };
 
@@ -47,11 +50,42 @@ static void kept_free(struct kept *kept)
     free(kept);
 }
 
+/* NULL is fine. */
+static void release(struct ring_worker *worker, struct kept *kept)
+{
+    bool last = false;
+    if (kept == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&worker->mutex);
+    kept->holds--;
+    last = kept->holds == 0;
+    if (last) {
+        list_remove(&kept->all);
+    }
+    pthread_mutex_unlock(&worker->mutex);
+    if (last) {
+        kept_free(kept);
+    }
+}
+
+/* What only building needed goes back: most of it. */
+static void trim(struct kept *kept, size_t used)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t keep = (used + page - 1) / page * page;
+    if (keep < kept->size && munmap((char *)kept->memory + keep, kept->size - keep) == 0) {
+        kept->size = keep;
+    }
+}
+
 static enum err build(struct ring_worker *worker, const struct job *job, struct kept **out)
 {
     struct arena arena;
     const struct ring_options options = { .slots_log2 = worker->slots_log2,
-                                          .selector = job->selector };
+                                          .selector = job->selector,
+                                          .previous =
+                                              job->previous == NULL ? NULL : job->previous->ring };
     struct kept *kept = calloc(1, sizeof *kept);
     if (kept == NULL) {
         return ERR_NOMEM;
@@ -69,6 +103,8 @@ static enum err build(struct ring_worker *worker, const struct job *job, struct 
         kept_free(kept);
         return err;
     }
+    trim(kept, arena.used);
+    kept->holds = 1;
     *out = kept;
     return ERR_OK;
 }
@@ -96,6 +132,7 @@ static void *run(void *self)
     while ((item = queue_pop(worker->jobs, USEC_NEVER)) != NULL) {
         struct job *job = CONTAINER_OF(item, struct job, queue);
         work(worker, job);
+        release(worker, job->previous);
         free(job);
     }
     return NULL;
@@ -149,48 +186,58 @@ void ring_worker_stop(struct ring_worker **pointer)
     *pointer = NULL;
 }
 
-enum err ring_worker_build(struct ring_worker *worker, uint64_t id, struct span selector,
-                           const struct member *members, uint32_t count)
-{
-    const size_t members_size = sizeof *members * count;
-    struct job *job = malloc(sizeof *job + members_size + selector.size);
-    if (job == NULL) {
-        return ERR_NOMEM;
-    }
-    memset(job, 0, sizeof *job);
-    job->id = id;
-    job->count = count;
-    if (count > 0) {
-        memcpy(job->members, members, members_size);
-    }
-    if (selector.size > 0) {
-        memcpy(job->members + count, selector.data, selector.size);
-    }
-    job->selector = span_of(job->members + count, selector.size);
-    queue_push(worker->jobs, &job->queue);
-    return ERR_OK;
-}
-
+/* Under the mutex. */
 static struct kept *find(struct ring_worker *worker, const struct ring *ring)
 {
     for (struct list *at = worker->kept.next; at != &worker->kept; at = at->next) {
         struct kept *kept = CONTAINER_OF(at, struct kept, all);
         if (kept->ring == ring) {
-            list_remove(at);
             return kept;
         }
     }
-    return NULL;
+    BUG("a ring of another worker");
+}
+
+static struct kept *hold(struct ring_worker *worker, const struct ring *ring)
+{
+    struct kept *kept = NULL;
+    if (ring != NULL) {
+        pthread_mutex_lock(&worker->mutex);
+        kept = find(worker, ring);
+        kept->holds++;
+        pthread_mutex_unlock(&worker->mutex);
+    }
+    return kept;
+}
+
+enum err ring_worker_build(struct ring_worker *worker, const struct ring_request *request)
+{
+    const size_t members_size = sizeof *request->members * request->count;
+    struct job *job = malloc(sizeof *job + members_size + request->selector.size);
+    if (job == NULL) {
+        return ERR_NOMEM;
+    }
+    memset(job, 0, sizeof *job);
+    job->id = request->id;
+    job->count = request->count;
+    job->previous = hold(worker, request->previous);
+    if (request->count > 0) {
+        memcpy(job->members, request->members, members_size);
+    }
+    if (request->selector.size > 0) {
+        memcpy(job->members + job->count, request->selector.data, request->selector.size);
+    }
+    job->selector = span_of(job->members + job->count, request->selector.size);
+    queue_push(worker->jobs, &job->queue);
+    return ERR_OK;
 }
 
 void ring_worker_drop(struct ring_worker *worker, const struct ring *ring)
 {
-    if (ring == NULL) {
-        return;
+    if (ring != NULL) {
+        pthread_mutex_lock(&worker->mutex);
+        struct kept *kept = find(worker, ring);
+        pthread_mutex_unlock(&worker->mutex);
+        release(worker, kept);
     }
-    pthread_mutex_lock(&worker->mutex);
-    struct kept *kept = find(worker, ring);
-    pthread_mutex_unlock(&worker->mutex);
-    CHECK(kept != NULL);
-    kept_free(kept);
 }

@@ -16,12 +16,20 @@ struct ring_worker;
 /* `ring` is NULL when it could not be built. */
 typedef void ring_worker_done(void *self, uint64_t id, const struct ring *ring);
 
+struct ring_request {
+    uint64_t id;
+    struct span selector;
+    const struct member *members;
+    uint32_t count;
+    const struct ring *previous; /* to begin from (ring/ring.h); one of this worker's, or NULL */
+};
+
 enum err ring_worker_start(uint32_t slots_log2, ring_worker_done *done, void *self,
                            struct ring_worker **out) MUST_USE;
 /* Joins. Frees every ring that was not dropped. */
 void ring_worker_stop(struct ring_worker **worker);
-/* Copies selector and members. ERR_NOMEM: nothing will come. */
-enum err ring_worker_build(struct ring_worker *worker, uint64_t id, struct span selector,
-                           const struct member *members, uint32_t count) MUST_USE;
+/* Copies selector and members; `previous` may be dropped before it is done. ERR_NOMEM: nothing will
+ * come. */
+enum err ring_worker_build(struct ring_worker *worker, const struct ring_request *request) MUST_USE;
 /* Any thread. NULL is fine. */
 void ring_worker_drop(struct ring_worker *worker, const struct ring *ring);

@@ -5,7 +5,7 @@
 #include "ring/ring.h"
 
 #define MEMBERS_MAX 1024
-#define RINGS_KEPT 10          /* eight earlier ones, the present one, one being built */
+#define RINGS_KEPT 9           /* eight earlier ones and the present one; one is being built */
 #define RING_MEMBERS 64        /* tables of larger rings are hardly larger */
 #define OVERHEAD (40u << 20)   /* libraries, stacks, sockets' buffers, curl, the log */
 #define REGION_MIN (48u << 20) /* three blocks of the largest size */
@@ -34,7 +34,9 @@ uint32_t sizing_segment(uint64_t quota)
 static bool share_out(uint64_t memory, struct node_options *options)
 {
     const uint64_t mib = memory >> 20;
-    const uint64_t rings = RINGS_KEPT * ring_memory(RING_MEMBERS, options->keys.slots_log2);
+    const uint32_t slots_log2 = options->keys.slots_log2;
+    const uint64_t rings =
+        RINGS_KEPT * ring_size(RING_MEMBERS, slots_log2) + ring_memory(RING_MEMBERS, slots_log2);
     const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX) + rings;
     options->links_max = at_most(mib, 256, 8192);
     options->requests_max = at_most(mib * 4, 1024, 16384);

@@ -217,7 +217,8 @@ static void effect_ring(struct lab *lab, uint32_t index, const struct node_effec
     ring_memories[ring_count_all++] = memory;
     arena_init(&arena, memory, size);
     struct ring_options options = { .slots_log2 = lab->keys.slots_log2,
-                                    .selector = effect->ring_build.selector };
+                                    .selector = effect->ring_build.selector,
+                                    .previous = effect->ring_build.previous };
     struct pending item = { .node = index };
     item.event.kind = NODE_RING;
     item.event.ring.id = effect->ring_build.id;
