@@ -1,4 +1,4 @@
-/* cli/asking.c: `atoll status`, `nodes`, `ring` and `where`. */
+/* cli/asking.c: `atoll status`, `nodes` and `where`. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/dataset.h"
 #include "cli/keygen.h"
+#include "cli/ring.h"
 #include "cli/sim.h"
 #include "cli/table.h"
 #include "node/io/mountinfo.h"
@@ -30,16 +31,6 @@ static const struct options_table nodes_table = {
     .usage = "atoll nodes [OPTIONS]",
     .intro = "The members of the cluster as one of them sees them.",
     .examples = "  atoll nodes\n  atoll nodes --json | jq -r '.nodes[].name'\n",
-    .rows = rows,
-    .count = ARRAY_COUNT(rows),
-    .environment = true,
-};
-
-static const struct options_table ring_table = {
-    .command = "ring",
-    .usage = "atoll ring [OPTIONS]",
-    .intro = "How the hash space is shared among the nodes. Equal digests are equal rings.",
-    .examples = "  atoll ring\n",
     .rows = rows,
     .count = ARRAY_COUNT(rows),
     .environment = true,
@@ -195,7 +186,7 @@ static void show_status(const json_t *answer)
     }
 }
 
-/* ---- nodes, ring, where ------------------------------------------------------------------------ */
+/* ---- nodes, where ------------------------------------------------------------------------------ */
 
 static void show_nodes(const json_t *answer)
 {
@@ -204,22 +195,6 @@ static void show_nodes(const json_t *answer)
                                         "disk_quota",   "blocks",      "requests_open", "reachable",
                                         "heard_seconds" };
     table_rows(part(answer, "nodes"), keys, ARRAY_COUNT(keys));
-}
-
-static void show_ring(const json_t *answer)
-{
-    static const char *const keys[] = { "name", "slots", "share", "id" };
-    size_t i;
-    json_t *ring;
-    json_array_foreach(json_object_get(answer, "rings"), i, ring)
-    {
-        const char *selector = text_of(ring, "selector");
-        char slots[TABLE_CELL_MAX];
-        table_cell("slots", part(ring, "slots"), slots);
-        printf("%sring of %s: digest %s, %s slots\n", i > 0 ? "\n" : "",
-               selector[0] != 0 ? selector : "all nodes", text_of(ring, "digest"), slots);
-        table_rows(part(ring, "nodes"), keys, ARRAY_COUNT(keys));
-    }
 }
 
 /* "n1 memory, n3 absent": who is to have the block, preferred first, and who has it. */
@@ -303,11 +278,6 @@ int nodes_command(int argc, char **argv)
     return ask(&nodes_table, argc, argv, "/api/v1/nodes", show_nodes);
 }
 
-int ring_command(int argc, char **argv)
-{
-    return ask(&ring_table, argc, argv, "/api/v1/ring", show_ring);
-}
-
 static enum err refuse(enum err err, const char *what, const char *why)
 {
     fprintf(stderr, "atoll where: %s%s\n", what, why);
@@ -386,10 +356,10 @@ int where_command(int argc, char **argv)
 const struct options_table *const *commands_tables(uint32_t *count)
 {
     static const struct options_table *const tables[] = {
-        &dataset_create_table,  &dataset_list_table,   &dataset_show_table,  &dataset_delete_table,
-        &dataset_refresh_table, &status_table,         &nodes_table,         &ring_table,
-        &where_table,           &keygen_cluster_table, &keygen_client_table, &sim_fuzz_table,
-        &sim_replay_table,      &sim_membership_table, &sim_replay_table,    &sim_scenario_table,
+        &dataset_create_table,  &dataset_list_table, &dataset_show_table,   &dataset_delete_table,
+        &dataset_refresh_table, &status_table,       &nodes_table,          &ring_table,
+        &ring_diff_table,       &where_table,        &keygen_cluster_table, &keygen_client_table,
+        &sim_fuzz_table,        &sim_replay_table,   &sim_membership_table, &sim_scenario_table,
         &sim_shrink_table,
     };
     *count = ARRAY_COUNT(tables);

@@ -248,8 +248,34 @@ uint64_t ring_moved(const struct ring *from, const struct ring *to)
 {
     CHECK(from->slots_log2 == to->slots_log2);
     uint64_t moved = 0;
-    for (uint32_t slot = 0; slot < 1u << from->slots_log2; slot++) {
+    for (uint32_t slot = 0; slot < inside_slots(from); slot++) {
         moved += same_owner(from, to, slot) ? 0 : 1;
+    }
+    return moved;
+}
+
+uint64_t ring_compare(const struct ring *from, const struct ring *to, uint32_t *lost,
+                      uint32_t *gained)
+{
+    CHECK(from->slots_log2 == to->slots_log2);
+    uint64_t moved = 0;
+    for (uint32_t i = 0; i < from->count; i++) {
+        lost[i] = 0;
+    }
+    for (uint32_t i = 0; i < to->count; i++) {
+        gained[i] = 0;
+    }
+    for (uint32_t slot = 0; slot < inside_slots(from); slot++) {
+        if (same_owner(from, to, slot)) {
+            continue;
+        }
+        moved++;
+        if (from->count > 0) {
+            lost[inside_owner(from, slot)]++;
+        }
+        if (to->count > 0) {
+            gained[inside_owner(to, slot)]++;
+        }
     }
     return moved;
 }

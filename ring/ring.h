@@ -55,3 +55,7 @@ bool ring_is_updated(const struct ring *ring);
 bool ring_equal(const struct ring *a, const struct ring *b);
 /* Slots whose owner differs between two tables of the same width. */
 uint64_t ring_moved(const struct ring *from, const struct ring *to);
+/* The same, and how many of them each node of `from` loses and each node of `to` gains: arrays as
+ * long as these have nodes. */
+uint64_t ring_compare(const struct ring *from, const struct ring *to, uint32_t *lost,
+                      uint32_t *gained);

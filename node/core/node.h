@@ -106,7 +106,8 @@ enum admin_kind {
     ADMIN_STATUS,
     ADMIN_NODES,
     ADMIN_RING,
-    ADMIN_WHERE,          /* argument: "DATASET/path" */
+    ADMIN_RING_DIFF, /* argument: selector, name of who goes, "WEIGHT[,ZONE]" of who comes; lines */
+    ADMIN_WHERE,     /* argument: "DATASET/path" */
     ADMIN_DATASET_CREATE, /* argument: a record of wire/dataset.h, without version and writer */
     ADMIN_DATASET_LIST,
     ADMIN_DATASET_SHOW,

@@ -233,6 +233,9 @@ void report_on_admin(struct node *node, uint64_t id, enum admin_kind kind, struc
     case ADMIN_RING:
         report_ring(node, id);
         return;
+    case ADMIN_RING_DIFF:
+        report_ring_diff(node, id, argument);
+        return;
     case ADMIN_WHERE:
         report_where_start(node, id, argument);
         return;

@@ -55,6 +55,9 @@ void report_error(struct node *node, uint64_t admin, enum err err, const char *t
 /* The same for a failure somebody else told; `text` may be empty. */
 void report_failed(struct node *node, uint64_t admin, enum err err, struct span text);
 
+/* The ring that rings_try has asked for; NULL: it could not be built. */
+void report_ring_trial(struct node *node, const struct ring *ring);
+
 /* The totals of datasets at the other members are wanted: asked for every two seconds at most. */
 void report_totals_wanted(struct node *node);
 

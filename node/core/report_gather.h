@@ -150,6 +150,7 @@ void report_status(struct node *node, struct gather *gather);
 void report_nodes(struct node *node, struct gather *gather);
 void report_where(struct node *node, struct gather *gather);
 void report_ring(struct node *node, uint64_t admin);
+void report_ring_diff(struct node *node, uint64_t admin, struct span argument);
 /* Answered when the other members have told their totals, or at once when nobody has to be asked. */
 void report_dataset_list(struct node *node, uint64_t admin);
 void report_dataset_show(struct node *node, uint64_t admin, struct span name);

@@ -1,4 +1,4 @@
-/* node/core/report_nodes.c: the members, and the ring. */
+/* node/core/report_nodes.c: the members. */
 #include "node/core/report_gather.h"
 
 const char *report_state_word(enum member_state state)
@@ -131,52 +131,4 @@ void report_nodes(struct node *node, struct gather *gather)
     json_close(&json, ']');
     json_close(&json, '}');
     report_reply(node, gather->admin, ERR_OK, &text);
-}
-
-/* ---- ring -------------------------------------------------------------------------------- */
-
-static void put_ring(struct node *node, struct json *json, const struct rings_use *use)
-{
-    const struct ring *ring = use->ring;
-    json_open(json, NULL, '{');
-    json_span(json, "selector", span_of(use->selector, use->selector_size));
-    json_bool(json, "built", ring != NULL);
-    json_u64(json, "earlier", use->old_count);
-    if (ring != NULL) {
-        json_hex(json, "digest", ring_digest(ring));
-        json_u64(json, "slots", UINT64_C(1) << ring_slots_log2(ring));
-        json_open(json, "nodes", '[');
-        for (uint32_t i = 0; i < ring_count(ring); i++) {
-            struct node_id id = ring_node(ring, i);
-            uint32_t slots = ring_slots_owned(ring, i);
-            json_open(json, NULL, '{');
-            report_node_name(node, json, "name", id);
-            json_id(json, "id", id.b);
-            json_u64(json, "slots", slots);
-            json_ratio(json, "share", slots, UINT64_C(1) << ring_slots_log2(ring));
-            json_close(json, '}');
-        }
-        json_close(json, ']');
-    }
-    json_close(json, '}');
-}
-
-void report_ring(struct node *node, uint64_t admin)
-{
-    struct text text;
-    struct json json;
-    report_begin(node, &text);
-    json_init(&json, &text);
-    json_open(&json, NULL, '{');
-    json_str(&json, "asked_node", node->options.name);
-    json_hex(&json, "view", node->rings.digest);
-    json_open(&json, "rings", '[');
-    for (uint32_t i = 0; i < RINGS_MAX; i++) {
-        if (node->rings.use[i].in_use) {
-            put_ring(node, &json, &node->rings.use[i]);
-        }
-    }
-    json_close(&json, ']');
-    json_close(&json, '}');
-    report_reply(node, admin, ERR_OK, &text);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/core/internal.h"
+#include "node/core/report.h"
 
 #define TELL_US MSEC(20)   /* changes that come together go out together */
 #define UNUSED_US SEC(600) /* a selector nobody asked for that long makes room for another */
@@ -12,8 +13,8 @@
 size_t rings_memory(const struct node_options *options)
 {
     size_t members = node_members_max(options);
-    return members * (MEMBER_RECORD_MAX + sizeof(struct member)) + view_memory((uint32_t)members) +
-           64;
+    return members * (MEMBER_RECORD_MAX + sizeof(struct member) + 2 * sizeof(uint32_t)) +
+           view_memory((uint32_t)members) + 96;
 }
 
 enum err rings_init(struct rings *rings, struct arena *mem, const struct node_options *options)
@@ -29,7 +30,9 @@ enum err rings_init(struct rings *rings, struct arena *mem, const struct node_op
         return ERR_NOMEM;
     }
     rings->gossip = arena_array(mem, members, sizeof *rings->gossip);
-    if (rings->gossip == NULL) {
+    rings->lost = arena_array(mem, members + 1, sizeof *rings->lost); /* one more may be tried */
+    rings->gained = arena_array(mem, members + 1, sizeof *rings->gained);
+    if (rings->gossip == NULL || rings->lost == NULL || rings->gained == NULL) {
         return ERR_NOMEM;
     }
     rings->use[0].in_use = true; /* the pool of everybody */
@@ -72,7 +75,7 @@ static void build_next(struct node *node)
     }
 }
 
-static void drop(struct node *node, const struct ring *ring)
+void rings_drop(struct node *node, const struct ring *ring)
 {
     effects_push(node,
                  &(struct node_effect){ .kind = NODE_RING_DROP, .ring_drop = { .ring = ring } });
@@ -82,7 +85,7 @@ static void drop_oldest(struct node *node, struct rings_use *use)
 {
     CHECK(use->old_count > 0);
     use->old_count--;
-    drop(node, use->old[use->old_count].ring);
+    rings_drop(node, use->old[use->old_count].ring);
 }
 
 static void arm(struct node *node, usec_t at_us)
@@ -97,7 +100,7 @@ static void arm(struct node *node, usec_t at_us)
 static void swap(struct node *node, struct rings_use *use, const struct ring *ring)
 {
     if (use->ring != NULL && ring_digest(use->ring) == ring_digest(ring)) {
-        drop(node, ring); /* the change did not touch placement */
+        rings_drop(node, ring); /* the change did not touch placement */
         return;
     }
     if (use->ring != NULL) {
@@ -109,14 +112,51 @@ static void swap(struct node *node, struct rings_use *use, const struct ring *ri
         use->old[0] = (struct rings_old){ .ring = use->ring,
                                           .until_us = node->now.mono_us + RING_HANDOVER_US };
         use->old_count++;
+        use->changed_us = node->now.mono_us;
         arm(node, use->old[use->old_count - 1].until_us);
     }
     use->ring = ring;
 }
 
+uint32_t rings_earlier(const struct node *node, const struct rings_use *use)
+{
+    uint32_t count = use->old_count;
+    while (count > 0 && use->old[count - 1].until_us <= node->now.mono_us) {
+        count--;
+    }
+    return count;
+}
+
+bool rings_try(struct node *node, const struct rings_use *use, const struct member *members,
+               uint32_t count, uint64_t admin)
+{
+    struct rings_trial *trial = &node->rings.trial;
+    if (trial->build != 0) {
+        return false;
+    }
+    *trial = (struct rings_trial){ .build = node_next_id(node),
+                                   .admin = admin,
+                                   .selector_size = use->selector_size };
+    memcpy(trial->selector, use->selector, use->selector_size);
+    effects_push(node, &(struct node_effect){
+                           .kind = NODE_RING_BUILD,
+                           .ring_build = { .id = trial->build,
+                                           .selector = scratch_copy(
+                                               node, span_of(use->selector, use->selector_size)),
+                                           .members = members,
+                                           .count = count,
+                                           .previous = use->ring } });
+    return true;
+}
+
 void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring)
 {
     struct rings *rings = &node->rings;
+    if (id == rings->trial.build) {
+        rings->trial.build = 0;
+        report_ring_trial(node, ring);
+        return;
+    }
     CHECK(id == rings->building);
     struct rings_use *use = rings->building_for;
     rings->building = 0;
@@ -124,7 +164,7 @@ void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring)
     if (use == NULL) {
         MARK(node, "rings.unwanted"); /* its selector made room for another */
         if (ring != NULL) {
-            drop(node, ring);
+            rings_drop(node, ring);
         }
     } else if (ring == NULL) {
         MARK(node, "rings.build.failed");
@@ -151,7 +191,7 @@ static struct rings_use *use_free(struct node *node)
         }
         if (use->ring != NULL) {
             MARK(node, "rings.use.replaced");
-            drop(node, use->ring);
+            rings_drop(node, use->ring);
         }
         if (node->rings.building_for == use) {
             node->rings.building_for = NULL;
@@ -162,14 +202,23 @@ static struct rings_use *use_free(struct node *node)
     return NULL;
 }
 
-struct rings_use *rings_use(struct node *node, struct span selector)
+struct rings_use *rings_find(struct node *node, struct span selector)
 {
     for (uint32_t i = 0; i < RINGS_MAX; i++) {
         struct rings_use *use = &node->rings.use[i];
         if (use->in_use && span_equal(selector, span_of(use->selector, use->selector_size))) {
-            use->used_us = node->now.mono_us;
             return use;
         }
+    }
+    return NULL;
+}
+
+struct rings_use *rings_use(struct node *node, struct span selector)
+{
+    struct rings_use *known = rings_find(node, selector);
+    if (known != NULL) {
+        known->used_us = node->now.mono_us;
+        return known;
     }
     struct rings_use *use = selector.size > SELECTOR_MAX ? NULL : use_free(node);
     if (use == NULL) {
@@ -218,11 +267,12 @@ uint32_t rings_previous(struct node *node, struct span selector, struct place pl
     const struct rings_use *use = rings_use(node, selector);
     struct node_id present = { 0 };
     uint32_t count = 0;
-    if (use == NULL || use->old_count == 0) {
+    const uint32_t earlier = use == NULL ? 0 : rings_earlier(node, use);
+    if (earlier == 0) {
         return 0;
     }
     (void)ring_owners(use->ring, place, 1, &present);
-    for (uint32_t i = 0; i < use->old_count; i++) {
+    for (uint32_t i = 0; i < earlier; i++) {
         struct node_id owner;
         if (ring_owners(use->old[i].ring, place, 1, &owner) == 1 &&
             !node_id_equal(owner, present) && !node_id_equal(owner, node->options.id) &&
@@ -428,16 +478,16 @@ void rings_on_peer_view(struct node *node, const struct message_view *message)
 
 void rings_on_timer(struct node *node)
 {
-    usec_t now = node->now.mono_us;
     usec_t next = USEC_NEVER;
     for (uint32_t i = 0; i < RINGS_MAX; i++) {
         struct rings_use *use = &node->rings.use[i];
-        while (use->old_count > 0 && use->old[use->old_count - 1].until_us <= now) {
+        const uint32_t earlier = rings_earlier(node, use);
+        while (use->old_count > 1 && use->old_count > earlier) {
             MARK(node, "rings.old.expired");
             drop_oldest(node, use);
         }
-        if (use->old_count > 0) {
-            next = usec_min(next, use->old[use->old_count - 1].until_us);
+        if (earlier > 0) {
+            next = usec_min(next, use->old[earlier - 1].until_us);
         }
     }
     next = usec_min(next, give_back_borrowed(node));

@@ -31,9 +31,10 @@ struct rings_borrowed {
     usec_t until_us;
 };
 
+/* The newest of them stays when the hand-over is over, so that one can see what has moved. */
 struct rings_old {
     const struct ring *ring;
-    usec_t until_us;
+    usec_t until_us; /* of the hand-over */
 };
 
 struct rings_use {
@@ -45,6 +46,15 @@ struct rings_use {
     uint32_t old_count;
     uint64_t built_view; /* digest of the view that `ring`, or the build under way, is of */
     usec_t used_us;
+    usec_t changed_us; /* `ring` took the place of old[0] */
+};
+
+/* A ring as it would be, for an operator. */
+struct rings_trial {
+    uint64_t build; /* id of its RING_BUILD; 0: there is none */
+    uint64_t admin;
+    char selector[SELECTOR_MAX + 1];
+    uint32_t selector_size;
 };
 
 struct rings {
@@ -56,6 +66,9 @@ struct rings {
     struct rings_use use[RINGS_MAX];
     uint64_t building; /* id of the RING_BUILD under way, 0; one at a time */
     struct rings_use *building_for;
+    struct rings_trial trial;
+    uint32_t *lost; /* room for ring_compare */
+    uint32_t *gained;
     struct member *gossip; /* what gossip said last */
     uint32_t gossip_count;
     struct rings_borrowed borrowed[RINGS_BORROWED_MAX]; /* records that gossip has not confirmed */
@@ -86,6 +99,15 @@ static inline bool member_lives(const struct member *member)
 {
     return member->state != MEMBER_DEAD && member->state != MEMBER_LEFT;
 }
+/* The ring in use of this selector, which need not be the dataset's of anybody; NULL: none. */
+struct rings_use *rings_find(struct node *node, struct span selector);
+/* How many earlier tables are still in hand-over. */
+uint32_t rings_earlier(const struct node *node, const struct rings_use *use);
+/* Have a ring built of these members (in scratch bytes) as they would be; report_ring_trial gets it.
+ * false: one is being built. */
+bool rings_try(struct node *node, const struct rings_use *use, const struct member *members,
+               uint32_t count, uint64_t admin);
+void rings_drop(struct node *node, const struct ring *ring);
 /* Members that are alive (warming, owning, leaving), this node included. */
 uint32_t rings_living(const struct node *node);
 

@@ -64,6 +64,31 @@ static enum err make_file(const struct http_route *route, const struct http_aske
     return ERR_OK;
 }
 
+/* Three lines, each of them empty where nothing was said. */
+static enum err make_diff(const struct http_route *route, const struct http_asked *asked,
+                          uint8_t *argument, size_t *size, struct text *why)
+{
+    static const char *const names[] = { "nodes", "without", "add" };
+    (void)route;
+    *size = 0;
+    for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
+        const char *value =
+            MHD_lookup_connection_value(asked->connection, MHD_GET_ARGUMENT_KIND, names[i]);
+        const size_t length = value == NULL ? 0 : strlen(value);
+        if (length > MEMBER_LABELS_MAX || (length > 0 && strchr(value, '\n') != NULL)) {
+            text_str(why, names[i]);
+            text_str(why, " is too long, or has a line break in it");
+            return ERR_INVALID;
+        }
+        if (length > 0) {
+            memcpy(argument + *size, value, length);
+        }
+        argument[*size + length] = '\n';
+        *size += length + 1;
+    }
+    return ERR_OK;
+}
+
 /* "DATASET" or "DATASET/prefix" */
 static enum err make_refresh(const struct http_route *route, const struct http_asked *asked,
                              uint8_t *argument, size_t *size, struct text *why)
@@ -116,6 +141,7 @@ static const struct http_route routes[] = {
     { GET, "/api/v1/status", ADMIN_STATUS, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/nodes", ADMIN_NODES, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
+    { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .make = make_diff },
     { GET, "/api/v1/where", ADMIN_WHERE, HTTP_JSON, .make = make_file },
     { GET, DATASETS, ADMIN_DATASET_LIST, HTTP_JSON, .make = make_nothing },
     { POST, DATASETS, ADMIN_DATASET_CREATE, HTTP_JSON, .wants_json = true, .make = make_dataset },
@@ -165,10 +191,11 @@ struct failure {
 };
 
 static const struct failure failures[] = {
-    { ERR_INVALID, 400, "correct the request; `atoll dataset create --help` shows its parts" },
+    { ERR_INVALID, 400, "correct the request; the command's --help shows its parts" },
     { ERR_MALFORMED, 400, "correct the request" },
     { ERR_TOO_LARGE, 413, "make the request smaller" },
-    { ERR_NOT_FOUND, 404, "check the name; `atoll dataset list` shows what there is" },
+    { ERR_NOT_FOUND, 404,
+      "check the name; `atoll dataset list` and `atoll nodes` show what there is" },
     { ERR_EXISTS, 409, "choose another name, or delete the dataset of that name first" },
     { ERR_DENIED, 403, "use --admin-token-file with the node's admin token" },
     { ERR_SOURCE_DENIED, 403, "check the credential's keys, and that it may list the bucket" },

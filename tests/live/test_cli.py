@@ -83,6 +83,21 @@ def test_ring_is_the_same_at_every_node_and_shares_out_every_slot(shared):
     assert digests.pop() in shared.cli("ring")
 
 
+def test_ring_diff_tells_what_a_node_that_leaves_or_joins_would_move(shared):
+    without = ask(shared, "ring", "diff", "--without", "n1")
+    ring = {n["name"]: n["slots"] for n in ask(shared, "ring")["rings"][0]["nodes"]}
+    nodes = {n["name"]: n for n in without["nodes"]}
+    assert without["change"] == "tried" and without["slots"] == 1 << 18
+    assert without["moved"] == without["least"] == nodes["n1"]["lost"] == ring["n1"]
+    assert nodes["n1"]["after"] == 0
+    assert nodes["n0"]["gained"] + nodes["n2"]["gained"] == ring["n1"]
+    added = ask(shared, "ring", "diff", "--add", "300,z9")
+    new = {n["name"]: n for n in added["nodes"]}["(new)"]
+    assert new["before"] == 0 and new["after"] == new["gained"] == added["moved"]
+    assert re.search(r"^\(new\) ", shared.cli("ring", "diff", "--add", "300"), re.M)
+    assert {n["name"]: n["slots"] for n in ask(shared, "ring")["rings"][0]["nodes"]} == ring
+
+
 def test_where_names_the_owner_of_every_block_and_who_has_it(shared):
     name = sorted(shared.sums)[0]
     where = ask(shared, "where", f"set/{name}")

@@ -182,6 +182,77 @@ static void ring_shows_the_shares_of_all_slots(void **state)
     shelf_free(shelf);
 }
 
+static void diff_shows_what_the_last_change_moved(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    lab_kill(shelf->lab, 2);
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(2 * 60)); /* long after the hand-over */
+    const char *text = json_of(shelf, ADMIN_RING_DIFF, "\n\n\n");
+    assert_says(text, "\"change\":\"last\",\"seconds\":1");
+    assert_says(text, "\"slots\":256");
+    const struct rings_use *use = rings_find(shelf->lab->nodes[0].node, span_text(""));
+    char moved[64];
+    snprintf(moved, sizeof moved, "\"moved\":%u,\"least\":%u,",
+             (unsigned)ring_moved(use->old[0].ring, use->ring),
+             256 - ring_slots_owned(use->old[0].ring, 0) - ring_slots_owned(use->old[0].ring, 1));
+    assert_says(text, moved); /* nothing moved between the two that stay, and c is the last by id */
+    assert_says(text, "\"name\":\"c\",\"before\":");
+    assert_says(text, ",\"after\":0,\"lost\":");
+    shelf_free(shelf);
+}
+
+static void diff_of_a_ring_that_has_not_changed_says_so(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    (void)state;
+    assert_says(json_of(shelf, ADMIN_RING_DIFF, "\n\n\n"), "\"change\":\"none\"}");
+    shelf_free(shelf);
+}
+
+static void diff_tries_what_would_be_and_changes_nothing(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    uint64_t digest = ring_digest(rings_current(shelf->lab->nodes[0].node, span_text("")));
+    const char *text = json_of(shelf, ADMIN_RING_DIFF, "\nb\n\n");
+    assert_says(text, "\"change\":\"tried\"");
+    assert_says(text, "\"name\":\"b\",\"before\":");
+    assert_says(text, ",\"after\":0,\"lost\":");
+    text = json_of(shelf, ADMIN_RING_DIFF, "\n\n100,rack-4\n");
+    assert_says(text, "\"name\":\"(new)\",\"before\":0,\"after\":6");
+    text = json_of(shelf, ADMIN_RING_DIFF, "\nb\n100\n");
+    assert_says(text, "\"name\":\"(new)\",\"before\":0,\"after\":8");
+    assert_true(digest == ring_digest(rings_current(shelf->lab->nodes[0].node, span_text(""))));
+    shelf_free(shelf);
+}
+
+static void diff_refuses_what_is_not_there(void **state)
+{
+    static const struct {
+        const char *argument;
+        enum err err;
+    } wrong[] = {
+        { "\nnobody\n\n", ERR_NOT_FOUND },
+        { "disk=tape\n\n\n", ERR_NOT_FOUND },
+        { "\n\n0\n", ERR_INVALID },
+        { "\n\n65536\n", ERR_INVALID },
+        { "\n\n100 GiB\n", ERR_INVALID },
+        { "\n\n\n\n", ERR_INVALID },
+        { "\n\n1,012345678901234567890123456789012\n", ERR_INVALID },
+    };
+    struct shelf *shelf = shelf_new(2);
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        uint64_t admin = shelf_admin(shelf, 0, ADMIN_RING_DIFF, span_text(wrong[i].argument));
+        lab_run(shelf->lab, SEC(1));
+        assert_non_null(shelf_answer(shelf, admin));
+        assert_int_equal(shelf_answer(shelf, admin)->err, wrong[i].err);
+    }
+    shelf_free(shelf);
+}
+
 static void addresses_are_written_as_people_write_them(void **state)
 {
     char buffer[128];
@@ -415,6 +486,10 @@ int main(void)
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
         cmocka_unit_test(nodes_shows_every_member_with_its_address_and_share),
         cmocka_unit_test(ring_shows_the_shares_of_all_slots),
+        cmocka_unit_test(diff_shows_what_the_last_change_moved),
+        cmocka_unit_test(diff_of_a_ring_that_has_not_changed_says_so),
+        cmocka_unit_test(diff_tries_what_would_be_and_changes_nothing),
+        cmocka_unit_test(diff_refuses_what_is_not_there),
         cmocka_unit_test(addresses_are_written_as_people_write_them),
         cmocka_unit_test(dataset_is_shown_with_what_was_listed_of_it),
         cmocka_unit_test(dataset_is_shown_without_those_who_do_not_tell_their_share),

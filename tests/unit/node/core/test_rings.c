@@ -149,6 +149,7 @@ static void earlier_owners_are_known_for_a_minute(void **state)
     assert_true(node_id_equal(ids[0], lab->nodes[2].id));
     lab_run(lab, RING_HANDOVER_US);
     assert_int_equal(rings_previous(node, span_text(""), place, ids), 0);
+    assert_int_equal(node->rings.use[0].old_count, 1); /* it stays for `atoll ring diff` */
     lab_free(lab);
 }
 

@@ -172,6 +172,11 @@ static void a_question_goes_to_the_node_and_its_answer_comes_back(void **state)
     assert_int_equal(question_of(world)->kind, ADMIN_WHERE);
     assert_int_equal(world->question.argument_size, 7);
     assert_memory_equal(world->question.argument, "set/a b", 7);
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?without=n7", "", ""), 200);
+    assert_int_equal(question_of(world)->kind, ADMIN_RING_DIFF);
+    assert_int_equal(world->question.argument_size, 5);
+    assert_memory_equal(world->question.argument, "\nn7\n\n", 5);
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?add=1%0a2", "", ""), 400);
     assert_int_equal(ask(world, "DELETE /api/v1/datasets/one", "", ""), 200);
     assert_int_equal(question_of(world)->kind, ADMIN_DATASET_DELETE);
     assert_memory_equal(world->question.argument, "one", 3);
