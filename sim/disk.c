@@ -35,6 +35,7 @@ struct job {
     struct disk *disk;
     struct node_effect effect;
     uint8_t *copy; /* of a key and a value */
+    usec_t took_us;
 };
 
 struct disk {
@@ -267,6 +268,7 @@ static void disk_job_run(struct work *work)
     struct disk *disk = job->disk;
     struct node_event event = { .kind = NODE_DISK };
     list_remove(&job->all);
+    event.disk.took_us = job->took_us;
     if (job->effect.kind == NODE_DISK_WRITE) {
         event.disk.id = job->effect.disk_write.id;
         event.disk.err = write_whole(disk, &job->effect);
@@ -318,10 +320,11 @@ static usec_t time_of(struct disk *disk, uint64_t bytes)
 }
 
 /* Writes are in order; reads overtake them. */
-static usec_t write_time(struct disk *disk, uint64_t bytes)
+static usec_t write_time(struct disk *disk, struct job *job, uint64_t bytes)
 {
     const usec_t now_us = disk->world->now_us;
-    disk->free_us = usec_max(disk->free_us, now_us) + time_of(disk, bytes);
+    job->took_us = time_of(disk, bytes);
+    disk->free_us = usec_max(disk->free_us, now_us) + job->took_us;
     return disk->free_us - now_us;
 }
 
@@ -356,18 +359,20 @@ void disk_do(struct disk *disk, const struct node_effect *effect)
     struct job *job = job_new(disk, effect);
     if (effect->kind == NODE_DISK_WRITE) {
         job->work.run = disk_job_run;
-        work_post(&job->work, write_time(disk, effect->disk_write.header.size +
-                                                   effect->disk_write.payload.size));
+        work_post(&job->work, write_time(disk, job, effect->disk_write.header.size +
+                                                        effect->disk_write.payload.size));
     } else if (effect->kind == NODE_DISK_READ) {
         job->work.run = disk_job_run;
-        work_post(&job->work, time_of(disk, effect->disk_read.size));
+        job->took_us = time_of(disk, effect->disk_read.size);
+        work_post(&job->work, job->took_us);
     } else {
         CHECK(effect->kind == NODE_META_PUT || effect->kind == NODE_META_GET ||
               effect->kind == NODE_META_DELETE);
         job->work.run = meta_job_run;
         copy_meta(job);
         work_post(&job->work,
-                  effect->kind == NODE_META_GET ? time_of(disk, 4096) : write_time(disk, 4096));
+                  effect->kind == NODE_META_GET ? time_of(disk, 4096)
+                                                       : write_time(disk, job, 4096));
     }
 }
 

@@ -247,12 +247,26 @@ static void tell_gossip(struct host_node *host, const struct node_effect *effect
         told->event.catalog.digest = effect->catalog.digest;
     } else if (effect->kind == NODE_OWNING) {
         told = for_gossip(host, GOSSIP_READY);
+    } else if (effect->kind == NODE_WEIGHT) {
+        host->weight = effect->weight.weight;
+        told = for_gossip(host, GOSSIP_FACTS);
+        told->event.facts.self = host_node_self(host);
     } else {
         told = for_gossip(host, GOSSIP_LEAVE);
         told->event.leave.drained = true;
         host->drained = true;
     }
     work_post(&told->work, QUEUE_US);
+}
+
+/* It is durable when that is told. */
+static void keep_weight(struct host_node *host, const struct node_effect *effect)
+{
+    struct for_node *told = for_node(host, NODE_WEIGHT_KEPT, 0);
+    host->kept_weight = effect->weight.weight;
+    host->has_kept_weight = !effect->weight.forget;
+    told->event.weight_kept.err = ERR_OK;
+    work_post(&told->work, rng_between(&host->rng, MSEC(1), MSEC(20)));
 }
 
 void host_node_effect(struct host_node *host, const struct node_effect *effect)
@@ -296,8 +310,12 @@ void host_node_effect(struct host_node *host, const struct node_effect *effect)
     case NODE_EVIDENCE:
     case NODE_CATALOG:
     case NODE_OWNING:
+    case NODE_WEIGHT:
     case NODE_DRAINED:
         tell_gossip(host, effect);
+        return;
+    case NODE_WEIGHT_KEEP:
+        keep_weight(host, effect);
         return;
     case NODE_LOG:
         say_log(host, effect);

@@ -7,5 +7,7 @@ void host_node_step(struct host_node *host, const struct node_event *event);
 void host_gossip_step(struct host_node *host, const struct gossip_event *event);
 void host_node_effect(struct host_node *host, const struct node_effect *effect);
 void host_gossip_effect(struct host_node *host, const struct gossip_effect *effect);
+/* Its member record. */
+struct member host_node_self(const struct host_node *host);
 /* Of the disk and of the source. */
 void host_answer(struct process *process, const struct node_event *event);

@@ -188,11 +188,11 @@ void host_node_seeds(struct host_node *host, struct host_node *const *seeds, uin
     host->seed_count = count;
 }
 
-static struct member self_of(const struct host_node *host)
+struct member host_node_self(const struct host_node *host)
 {
     struct member self = { .id = host->id,
                            .incarnation = host->incarnation,
-                           .weight = host->options.weight,
+                           .weight = host->weight,
                            .serve_weight = host->options.weight,
                            .endpoint_count = 3 };
     snprintf(self.name, sizeof self.name, "%s", host->options.name);
@@ -212,7 +212,7 @@ static void make_gossip(struct host_node *host)
     const size_t size = gossip_memory(MEMBERS_MAX);
     struct gossip_options options = { .cluster = span_text(host->options.cluster),
                                       .insecure = !host->options.sealed,
-                                      .self = self_of(host),
+                                      .self = host_node_self(host),
                                       .seed = rng_next(&host->rng),
                                       .members_max = MEMBERS_MAX,
                                       .marks = host->process.world->marks };
@@ -239,6 +239,8 @@ static void make_node(struct host_node *host)
                                     .directories_max = DIRECTORIES_MAX,
                                     .datasets_max = DATASETS_MAX,
                                     .members_max = MEMBERS_MAX,
+                                    .weight = host->weight,
+                                    .weight_default = host->options.weight,
                                     .credentials = "store",
                                     .marks = host->process.world->marks };
     snprintf(options.name, sizeof options.name, "%s", host->options.name);
@@ -265,6 +267,7 @@ void host_node_start(struct host_node *host)
     process->takes_links = true;
     const uint64_t clock = (uint64_t)(process_now(process).wall_us / 1000) << 16;
     host->incarnation = host->incarnation + 1 > clock ? host->incarnation + 1 : clock;
+    host->weight = host->has_kept_weight ? host->kept_weight : host->options.weight;
     host->over = false;
     host->drained = false;
     host->leaving = false;

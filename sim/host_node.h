@@ -28,6 +28,9 @@ struct host_node {
     struct node_id id;
     struct disk *disk;
     uint64_t incarnation; /* persisted */
+    uint32_t kept_weight; /* persisted, when there is one */
+    bool has_kept_weight;
+    uint32_t weight;   /* of its member record */
     struct node *node;    /* NULL: not running */
     struct gossip *gossip;
     void *node_memory;

@@ -31,6 +31,7 @@
 #include "node/core/sends.h"
 #include "node/core/session.h"
 #include "node/core/store.h"
+#include "node/core/weight.h"
 #include "wire/dataset.h"
 
 /* struct timer.kind: what a deadline belongs to. */
@@ -47,6 +48,7 @@ enum timer_kind {
     TIMER_LINE,
     TIMER_HEART,
     TIMER_LEAVE,
+    TIMER_WEIGHT,
 };
 /* 32 and above: the metadata half's own kinds. */
 #define TIMER_META_FIRST 32u
@@ -77,6 +79,7 @@ struct node {
     struct flights flights;
     struct fetches fetches;
     struct store store;
+    struct weight weight;
     struct reads reads;
     struct meta *meta; /* the metadata half's state */
     bool started;

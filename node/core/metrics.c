@@ -93,6 +93,8 @@ void metrics_gauges(struct node *node)
     node_totals(node, &totals);
     metrics->view_hash = totals.view_digest & UINT32_MAX; /* a gauge is a double elsewhere */
     metrics->ring_hash = totals.ring_digest & UINT32_MAX;
+    metrics->weight = node->weight.told;
+    metrics->weight_wanted = node->weight.wanted;
     metrics->owning = node->owning ? 1 : 0;
     metrics->credentials_broken = node->options.credentials_broken;
 }

@@ -78,6 +78,7 @@ enum err node_new(struct arena *mem, const struct node_options *options, struct 
     node->due_us = USEC_NEVER;
     node->leave_timer.kind = TIMER_LEAVE;
     node->heart.kind = TIMER_HEART;
+    weight_init(node);
     rng_init(&node->rng, options->seed, get_u64(options->id.b));
     enum err err = init_parts(node, mem);
     if (err != ERR_OK) {
@@ -311,6 +312,9 @@ static void on_timer(struct node *node, struct timer *timer)
     case TIMER_LINE:
         flights_on_line_timer(node);
         return;
+    case TIMER_WEIGHT:
+        weight_on_timer(node);
+        return;
     case TIMER_HEART:
         on_heart(node);
         return;
@@ -382,7 +386,7 @@ static void on_event(struct node *node, const struct node_event *event)
         fetch_on_fetched(node, event);
         return;
     case NODE_DISK:
-        store_on_disk(node, event->disk.id, event->disk.err);
+        store_on_disk(node, event);
         return;
     case NODE_DISK_RECORD:
         store_on_record(node, event->disk_record.tier, &event->disk_record.record);
@@ -399,6 +403,9 @@ static void on_event(struct node *node, const struct node_event *event)
         return;
     case NODE_ADMIN:
         report_on_admin(node, event->admin.id, event->admin.kind, event->admin.argument);
+        return;
+    case NODE_WEIGHT_KEPT:
+        weight_on_kept(node, event->weight_kept.err);
         return;
     case NODE_CREDENTIALS:
         on_credentials(node, event);

@@ -54,6 +54,8 @@ struct node_options {
         uint32_t segment_size; /* bytes of one segment file */
     } tier[NODE_TIERS_MAX];
     uint32_t tier_count;
+    uint32_t weight;         /* that the operator wants, at most 65535; the member record's, too */
+    uint32_t weight_default; /* what it is when he does not say */
     char credentials[MEMBER_CREDENTIALS_MAX + 1]; /* names this node can use, at its start */
     uint32_t credentials_broken;                  /* files that cannot be used as they are */
     struct marks *marks;                          /* may be NULL */
@@ -79,6 +81,7 @@ enum node_event_kind {
     NODE_META_RECORD,  /* start: one stored dataset record */
     NODE_META_READY,   /* start: all of them were given */
     NODE_ADMIN,        /* an operator asks */
+    NODE_WEIGHT_KEPT,  /* a WEIGHT_KEEP is done */
     NODE_CREDENTIALS,  /* the files of credentials are other ones now */
     NODE_LEAVE,        /* leave in order: finish what is in hand, take nothing new */
 };
@@ -105,6 +108,7 @@ struct disk_record {
 enum admin_kind {
     ADMIN_STATUS,
     ADMIN_NODES,
+    ADMIN_NODE_WEIGHT, /* argument: "NAME WEIGHT" or "NAME auto"; the name must be ours */
     ADMIN_RING,
     ADMIN_RING_DIFF, /* argument: selector, name of who goes, "WEIGHT[,ZONE]" of who comes; lines */
     ADMIN_WHERE,     /* argument: "DATASET/path" */
@@ -168,7 +172,8 @@ struct node_event {
         } listed;
         struct {
             uint64_t id;
-            enum err err; /* ERR_CORRUPT: read, but torn or flipped */
+            enum err err;   /* ERR_CORRUPT: read, but torn or flipped */
+            usec_t took_us; /* of the device; waiting for one's turn is not in it */
         } disk;
         struct {
             uint32_t tier;
@@ -192,6 +197,9 @@ struct node_event {
             enum admin_kind kind;
             struct span argument;
         } admin;
+        struct {
+            enum err err;
+        } weight_kept;
         struct {
             struct span names; /* that can be used, as in node_options */
             uint32_t broken;   /* files that cannot be used as they are */
@@ -221,9 +229,11 @@ enum node_effect_kind {
     NODE_META_GET,
     NODE_META_DELETE,
     NODE_ADMIN_REPLY,
-    NODE_EVIDENCE, /* to gossip: this member answered just now */
-    NODE_CATALOG,  /* to gossip: digest of our catalog */
-    NODE_OWNING,   /* to gossip: the node is ready to own */
+    NODE_EVIDENCE,    /* to gossip: this member answered just now */
+    NODE_CATALOG,     /* to gossip: digest of our catalog */
+    NODE_OWNING,      /* to gossip: the node is ready to own */
+    NODE_WEIGHT,      /* to gossip: our weight is another one now */
+    NODE_WEIGHT_KEEP, /* for the next starts; answered by WEIGHT_KEPT when it is durable */
     NODE_LOG,
     NODE_DRAINED, /* LEAVE: nothing is in hand any more */
 };
@@ -257,6 +267,10 @@ struct node_effect {
         struct {
             struct link_id link;
         } close;
+        struct {
+            uint32_t weight;
+            bool forget; /* KEEP: it is the default again */
+        } weight;
         struct {
             uint64_t id;
             struct span selector;

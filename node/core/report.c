@@ -230,6 +230,9 @@ void report_on_admin(struct node *node, uint64_t id, enum admin_kind kind, struc
     case ADMIN_NODES:
         gather_members(node, GATHER_NODES, id);
         return;
+    case ADMIN_NODE_WEIGHT:
+        weight_on_admin(node, id, argument);
+        return;
     case ADMIN_RING:
         report_ring(node, id);
         return;

@@ -259,6 +259,8 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .memory_size = metrics->memory_size,
         .disk_used = metrics->disk_used,
         .disk_quota = metrics->disk_size,
+        .disks_slow = weight_slow_tiers(node),
+        .weight_wanted = node->weight.wanted,
         .blocks = metrics->blocks_known,
         .requests_open = metrics->requests_open,
         .fetches_open = metrics->fetches_open,

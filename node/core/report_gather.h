@@ -22,6 +22,8 @@
     NUMBER(disk_used)      \
     NUMBER(disk_quota)     \
     NUMBER(disks_failed)   \
+    NUMBER(disks_slow)     \
+    NUMBER(weight_wanted)  \
     NUMBER(blocks)         \
     NUMBER(requests_open)  \
     NUMBER(fetches_open)   \

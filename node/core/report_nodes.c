@@ -91,6 +91,8 @@ static void put_numbers(struct json *json, const struct report_numbers *numbers)
     json_u64(json, "disk_used", numbers->disk_used);
     json_u64(json, "disk_quota", numbers->disk_quota);
     json_u64(json, "disks_failed", numbers->disks_failed);
+    json_u64(json, "disks_slow", numbers->disks_slow);
+    json_u64(json, "weight_wanted", numbers->weight_wanted);
     json_u64(json, "blocks", numbers->blocks);
     json_u64(json, "requests_open", numbers->requests_open);
     json_u64(json, "served_bytes",

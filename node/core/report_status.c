@@ -92,6 +92,11 @@ static void judge_node(struct node *node, const struct gather_node *one, struct 
         find(findings, &(struct reason){ VERDICT_DEGRADED, "a disk tier was taken out of use", name,
                                          "check that disk; restart the node afterwards" });
     }
+    if (one->numbers.disks_slow > 0) {
+        find(findings, &(struct reason){ VERDICT_DEGRADED,
+                                         "a disk tier is slow: the node owns less than it should",
+                                         name, "check that disk; atoll nodes shows both weights" });
+    }
     if (one->numbers.credentials_broken > 0) {
         find(findings, &(struct reason){ VERDICT_DEGRADED, "a credential's file cannot be used",
                                          name, "its log says which and why (credential.broken)" });
@@ -110,6 +115,10 @@ static void judge_rings(struct node *node, const struct gather *gather, struct s
         } else if (one->state == GATHER_ANSWERED) {
             sums->ring_differ++;
         }
+    }
+    if (ring != NULL && ring_count(ring) == 0 && sums->states[MEMBER_OWNING] > 0) {
+        find(findings, &(struct reason){ VERDICT_CRITICAL, "every node has weight 0: nobody owns",
+                                         "", "atoll node weight NAME auto" });
     }
     if (sums->ring_differ > 0) {
         find(findings, &(struct reason){

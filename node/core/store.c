@@ -24,6 +24,8 @@ struct disk_op {
     struct segment *segment; /* of a write under way */
     uint8_t *header;
     uint32_t offset;       /* of the record */
+    uint32_t tier;         /* that does it */
+    uint32_t size;         /* how many bytes */
     struct flight *flight; /* of a read: who is told */
     struct read *read;
 };
@@ -178,6 +180,7 @@ static struct disk_op *op_find(const struct node *node, uint64_t id)
 static void op_start(struct node *node, struct disk_op *op)
 {
     op->id = node_next_id(node);
+    weight_on_begin(node, op->tier);
     map_insert(&node->store.by_id, &op->by_id, hash64_mix(op->id, 3));
 }
 
@@ -246,6 +249,8 @@ static void write_start(struct node *node, struct disk_op *op)
         return;
     }
     op->segment = segment;
+    op->tier = index;
+    op->size = size;
     op->offset = segment->used;
     segment->used += size;
     segment->writes++;
@@ -321,6 +326,8 @@ bool store_read(struct node *node, const struct store_read *what)
         return false;
     }
     struct disk_op *op = op_new(node, block, what->buffer);
+    op->tier = segment->tier;
+    op->size = what->size;
     op->offset = block->offset;
     op->flight = what->flight;
     op->read = what->read;
@@ -377,6 +384,7 @@ static void tier_fail(struct node *node, uint32_t index, enum err err)
     text_str(&text, " err=");
     text_str(&text, err_name(err));
     node_log(node, LOG_ERROR, &text);
+    weight_on_tier(node);
 }
 
 static void write_done(struct node *node, struct disk_op *op, enum err err)
@@ -437,14 +445,15 @@ static void read_done(struct node *node, struct disk_op *op, enum err err)
     }
 }
 
-void store_on_disk(struct node *node, uint64_t id, enum err err)
+void store_on_disk(struct node *node, const struct node_event *event)
 {
-    struct disk_op *op = op_find(node, id);
+    struct disk_op *op = op_find(node, event->disk.id);
     CHECK(op != NULL);
+    weight_on_disk(node, op->tier, op->size, event->disk.took_us);
     if (op->object != NULL) {
-        write_done(node, op, err);
+        write_done(node, op, event->disk.err);
     } else {
-        read_done(node, op, err);
+        read_done(node, op, event->disk.err);
     }
 }
 

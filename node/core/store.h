@@ -101,6 +101,6 @@ void store_forget_read(struct read *read);
 bool store_drop_oldest(struct node *node);
 void store_on_record(struct node *node, uint32_t tier, const struct disk_record *record);
 void store_on_ready(struct node *node, const struct node_event *event);
-void store_on_disk(struct node *node, uint64_t id, enum err err);
+void store_on_disk(struct node *node, const struct node_event *event);
 /* Nothing is on its way to a disk. */
 bool store_is_idle(const struct node *node);

@@ -20,6 +20,7 @@
 
 #include "base/crc.h"
 #include "node/core/record.h"
+#include "node/io/clock.h"
 #include "node/io/disk_files.h"
 #include "node/io/item.h"
 #include "node/io/log.h"
@@ -33,6 +34,7 @@ struct job {
     struct queue_item queue;
     struct node_effect effect;
     struct item *answer; /* NULL for a drop */
+    usec_t begun_us;
 };
 
 /* Records that may still be told ahead. Lives until the last item that came from it is freed. */
@@ -58,6 +60,7 @@ struct disk_actor {
 static void answer(struct disk_actor *disk, struct job *job, enum err err)
 {
     job->answer->event.disk.err = err;
+    job->answer->event.disk.took_us = clock_mono_us() - job->begun_us;
     queue_push(disk->options.out, &job->answer->queue);
     free(job);
 }
@@ -122,6 +125,7 @@ static enum err read_checked(int fd, const struct node_effect *effect, uint8_t *
 static void do_read(struct disk_actor *disk, struct job *job)
 {
     const uint32_t segment = job->effect.disk_read.record.segment;
+    job->begun_us = clock_mono_us();
     uint8_t header[RECORD_HEADER_SIZE];
     int fd = disk_files_take(disk->files, segment, false);
     if (fd < 0) {
@@ -218,6 +222,7 @@ static enum err write_record(int fd, const struct node_effect *effect)
 static void do_write(struct disk_actor *disk, struct job *job)
 {
     const uint32_t segment = job->effect.disk_write.segment;
+    job->begun_us = clock_mono_us();
     int fd = disk_files_take(disk->files, segment, true);
     enum err err = fd < 0 ? ERR_SYSTEM : write_record(fd, &job->effect);
     if (fd >= 0) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <jansson.h>
+
 #include "node/io/draft.h"
 
 /* The part of the URL that stands for the '*'. */
@@ -128,6 +130,32 @@ static enum err make_dataset(const struct http_route *route, const struct http_a
     return err;
 }
 
+/* "NAME WEIGHT" of {"weight": 50} or {"weight": "auto"}. */
+static enum err make_weight(const struct http_route *route, const struct http_asked *asked,
+                            uint8_t *argument, size_t *size, struct text *why)
+{
+    const struct span name = name_in(route, asked->url);
+    json_t *body = json_loadb(asked->body, asked->body_size, 0, NULL);
+    const json_t *weight = json_object_get(body, "weight");
+    char value[32] = "";
+    if (json_is_integer(weight)) {
+        snprintf(value, sizeof value, "%" JSON_INTEGER_FORMAT, json_integer_value(weight));
+    } else if (json_is_string(weight)) {
+        snprintf(value, sizeof value, "%s", json_string_value(weight));
+    }
+    json_decref(body);
+    if (value[0] == 0) {
+        text_str(why, "the body must be {\"weight\": NUMBER} or {\"weight\": \"auto\"}");
+        return ERR_INVALID;
+    }
+    const size_t value_size = strlen(value);
+    memcpy(argument, name.data, name.size);
+    argument[name.size] = ' ';
+    memcpy(argument + name.size + 1, value, value_size);
+    *size = name.size + 1 + value_size;
+    return ERR_OK;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define GET MHD_HTTP_METHOD_GET
@@ -140,6 +168,8 @@ static const struct http_route routes[] = {
     { GET, "/metrics", ADMIN_METRICS, HTTP_METRICS, .make = make_nothing },
     { GET, "/api/v1/status", ADMIN_STATUS, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/nodes", ADMIN_NODES, HTTP_JSON, .make = make_nothing },
+    { POST, "/api/v1/nodes/*/weight", ADMIN_NODE_WEIGHT, HTTP_JSON, .wants_json = true,
+      .make = make_weight },
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .make = make_diff },
     { GET, "/api/v1/where", ADMIN_WHERE, HTTP_JSON, .make = make_file },

@@ -17,6 +17,7 @@
 #define FORMAT_VERSION 1
 #define NODE_FILE "node.json"
 #define TIERS_FILE "tiers.json"
+#define WEIGHT_FILE "weight.json"
 
 struct identity {
     char *path;
@@ -25,7 +26,9 @@ struct identity {
     struct node_id id;
     uint64_t incarnation; /* highest kept */
     json_t *tiers;        /* directory -> UUID */
-    bool is_new;          /* node.json was made by this process */
+    bool has_weight;
+    uint32_t weight;
+    bool is_new; /* node.json was made by this process */
     bool made_dir;
     bool abandoned;
 };
@@ -173,6 +176,29 @@ static enum err load_tiers(struct identity *identity, struct text *why)
     return err;
 }
 
+static enum err load_weight(struct identity *identity, struct text *why)
+{
+    json_t *root = read_json(identity, WEIGHT_FILE);
+    if (root == NULL && errno != 0) {
+        return refuse(why, ERR_MALFORMED, identity->path, WEIGHT_FILE " cannot be read");
+    }
+    if (root == NULL) {
+        return ERR_OK;
+    }
+    const json_t *weight = json_object_get(root, "weight");
+    enum err err = check_version(root, identity->path, why);
+    if (err == ERR_OK && (!json_is_integer(weight) || json_integer_value(weight) < 0 ||
+                          json_integer_value(weight) > UINT16_MAX)) {
+        err = refuse(why, ERR_MALFORMED, identity->path, WEIGHT_FILE " is damaged");
+    }
+    if (err == ERR_OK) {
+        identity->has_weight = true;
+        identity->weight = (uint32_t)json_integer_value(weight);
+    }
+    json_decref(root);
+    return err;
+}
+
 static enum err open_all(struct identity *identity, struct text *why)
 {
     if (!make_dirs(identity->path, &identity->made_dir)) {
@@ -190,7 +216,8 @@ static enum err open_all(struct identity *identity, struct text *why)
                       "another node runs with this --data-dir; give each node its own");
     }
     enum err err = load_node(identity, why);
-    return err == ERR_OK ? load_tiers(identity, why) : err;
+    err = err == ERR_OK ? load_tiers(identity, why) : err;
+    return err == ERR_OK ? load_weight(identity, why) : err;
 }
 
 enum err identity_open(const char *dir, struct identity **out, struct text *why)
@@ -295,6 +322,36 @@ enum err identity_keep_tier(struct identity *identity, const char *dir, const ch
     enum err err = write_json(identity, TIERS_FILE, root);
     json_decref(root);
     return err;
+}
+
+bool identity_weight(const struct identity *identity, uint32_t *out)
+{
+    if (identity->has_weight) {
+        *out = identity->weight;
+    }
+    return identity->has_weight;
+}
+
+enum err identity_keep_weight(struct identity *identity, uint32_t weight)
+{
+    json_t *root = json_pack("{s:i, s:i}", "version", FORMAT_VERSION, "weight", (int)weight);
+    enum err err = root == NULL ? ERR_NOMEM : write_json(identity, WEIGHT_FILE, root);
+    if (err == ERR_OK) {
+        identity->has_weight = true;
+        identity->weight = weight;
+    }
+    json_decref(root);
+    return err;
+}
+
+enum err identity_forget_weight(struct identity *identity)
+{
+    if ((unlinkat(identity->dir, WEIGHT_FILE, 0) != 0 && errno != ENOENT) ||
+        fsync(identity->dir) != 0) {
+        return ERR_SYSTEM;
+    }
+    identity->has_weight = false;
+    return ERR_OK;
 }
 
 const char *identity_dir(const struct identity *identity)

@@ -2,10 +2,12 @@
  *
  *   node.json   id, and the highest incarnation it has had
  *   tiers.json  which disks it has kept blocks on, by UUID
+ *   weight.json the weight that its operator has set, when he has
  *   lock        held while the node runs: one node for one directory
  *
  * Files are replaced whole. A newer format is refused and left alone. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/check.h"
@@ -28,6 +30,12 @@ struct node_id identity_id(const struct identity *identity);
 uint64_t identity_incarnation(const struct identity *identity, usec_t wall_us);
 /* Keep it; what is lower than the kept one is ignored. Waits for the disk. */
 enum err identity_keep(struct identity *identity, uint64_t incarnation) MUST_USE;
+
+/* The weight that was set; false: none, and `out` untouched. */
+bool identity_weight(const struct identity *identity, uint32_t *out);
+/* Both wait for the disk. */
+enum err identity_keep_weight(struct identity *identity, uint32_t weight) MUST_USE;
+enum err identity_forget_weight(struct identity *identity) MUST_USE;
 
 /* The UUID of the tier this node has used in that directory; NULL: none. */
 const char *identity_tier(const struct identity *identity, const char *dir);

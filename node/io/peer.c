@@ -189,6 +189,12 @@ static void carry_out(struct peer_actor *peer, const struct node_effect *effect)
     case NODE_OWNING:
         do_gossip(peer, effect);
         return;
+    case NODE_WEIGHT:
+        hooks->weight(hooks->self, effect->weight.weight);
+        return;
+    case NODE_WEIGHT_KEEP:
+        hooks->keep_weight(hooks->self, effect->weight.weight, effect->weight.forget);
+        return;
     case NODE_LOG:
         log_text(effect->log.level, effect->log.text);
         return;

@@ -19,8 +19,11 @@ struct peer_actor;
 /* Called on the peer thread. */
 struct peer_hooks {
     void *self;
-    void (*owning)(void *self);  /* the node takes reads */
-    void (*drained)(void *self); /* after NODE_LEAVE: nothing is in hand any more */
+    void (*owning)(void *self);                  /* the node takes reads */
+    void (*drained)(void *self);                 /* after NODE_LEAVE: nothing is in hand any more */
+    void (*weight)(void *self, uint32_t weight); /* the member record's is another one now */
+    /* Keep it for the next starts, then send NODE_WEIGHT_KEPT. */
+    void (*keep_weight)(void *self, uint32_t weight, bool forget);
     void (*reply)(void *self, uint64_t id, enum err err, struct span text); /* to NODE_ADMIN */
 };
 

@@ -18,15 +18,33 @@
 
 /* ---- news for main --------------------------------------------------------------------------- */
 
-static void tell(struct process *process, enum process_news news, uint64_t incarnation)
+static void tell_word(struct process *process, const struct process_word *said)
 {
     struct process_word *word = calloc(1, sizeof *word);
     if (word == NULL) {
         BUG("out of memory for a word to main");
     }
-    word->news = news;
-    word->incarnation = incarnation;
+    *word = *said;
     queue_push(process->news, &word->queue);
+}
+
+static void tell(struct process *process, enum process_news news, uint64_t incarnation)
+{
+    tell_word(process, &(struct process_word){ .news = news, .incarnation = incarnation });
+}
+
+static void on_weight(void *self, uint32_t weight)
+{
+    struct process *process = self;
+    if (!process->is_private) {
+        tell_word(process, &(struct process_word){ .news = NEWS_WEIGHT, .weight = weight });
+    }
+}
+
+static void on_keep_weight(void *self, uint32_t weight, bool forget)
+{
+    tell_word(self, &(struct process_word){
+                        .news = NEWS_KEEP_WEIGHT, .weight = weight, .forget = forget });
 }
 
 static void on_owning(void *self)
@@ -114,6 +132,7 @@ static void put_metrics(void *self, struct text *text)
 
 static enum err open_identity(struct process *process, struct text *why)
 {
+    process->weight = process->config.weight;
     if (process->is_private) {
         randombytes_buf(process->id.b, sizeof process->id.b);
         process->incarnation = (uint64_t)(process->start_us / 1000) << 16;
@@ -121,6 +140,7 @@ static enum err open_identity(struct process *process, struct text *why)
     }
     enum err err = identity_open(process->config.data_dir, &process->identity, why);
     if (err == ERR_OK) {
+        (void)identity_weight(process->identity, &process->weight);
         process->id = identity_id(process->identity);
         process->incarnation = identity_incarnation(process->identity, process->start_us);
     }
@@ -211,6 +231,8 @@ static enum err make_peer(struct process *process, struct text *why)
     struct links_keys keys;
     process->node.id = process->id;
     process->node.incarnation = process->incarnation;
+    process->node.weight = process->weight;
+    process->node.weight_default = config->weight;
     struct peer_options options = {
         .node = process->node,
         .arena = process->sizing.arena,
@@ -223,7 +245,12 @@ static enum err make_peer(struct process *process, struct text *why)
         .in = process->in,
         .fetch = process->fetch,
         .meta = process->meta,
-        .hooks = { .self = process, .owning = on_owning, .drained = on_drained, .reply = on_reply },
+        .hooks = { .self = process,
+                   .owning = on_owning,
+                   .drained = on_drained,
+                   .weight = on_weight,
+                   .keep_weight = on_keep_weight,
+                   .reply = on_reply },
     };
     memcpy(keys.public_key, config->keys.curve_public, sizeof keys.public_key);
     memcpy(keys.secret_key, config->keys.curve_secret, sizeof keys.secret_key);
@@ -266,7 +293,7 @@ void process_member(const struct process *process, struct member *out)
     out->id = process->id;
     out->incarnation = process->incarnation;
     out->state = MEMBER_WARMING;
-    out->weight = config->weight;
+    out->weight = process->weight;
     out->serve_weight = 1;
     memcpy(out->name, config->name, sizeof out->name);
     memcpy(out->zone, config->zone, sizeof out->zone);

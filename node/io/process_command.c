@@ -42,13 +42,26 @@ static void leave(struct running *run)
     queue_push(run->process->in, &item_must(NODE_LEAVE, 0)->queue);
 }
 
-/* The others hear of it by gossip. */
-static void tell_credentials(const struct process *process)
+/* Credentials or weight: the others hear of it by gossip. */
+static void tell_facts(const struct process *process)
 {
     struct member facts;
     process_member(process, &facts);
     (void)fetch_credentials(process->fetch, facts.credentials);
     gossip_actor_facts(process->gossip, &facts);
+}
+
+/* For the next starts; the disk is waited for. */
+static void keep_weight(struct process *process, const struct process_word *word)
+{
+    struct item *item = item_must(NODE_WEIGHT_KEPT, 0);
+    item->event.weight_kept.err = word->forget
+                                      ? identity_forget_weight(process->identity)
+                                      : identity_keep_weight(process->identity, word->weight);
+    if (item->event.weight_kept.err != ERR_OK) {
+        LOG(LOG_ERROR, "identity.failed", LOG_TEXT("reason", strerror(errno)));
+    }
+    queue_push(process->in, &item->queue);
 }
 
 static void on_word(struct running *run, const struct process_word *word)
@@ -73,7 +86,14 @@ static void on_word(struct running *run, const struct process_word *word)
         run->over = true;
         return;
     case NEWS_CREDENTIALS:
-        tell_credentials(process);
+        tell_facts(process);
+        return;
+    case NEWS_WEIGHT:
+        process->weight = word->weight;
+        tell_facts(process);
+        return;
+    case NEWS_KEEP_WEIGHT:
+        keep_weight(process, word);
         return;
     case NEWS_IDENTITY_IN_USE:
         fprintf(stderr,
@@ -160,7 +180,7 @@ static void log_start(const struct process *process)
     LOG(LOG_INFO, "node.started", LOG_TEXT("name", config->name), LOG_TEXT("id", id),
         LOG_TEXT("cluster", config->keys.name), LOG_TEXT("listen", listen),
         LOG_NUM("admin_port", config->admin_port),
-        LOG_TEXT("secure", config->insecure ? "no" : "yes"),
+        LOG_TEXT("secure", config->insecure ? "no" : "yes"), LOG_NUM("weight", process->weight),
         LOG_NUM("region_bytes", process->sizing.region),
         LOG_NUM("table_bytes", process->sizing.arena));
 }

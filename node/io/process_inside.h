@@ -22,12 +22,16 @@ enum process_news {
     NEWS_LEFT,
     NEWS_IDENTITY_IN_USE,
     NEWS_CREDENTIALS,
+    NEWS_WEIGHT,
+    NEWS_KEEP_WEIGHT,
 };
 
 struct process_word {
     struct queue_item queue;
     enum process_news news;
     uint64_t incarnation;
+    uint32_t weight;
+    bool forget; /* KEEP_WEIGHT */
 };
 
 struct process {
@@ -39,6 +43,7 @@ struct process {
     struct identity *identity; /* NULL: private */
     struct node_id id;
     uint64_t incarnation;
+    uint32_t weight; /* of the member record; main's, once everything runs */
     usec_t start_us;
     struct sizing sizing;
     struct node_options node;

@@ -234,6 +234,8 @@ static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
                                             .members_max = 8,
                                             .marks = &lab->marks };
         w->options.name[0] = (char)('a' + (int)i);
+        w->options.weight = 100;
+        w->options.weight_default = 100;
         if (quota > 0) {
             w->options.tier_count = 1;
             w->options.tier[0].quota = quota;

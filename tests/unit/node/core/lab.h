@@ -96,6 +96,10 @@ struct lab_node {
     bool frozen;
     bool owning;
     bool drained;
+    uint32_t weight;       /* told to gossip */
+    uint32_t weight_tells; /* how often */
+    uint32_t weight_kept;  /* for the next start; UINT32_MAX: forgotten */
+    enum err weight_keep_err;
     uint32_t evidence;
     uint32_t connects;
     uint64_t most_used; /* of the region */

@@ -238,6 +238,18 @@ static void effect_meta(struct lab *lab, uint32_t index, const struct node_effec
     lab_later(lab, DELAY_US, &item);
 }
 
+static void effect_keep_weight(struct lab *lab, uint32_t index, const struct node_effect *effect)
+{
+    struct lab_node *w = &lab->nodes[index];
+    struct pending item = { .node = index };
+    item.event.kind = NODE_WEIGHT_KEPT;
+    item.event.weight_kept.err = w->weight_keep_err;
+    if (w->weight_keep_err == ERR_OK) {
+        w->weight_kept = effect->weight.forget ? UINT32_MAX : effect->weight.weight;
+    }
+    lab_later(lab, MSEC(5), &item);
+}
+
 void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     if (lab->hooks != NULL && lab->hooks->effect(lab, index, effect)) {
@@ -277,6 +289,13 @@ void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effec
         return;
     case NODE_OWNING:
         lab->nodes[index].owning = true;
+        return;
+    case NODE_WEIGHT:
+        lab->nodes[index].weight = effect->weight.weight;
+        lab->nodes[index].weight_tells++;
+        return;
+    case NODE_WEIGHT_KEEP:
+        effect_keep_weight(lab, index, effect);
         return;
     case NODE_DRAINED:
         lab->nodes[index].drained = true;

@@ -177,6 +177,32 @@ static void a_question_goes_to_the_node_and_its_answer_comes_back(void **state)
     assert_int_equal(world->question.argument_size, 5);
     assert_memory_equal(world->question.argument, "\nn7\n\n", 5);
     assert_int_equal(ask(world, "GET /api/v1/ring/diff?add=1%0a2", "", ""), 400);
+    world_free(world);
+}
+
+static void a_weight_is_a_number_or_a_word(void **state)
+{
+    static const char json[] = "Content-Type: application/json\r\n";
+    struct world *world = world_make("");
+    (void)state;
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": 50}"), 200);
+    assert_int_equal(question_of(world)->kind, ADMIN_NODE_WEIGHT);
+    assert_int_equal(world->question.argument_size, 5);
+    assert_memory_equal(world->question.argument, "n7 50", 5);
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": \"auto\"}"),
+                     200);
+    (void)question_of(world);
+    assert_memory_equal(world->question.argument, "n7 auto", 7);
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": 1.5}"), 400);
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "50"), 400);
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", "", "{\"weight\": 50}"), 415);
+    world_free(world);
+}
+
+static void a_dataset_is_deleted_by_its_name(void **state)
+{
+    struct world *world = world_make("");
+    (void)state;
     assert_int_equal(ask(world, "DELETE /api/v1/datasets/one", "", ""), 200);
     assert_int_equal(question_of(world)->kind, ADMIN_DATASET_DELETE);
     assert_memory_equal(world->question.argument, "one", 3);
@@ -347,6 +373,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_goes_to_the_node_and_its_answer_comes_back),
+        cmocka_unit_test(a_weight_is_a_number_or_a_word),
+        cmocka_unit_test(a_dataset_is_deleted_by_its_name),
         cmocka_unit_test(a_dataset_is_created_from_json_only),
         cmocka_unit_test(failures_tell_what_to_do_and_have_their_status),
         cmocka_unit_test(what_is_not_there_is_not_found),

@@ -71,6 +71,55 @@ static void two_nodes_never_share_a_directory(void **state)
     identity_close(&other);
 }
 
+static void a_weight_is_remembered_until_it_is_forgotten(void **state)
+{
+    struct home *home = *state;
+    struct identity *identity;
+    uint32_t weight = 7;
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_OK);
+    assert_false(identity_weight(identity, &weight));
+    assert_int_equal(weight, 7);
+    assert_int_equal(identity_keep_weight(identity, 0), ERR_OK);
+    assert_int_equal(identity_keep_weight(identity, 65535), ERR_OK);
+    identity_close(&identity);
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_OK);
+    assert_true(identity_weight(identity, &weight));
+    assert_int_equal(weight, 65535);
+    assert_int_equal(identity_forget_weight(identity), ERR_OK);
+    assert_int_equal(identity_forget_weight(identity), ERR_OK);
+    assert_false(identity_weight(identity, &weight));
+    identity_close(&identity);
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_OK);
+    assert_false(identity_weight(identity, &weight));
+    identity_close(&identity);
+}
+
+static void a_damaged_weight_is_refused(void **state)
+{
+    static const char *const damaged[] = { "{\"version\":1}", "{\"version\":1,\"weight\":65536}",
+                                           "{\"version\":1,\"weight\":-1}", "{", "" };
+    struct home *home = *state;
+    struct identity *identity;
+    char path[128];
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_OK);
+    identity_close(&identity);
+    snprintf(path, sizeof path, "%s/weight.json", home->dir);
+    for (uint32_t i = 0; i < ARRAY_COUNT(damaged); i++) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(damaged[i], file);
+        fclose(file);
+        text_init(&home->why, home->why_room, sizeof home->why_room);
+        assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_MALFORMED);
+        assert_non_null(strstr(home->why_room, home->dir));
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("{\"version\":2,\"weight\":5}", file);
+    fclose(file);
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_VERSION);
+}
+
 static void tiers_are_remembered_by_directory(void **state)
 {
     struct home *home = *state;
@@ -164,6 +213,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_identity_lasts_and_each_start_is_newer, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(two_nodes_never_share_a_directory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_weight_is_remembered_until_it_is_forgotten, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_weight_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tiers_are_remembered_by_directory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_first_start_that_failed_leaves_nothing_behind, set_up,
                                         tear_down),
