@@ -359,8 +359,9 @@ void disk_do(struct disk *disk, const struct node_effect *effect)
     struct job *job = job_new(disk, effect);
     if (effect->kind == NODE_DISK_WRITE) {
         job->work.run = disk_job_run;
-        work_post(&job->work, write_time(disk, job, effect->disk_write.header.size +
-                                                        effect->disk_write.payload.size));
+        work_post(&job->work,
+                  write_time(disk, job,
+                             effect->disk_write.header.size + effect->disk_write.payload.size));
     } else if (effect->kind == NODE_DISK_READ) {
         job->work.run = disk_job_run;
         job->took_us = time_of(disk, effect->disk_read.size);
@@ -370,9 +371,8 @@ void disk_do(struct disk *disk, const struct node_effect *effect)
               effect->kind == NODE_META_DELETE);
         job->work.run = meta_job_run;
         copy_meta(job);
-        work_post(&job->work,
-                  effect->kind == NODE_META_GET ? time_of(disk, 4096)
-                                                       : write_time(disk, job, 4096));
+        work_post(&job->work, effect->kind == NODE_META_GET ? time_of(disk, 4096)
+                                                            : write_time(disk, job, 4096));
     }
 }
 

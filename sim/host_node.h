@@ -31,7 +31,7 @@ struct host_node {
     uint32_t kept_weight; /* persisted, when there is one */
     bool has_kept_weight;
     uint32_t weight;   /* of its member record */
-    struct node *node;    /* NULL: not running */
+    struct node *node; /* NULL: not running */
     struct gossip *gossip;
     void *node_memory;
     void *gossip_memory;

@@ -18,7 +18,8 @@ static struct known_ring *ring_of(const struct node_effect *effect)
 {
     static struct known_ring known[RINGS_MOST];
     struct ring_options options = { .slots_log2 = SLOTS_LOG2,
-                                    .selector = effect->ring_build.selector };
+                                    .selector = effect->ring_build.selector,
+                                    .previous = effect->ring_build.previous };
     uint64_t key = hash64(options.selector.data, options.selector.size, 1);
     struct arena arena;
     uint32_t at = 0;
@@ -47,7 +48,6 @@ static struct known_ring *ring_of(const struct node_effect *effect)
 
 static void build_ring(struct fuzz *f, const struct node_effect *effect, struct node_event *event)
 {
-    event->kind = NODE_RING;
     event->ring.id = effect->ring_build.id;
     event->ring.ring = ring_of(effect)->ring;
     f->rings_given++;
@@ -156,6 +156,7 @@ static void take(struct fuzz *f, const struct node_effect *effect)
     case NODE_META_PUT:
     case NODE_META_GET:
     case NODE_META_DELETE:
+    case NODE_WEIGHT_KEEP:
         wait_for(f, effect);
         return;
     case NODE_ADMIN_REPLY:
@@ -167,30 +168,35 @@ static void take(struct fuzz *f, const struct node_effect *effect)
     case NODE_EVIDENCE:
     case NODE_CATALOG:
     case NODE_OWNING:
+    case NODE_WEIGHT:
     case NODE_LOG:
         return;
     }
 }
 
-/* A ring is built at once: the members hold only until the next step. */
+/* A ring is built at once: the members hold only until the next step. Two may be: one in use, and one
+ * that an operator wants to see. */
 static void step(struct fuzz *f, const struct node_event *event)
 {
-    struct node_event ring = { .kind = NODE_TICK };
+    struct node_event rings[2];
+    uint32_t ring_count = 0;
     struct node_totals totals;
     node_step(f->node, f->now, event, &f->effects);
     CHECK(f->effects.count <= NODE_EFFECTS_MAX);
     for (uint32_t i = 0; i < f->effects.count; i++) {
         const struct node_effect *effect = &f->effects.items[i];
         if (effect->kind == NODE_RING_BUILD) {
-            build_ring(f, effect, &ring);
+            CHECK(ring_count < ARRAY_COUNT(rings));
+            rings[ring_count] = (struct node_event){ .kind = NODE_RING };
+            build_ring(f, effect, &rings[ring_count++]);
         } else {
             take(f, effect);
         }
     }
     node_totals(f->node, &totals);
     CHECK(totals.region_used <= totals.region_size);
-    if (ring.kind == NODE_RING) {
-        step(f, &ring);
+    for (uint32_t i = 0; i < ring_count; i++) {
+        step(f, &rings[i]);
     }
 }
 
@@ -272,6 +278,12 @@ static void answer_meta(struct fuzz *f, const struct waiting *w, uint8_t how)
     step(f, &event);
 }
 
+static void answer_keep(struct fuzz *f, uint8_t how)
+{
+    step(f, &(struct node_event){ .kind = NODE_WEIGHT_KEPT,
+                                  .weight_kept = { how < 192 ? ERR_OK : ERR_SYSTEM } });
+}
+
 static void open_outbound(struct fuzz *f, const struct waiting *w, uint8_t how)
 {
     for (uint32_t i = 0; i < LINKS; i++) {
@@ -308,6 +320,9 @@ static void answer(struct fuzz *f, uint32_t index, uint8_t how)
     case NODE_META_PUT:
     case NODE_META_DELETE:
         answer_meta(f, &w, how);
+        break;
+    case NODE_WEIGHT_KEEP:
+        answer_keep(f, how);
         break;
     case NODE_CONNECT:
         open_outbound(f, &w, how);
@@ -425,8 +440,10 @@ static void tell_view(struct fuzz *f, uint8_t how)
 
 static void operate(struct fuzz *f, uint8_t how)
 {
-    static const char *const arguments[] = { "train", "train/",    "train/a", "train/c",
-                                             "none",  "train/b/x", "",        "train/b" };
+    static const char *const arguments[] = { "train",  "train/",    "train/a",   "train/c",
+                                             "none",   "train/b/x", "",          "train/b",
+                                             "n0 50",  "n0 auto",   "n0 70000",  "n1 5",
+                                             "\n\n\n", "\nn1\n\n",  "\n\n9,z\n", "\nn2\n70\n" };
     struct node_event event = { .kind = NODE_ADMIN,
                                 .admin = { .id = 1 + how, .kind = how % (ADMIN_METRICS + 1u) } };
     event.admin.argument = span_text(arguments[next(f) % ARRAY_COUNT(arguments)]);
@@ -488,6 +505,9 @@ static void start(struct fuzz *f)
     struct arena arena;
     struct node_options options = { .id = id_of(0),
                                     .incarnation = 1,
+                                    .name = "n0",
+                                    .weight = 100,
+                                    .weight_default = 100,
                                     .keys = { .name = "unit", .slots_log2 = SLOTS_LOG2 },
                                     .insecure = next(f) % 4 != 0,
                                     .seed = 1,

@@ -89,6 +89,8 @@ static void make_member(uint8_t number, enum member_state state, struct member *
     member->incarnation = 1;
     member->state = state;
     member->weight = member->serve_weight = 100;
+    member->name[0] = 'n';
+    member->name[1] = (char)('0' + number % 3);
     member->endpoint_count = 2;
     for (uint32_t i = 0; i < 2; i++) {
         member->endpoints[i].purpose = i == 0 ? ENDPOINT_CONTROL : ENDPOINT_DATA;

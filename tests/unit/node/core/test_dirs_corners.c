@@ -227,7 +227,16 @@ static uint64_t ask_page(struct shelf *shelf, uint32_t mount, uint64_t generatio
     return message.shard_get.request;
 }
 
-/* Asks for a page at a node that does not keep it, while those that do are frozen or dead. */
+static void silence(struct shelf *shelf, uint32_t node, bool dead)
+{
+    if (dead && shelf->lab->nodes[node].up) {
+        lab_kill(shelf->lab, node);
+    }
+    shelf->lab->nodes[node].frozen = !dead;
+}
+
+/* Asks for a page at a node that does not have it, while those that do are frozen or dead: the first
+ * two ranks, which keep it, and who listed it. */
 static enum err page_without_its_keepers(bool dead)
 {
     struct shelf *shelf = shelf_new(4);
@@ -235,15 +244,14 @@ static enum err page_without_its_keepers(bool dead)
     put_dirs(shelf, 1);
     shelf_mount(shelf, 0, shelf_owner(shelf, "p/"));
     const uint64_t generation = shelf_root(shelf, 0, "p/").head.generation;
-    for (uint32_t rank = 0; rank < 2; rank++) {
-        const uint32_t keeper = shelf_rank(shelf, place, rank);
-        if (dead) {
-            lab_kill(shelf->lab, keeper);
-        } else {
-            shelf->lab->nodes[keeper].frozen = true;
-        }
+    const uint32_t lister = shelf_owner(shelf, "p/");
+    const uint32_t third = shelf_rank(shelf, place, 2);
+    const uint32_t asked = third == lister ? shelf_rank(shelf, place, 3) : third;
+    const uint32_t have[] = { shelf_rank(shelf, place, 0), shelf_rank(shelf, place, 1), lister };
+    for (uint32_t i = 0; i < ARRAY_COUNT(have); i++) {
+        silence(shelf, have[i], dead);
     }
-    shelf_mount(shelf, 1, shelf_rank(shelf, place, 2));
+    shelf_mount(shelf, 1, asked);
     const uint64_t request = ask_page(shelf, 1, generation);
     lab_run(shelf->lab, SEC(2));
     const enum err err = shelf_failed(shelf, 1, request);
