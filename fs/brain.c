@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/line.h"
+#include "fs/probe.h"
 #include "node/io/clock.h"
 #include "node/io/links.h"
 #include "node/io/log.h"
@@ -63,12 +64,13 @@ struct brain {
     pthread_t thread;
     bool started;
     bool stopping;
+    struct probe probe;
     struct {
         pthread_mutex_t lock;
         pthread_cond_t changed;
         bool known;
         enum err err;
-        char text[512];
+        char text[2048]; /* holds what was mounted, and more */
     } ready;
 };
 
@@ -112,8 +114,49 @@ static void lose(struct brain *brain, const struct mount_entry *entry)
     }
 }
 
+static void tell_ready(struct brain *brain, enum err err, struct span text)
+{
+    size_t size = text.size < sizeof brain->ready.text ? text.size : sizeof brain->ready.text - 1;
+    pthread_mutex_lock(&brain->ready.lock);
+    brain->ready.known = true;
+    brain->ready.err = err;
+    memcpy(brain->ready.text, text.data == NULL ? (const uint8_t *)"" : text.data, size);
+    brain->ready.text[size] = '\0';
+    pthread_cond_signal(&brain->ready.changed);
+    pthread_mutex_unlock(&brain->ready.lock);
+}
+
+static void tell_probed(struct brain *brain, struct probe_word word)
+{
+    char line[sizeof brain->ready.text];
+    struct text text;
+    text_init(&text, line, sizeof line);
+    if (word.is && word.said != NULL) {
+        text_str(&text, brain->settings.source);
+        text_str(&text, word.said);
+    }
+    if (word.is) {
+        tell_ready(brain, word.err, span_of(line, text.used));
+    }
+}
+
+static void on_ready(struct brain *brain, const struct mount_effect *effect)
+{
+    if (effect->ready.err != ERR_OK) {
+        tell_ready(brain, effect->ready.err, effect->ready.text);
+    } else if (brain->settings.prefix[0] == '\0') {
+        tell_ready(brain, ERR_OK, span_of(NULL, 0)); /* a dataset may be empty */
+    } else {
+        probe_begin(&brain->probe, clock_mono_us());
+    }
+}
+
 static void reply(struct brain *brain, const struct mount_effect *effect)
 {
+    if (effect->reply_err.id == PROBE_ID) { /* all replies begin with it */
+        tell_probed(brain, probe_on_reply(&brain->probe, effect));
+        return;
+    }
     CHECK(brain->kernel != NULL);
     if (!kernel_reply(brain->kernel, effect)) {
         return;
@@ -125,18 +168,6 @@ static void reply(struct brain *brain, const struct mount_effect *effect)
     for (uint32_t i = 0; i < effect->reply_dir.count; i++) {
         lose(brain, &effect->reply_dir.entries[i].entry);
     }
-}
-
-static void tell_ready(struct brain *brain, enum err err, struct span text)
-{
-    size_t size = text.size < sizeof brain->ready.text ? text.size : sizeof brain->ready.text - 1;
-    pthread_mutex_lock(&brain->ready.lock);
-    brain->ready.known = true;
-    brain->ready.err = err;
-    memcpy(brain->ready.text, text.data == NULL ? (const uint8_t *)"" : text.data, size);
-    brain->ready.text[size] = '\0';
-    pthread_cond_signal(&brain->ready.changed);
-    pthread_mutex_unlock(&brain->ready.lock);
 }
 
 static void build_ring(struct brain *brain, const struct mount_effect *effect)
@@ -206,7 +237,7 @@ static void carry_out(struct brain *brain, const struct mount_effect *effect)
     case MOUNT_ABANDON: /* a link that is being tried costs nothing */
         return;
     case MOUNT_READY:
-        tell_ready(brain, effect->ready.err, effect->ready.text);
+        on_ready(brain, effect);
         return;
     case MOUNT_REPLY_ERR:
     case MOUNT_REPLY_ENTRY:
@@ -237,6 +268,10 @@ static void step(struct brain *brain, const struct mount_event *event)
         forget.op.ino = brain->lost[--brain->lost_count].ino;
         forget.op.count = 1;
         step_once(brain, &forget);
+    }
+    struct mount_event probe;
+    while (probe_next(&brain->probe, &probe)) {
+        step_once(brain, &probe);
     }
 }
 
@@ -368,14 +403,15 @@ static void *run(void *self)
     struct mount_event tick = { .kind = MOUNT_TICK };
     resolve(brain);
     while (!brain->stopping) {
-        usec_t now = clock_mono_us(), due;
+        usec_t now = clock_mono_us(), due, probe_due;
         if (mount_deadline(brain->mount) <= now) {
             step(brain, &tick);
         }
         take_items(brain);
         move_line(brain);
-        due = mount_deadline(brain->mount);
         now = clock_mono_us();
+        tell_probed(brain, probe_on_time(&brain->probe, now, &probe_due));
+        due = usec_min(mount_deadline(brain->mount), probe_due);
         if (brain->stopping) {
             due = now; /* nobody will wake a poll that waits */
         }
@@ -497,9 +533,7 @@ enum err brain_wait_ready(struct brain *brain, struct text *why)
         pthread_cond_wait(&brain->ready.changed, &brain->ready.lock);
     }
     err = brain->ready.err;
-    if (err != ERR_OK) {
-        text_str(why, brain->ready.text);
-    }
+    text_str(why, brain->ready.text);
     pthread_mutex_unlock(&brain->ready.lock);
     return err;
 }

@@ -25,7 +25,8 @@ struct brain_reach {
 
 enum err brain_start(const struct settings *settings, const struct brain_reach *reach,
                      struct brain **out, struct text *why) MUST_USE;
-/* Until the mount's core is ready: ERR_OK, or why it will not be, with a line in `why`. */
+/* Until the mount's core is ready, and it is known whether there is anything below the prefix:
+ * ERR_OK, perhaps with a warning in `why`, or why it will not be, with a line. */
 enum err brain_wait_ready(struct brain *brain, struct text *why) MUST_USE;
 /* Where fuse threads push what the kernel asks. */
 struct queue *brain_queue(struct brain *brain);

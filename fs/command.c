@@ -137,6 +137,10 @@ static enum err start(struct running *r, struct settings *settings, struct text 
     if (err == ERR_OK) {
         err = brain_wait_ready(r->brain, why);
     }
+    if (err == ERR_OK && why->used > 0) {
+        fprintf(stderr, "atoll mount: %s\n", why->data);
+        text_init(why, why->data, why->size);
+    }
     return err == ERR_OK ? start_kernel(r, settings, why) : err;
 }
 

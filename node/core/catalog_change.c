@@ -113,6 +113,9 @@ static void succeed(struct node *node, struct catalog_op *op, bool one_copy)
     text_json(&text, span_text(change_word(op->change)));
     text_str(&text, ",\"version\":");
     text_u64(&text, op->draft.version);
+    if (op->empty_row > 0) {
+        text_str(&text, ",\"empty\":true");
+    }
     if (doubt.used > 0) {
         text_str(&text, ",\"warning\":");
         text_json(&text, span_of(doubts, doubt.used));

@@ -143,12 +143,20 @@ static enum err create_dataset(struct process *process, const struct dataset *da
     return wait_answer(process, why);
 }
 
-static void keep_warning(const char *answer, char *out, size_t room)
+/* What the node doubts. A bucket or directory may be empty; a prefix with nothing below it does not
+ * exist: ERR_NOT_FOUND, with the doubt in `why`. */
+static enum err take_doubts(const char *answer, bool has_prefix, struct process_private *reach,
+                            struct text *why)
 {
     json_t *json = json_loads(answer, 0, NULL);
     const char *warning = json_string_value(json_object_get(json, "warning"));
-    snprintf(out, room, "%s", warning != NULL ? warning : "");
+    const bool missing = has_prefix && json_is_true(json_object_get(json, "empty"));
+    snprintf(reach->warning, sizeof reach->warning, "%s", warning != NULL ? warning : "");
+    if (missing) {
+        text_str(why, reach->warning);
+    }
     json_decref(json);
+    return missing ? ERR_NOT_FOUND : ERR_OK;
 }
 
 enum err node_start_private(const struct process_private_options *options, struct process **out,
@@ -174,6 +182,9 @@ enum err node_start_private(const struct process_private_options *options, struc
     if (err == ERR_OK) {
         give_view(process);
         err = create_dataset(process, dataset, why);
+        if (err == ERR_OK) {
+            err = take_doubts(process->answer_text, dataset->rows[0].prefix[0] != '\0', reach, why);
+        }
         if (err != ERR_OK) {
             process_end(process);
         }
@@ -186,12 +197,11 @@ enum err node_start_private(const struct process_private_options *options, struc
         free(process);
         return err;
     }
-    *reach = (struct process_private){ .zmq = process->zmq,
-                                       .control = process->config.listen,
-                                       .cluster = CLUSTER,
-                                       .slots_log2 = SLOTS_LOG2,
-                                       .dataset = DATASET };
-    keep_warning(process->answer_text, reach->warning, sizeof reach->warning);
+    reach->zmq = process->zmq;
+    reach->control = process->config.listen;
+    reach->cluster = CLUSTER;
+    reach->slots_log2 = SLOTS_LOG2;
+    reach->dataset = DATASET;
     *out = process;
     return ERR_OK;
 }

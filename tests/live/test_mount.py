@@ -177,14 +177,52 @@ def test_a_private_mount_is_shown_as_the_uri_that_was_mounted(shared, point):
     unmount(point)
 
 
-def test_a_private_mount_of_nothing_says_so(shared, point):
+def test_a_private_mount_of_a_prefix_with_nothing_below_it_is_refused(shared, point):
     done = shared.cli("mount", "s3://data/sett/", point, "--endpoint",
                       f"http://{shared.store.address}", admin=False, check=False,
                       env=shared.private_env())
-    assert done.returncode == 0
+    assert done.returncode == 3
     assert "there is nothing below s3://data/sett/ yet" in done.stderr
+    assert not live.is_mounted(point)
+
+
+def test_a_private_mount_of_an_empty_directory_is_empty_and_says_so(shared, point, workdir):
+    (workdir / "empty").mkdir()
+    done = shared.cli("mount", f"file://{workdir}/empty", point, admin=False, check=False)
+    assert done.returncode == 0 and "there is nothing below" in done.stderr
     assert os.listdir(point) == []
     unmount(point)
+
+
+# ---- prefixes -----------------------------------------------------------------------------------
+
+
+def mount_prefix(cluster, what, point):
+    return cluster.cli("mount", what, point, "--seeds", cluster.seeds, "--client-file",
+                       cluster.dir / "client.key", admin=False, check=False)
+
+
+def test_a_prefix_that_does_not_exist_is_refused(shared, point):
+    for what in ("set/nothing", "set/nothing/below/it", f"set/{sorted(shared.sums)[0]}"):
+        done = mount_prefix(shared, what, point)
+        assert done.returncode == 3, done.stderr
+        assert f"{what}: there is no such directory" in done.stderr
+        assert not live.is_mounted(point)
+
+
+def test_a_prefix_is_mounted_though_its_source_cannot_be_asked_and_says_so(workdir, point):
+    with live.Cluster(workdir / "other") as cluster:
+        store = cluster.origin("--listen", f"127.0.0.1:{live.free_ports(1)}", "--generate",
+                               "data/set/sub/,count=2,size=1KiB,seed=1")
+        cluster.nodes(1, tier=None)
+        cluster.dataset("set", "s3://data/set/")
+        store.kill()
+        done = mount_prefix(cluster, "set/sub", point)
+        assert done.returncode == 0, done.stderr
+        assert "without knowing whether it exists" in done.stderr
+        live.Process.__init__(store, "origin", store.args, store.log)
+        live.wait_for("files", lambda: len(os.listdir(point)) == 2)
+        unmount(point)
 
 
 @pytest.mark.parametrize("uri,style", [("s3://data/set/", ";virtual-host"), ("oss://data/set/", "")],
