@@ -1,8 +1,10 @@
 """Readers for the live tests: every byte is compared with what the origin says it has."""
 
+import contextlib
 import functools
 import hashlib
 import math
+import mmap
 import os
 import threading
 import time
@@ -28,6 +30,16 @@ def data_gets(origin):
     kinds = origin.counters()["totals"]["kinds"]
     get = kinds.get("GET", {"requests": 0, "bytes": 0})
     return get["requests"], get["bytes"]
+
+
+@contextlib.contextmanager
+def kept(path):
+    """The kernel keeps what it has of this file while the block lasts, also when it drops caches:
+    what is mapped is not dropped."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+        for at in range(0, len(mapping), mmap.PAGESIZE):
+            mapping[at]
+        yield
 
 
 @functools.cache

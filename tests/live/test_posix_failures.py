@@ -59,7 +59,12 @@ def test_p51_without_any_node_calls_fail_with_eio_after_timeo(cluster, missing):
     mount, sums = start(cluster, 1, "-o", "timeo=2")
     os.listdir(mount.dir)
     assert reading.digest(mount.dir / "00000000") == sums["00000000"][1]
-    cluster.members[0].kill()
+    with reading.kept(mount.dir / "00000000"):
+        cluster.members[0].kill()
+        check_eio_and_what_is_kept(mount, sums, missing)
+
+
+def check_eio_and_what_is_kept(mount, sums, missing):
     clock = reading.Clock()
     with pytest.raises(OSError) as caught:
         clock.wait((mount.dir / missing).read_bytes)

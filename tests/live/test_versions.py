@@ -140,10 +140,11 @@ def test_p44_a_refresh_is_noticed_by_every_mount_without_a_remount(shared):
 def test_p45_the_page_cache_is_kept_from_one_open_to_the_next(shared):
     path = shared.quick.dir / "kept"
     want = reading.digest(path)
-    served = shared.metrics()["atoll_served_bytes_total"]
-    for _ in range(3):
-        assert reading.digest(path) == want
-    assert shared.metrics()["atoll_served_bytes_total"] == served
+    with reading.kept(path):
+        served = shared.metrics()["atoll_served_bytes_total"]
+        for _ in range(3):
+            assert reading.digest(path) == want
+        assert shared.metrics()["atoll_served_bytes_total"] == served
 
 
 def test_a_listing_with_a_time_to_live_is_renewed_by_itself(cluster):
