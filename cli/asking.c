@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/dataset.h"
+#include "cli/key.h"
 #include "cli/keygen.h"
 #include "cli/node.h"
 #include "cli/ring.h"
@@ -191,11 +192,11 @@ static void show_status(const json_t *answer)
 
 static void show_nodes(const json_t *answer)
 {
-    static const char *const keys[] = { "name",          "state",       "zone",
-                                        "labels",        "weight",      "weight_wanted",
-                                        "share",         "memory_used", "memory_size",
-                                        "disk_used",     "disk_quota",  "blocks",
-                                        "requests_open", "reachable",   "heard_seconds" };
+    static const char *const keys[] = {
+        "name",          "state",       "zone",          "labels",    "weight",     "weight_wanted",
+        "share",         "memory_used", "memory_size",   "disk_used", "disk_quota", "blocks",
+        "requests_open", "reachable",   "heard_seconds", "key"
+    };
     table_rows(part(answer, "nodes"), keys, ARRAY_COUNT(keys));
 }
 
@@ -358,10 +359,11 @@ int where_command(int argc, char **argv)
 const struct options_table *const *commands_tables(uint32_t *count)
 {
     static const struct options_table *const tables[] = {
-        &node_weight_table,    &dataset_create_table,  &dataset_list_table, &dataset_show_table,
-        &dataset_delete_table, &dataset_refresh_table, &status_table,       &nodes_table,
-        &ring_table,           &ring_diff_table,       &where_table,        &keygen_cluster_table,
-        &keygen_client_table,  &sim_fuzz_table,        &sim_replay_table,   &sim_membership_table,
+        &node_weight_table,    &dataset_create_table,  &dataset_list_table,   &dataset_show_table,
+        &dataset_delete_table, &dataset_refresh_table, &status_table,         &nodes_table,
+        &ring_table,           &ring_diff_table,       &where_table,          &key_list_table,
+        &key_rotate_table,     &key_export_table,      &keygen_cluster_table, &keygen_client_table,
+        &keygen_key_table,     &sim_fuzz_table,        &sim_replay_table,     &sim_membership_table,
         &sim_scenario_table,   &sim_shrink_table,
     };
     *count = ARRAY_COUNT(tables);

@@ -13,6 +13,7 @@ int ring_command(int argc, char **argv);
 int where_command(int argc, char **argv);
 int dataset_command(int argc, char **argv);
 int sim_command(int argc, char **argv);
+int key_command(int argc, char **argv);
 int keygen_command(int argc, char **argv);
 
 /* Tables of this folder's commands, for docs; `count` gets how many. */

@@ -48,6 +48,20 @@ const struct options_table keygen_client_table = {
     .count = ARRAY_COUNT(client_rows),
 };
 
+static const struct option_row key_rows[] = {
+    { "out", 'o', OPTION_STRING, "FILE", NULL, "where it goes" },
+};
+
+const struct options_table keygen_key_table = {
+    .command = "keygen key",
+    .usage = "atoll keygen key --out FILE",
+    .intro =
+        "Make a secret for `atoll key rotate --key-file`, on the host of the node that is asked.",
+    .examples = "  atoll keygen key --out next-key.json\n",
+    .rows = key_rows,
+    .count = ARRAY_COUNT(key_rows),
+};
+
 static int fail(enum err err, const char *what, const char *reason)
 {
     fprintf(stderr, "atoll keygen: %s%s\n", what, reason);
@@ -199,11 +213,31 @@ static int client(int argc, char **argv)
     return run(&keygen_client_table, argc, argv, make_client);
 }
 
+static int make_key(const struct options *options, struct text *why)
+{
+    const char *out = options_string(options, "out");
+    if (out == NULL) {
+        return fail(ERR_INVALID, "", "--out must be given");
+    }
+    enum err err = keys_save_secret(out, why);
+    if (err != ERR_OK) {
+        return fail(err, why->data, "");
+    }
+    printf("%s\n", out);
+    return 0;
+}
+
+static int key(int argc, char **argv)
+{
+    return run(&keygen_key_table, argc, argv, make_key);
+}
+
 int keygen_command(int argc, char **argv)
 {
     static const struct word at[] = {
         { "cluster", cluster, &keygen_cluster_table },
         { "client", client, &keygen_client_table },
+        { "key", key, &keygen_key_table },
     };
     static const struct words words = {
         .command = "keygen",

@@ -4,3 +4,4 @@
 
 extern const struct options_table keygen_cluster_table;
 extern const struct options_table keygen_client_table;
+extern const struct options_table keygen_key_table;

@@ -175,7 +175,7 @@ const struct view *gossip_view(const struct gossip *gossip);
 const struct member *gossip_self(const struct gossip *gossip);
 /* The keys we hold; `count` is 0 when insecure. Valid until the next gossip_step. */
 const struct keyring *gossip_ring(const struct gossip *gossip);
-/* How far each living member is with the newest key, at most `most` of them, sorted by id; returns
- * how many there are. */
+/* How far each living member is with the newest key, at most `most` of them; returns how many there
+ * are. */
 uint32_t gossip_stages(const struct gossip *gossip, struct key_holder *out, uint32_t most);
 const struct gossip_stats *gossip_stats(const struct gossip *gossip);

@@ -27,6 +27,7 @@ struct for_node {
 struct for_gossip {
     struct work work;
     struct gossip_event event;
+    struct key_rotation rotation;
     struct address addresses[HOST_SEEDS_MAX];
 };
 
@@ -94,6 +95,52 @@ static void give_view(struct host_node *host)
     told->event.view.members = (const struct member *)(const void *)told->room;
     told->event.view.count = count;
     work_post(&told->work, QUEUE_US);
+}
+
+/* The ring, and behind it how far the members are. */
+static void give_keys(struct host_node *host)
+{
+    const struct keyring *ring = gossip_ring(host->gossip);
+    const uint32_t count = gossip_stages(host->gossip, NULL, 0);
+    if (ring->count == 0) {
+        return;
+    }
+    struct for_node *told =
+        for_node(host, NODE_KEYS, sizeof *ring + count * sizeof(struct key_holder));
+    struct key_holder *holders = (struct key_holder *)(void *)(told->room + sizeof *ring);
+    memcpy(told->room, ring, sizeof *ring);
+    told->event.keys.ring = (const struct keyring *)(const void *)told->room;
+    told->event.keys.holders = holders;
+    told->event.keys.count = gossip_stages(host->gossip, holders, count);
+    work_post(&told->work, QUEUE_US);
+}
+
+struct keeping {
+    struct work work;
+    uint64_t serial;
+    struct keyring ring;
+};
+
+static void kept_run(struct work *work)
+{
+    const struct keeping *keeping = CONTAINER_OF(work, struct keeping, work);
+    struct host_node *host = host_of(work->process);
+    host->ring = keeping->ring;
+    host_gossip_step(
+        host, &(struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = keeping->serial } });
+}
+
+/* On its disk some time later, unless it dies before. */
+static void keep_ring(struct host_node *host, uint64_t serial)
+{
+    if (serial == 0) {
+        return; /* what it has started with */
+    }
+    struct keeping *keeping = work_new(&host->process, sizeof *keeping);
+    keeping->work.run = kept_run;
+    keeping->serial = serial;
+    keeping->ring = *gossip_ring(host->gossip);
+    work_post(&keeping->work, rng_between(&host->rng, 100, MSEC(50)));
 }
 
 static void resolve(struct host_node *host)
@@ -176,9 +223,19 @@ void host_gossip_effect(struct host_node *host, const struct gossip_effect *effe
                    host->process.name);
         return;
     case GOSSIP_KEYRING:
-    case GOSSIP_STAGES:
-    case GOSSIP_ROTATED:
+        give_keys(host);
+        keep_ring(host, effect->keyring.serial);
         return;
+    case GOSSIP_STAGES:
+        give_keys(host);
+        return;
+    case GOSSIP_ROTATED: {
+        struct for_node *told = for_node(host, NODE_KEY_ROTATED, 0);
+        told->event.key_rotated.id = effect->rotated.id;
+        told->event.key_rotated.err = effect->rotated.err;
+        work_post(&told->work, QUEUE_US);
+        return;
+    }
     case GOSSIP_MEMBER_JOINED:
         say_member(host, effect, "joined");
         return;
@@ -234,6 +291,28 @@ static void say_log(struct host_node *host, const struct node_effect *effect)
 {
     world_say(host->process.world, "%s: %.*s", host->process.name, (int)effect->log.text.size,
               (const char *)effect->log.text.data);
+}
+
+static void rotate(struct host_node *host, const struct node_effect *effect)
+{
+    struct for_gossip *told = for_gossip(host, GOSSIP_ROTATE);
+    const bool whole = key_rotation_decode(effect->key_rotate.rotation, &told->rotation);
+    CHECK(whole);
+    told->event.rotate.id = effect->key_rotate.id;
+    told->event.rotate.rotation = &told->rotation;
+    work_post(&told->work, QUEUE_US);
+}
+
+void host_node_rotate(struct host_node *host, uint32_t ttl_s)
+{
+    struct key_rotation rotation = { .key = { .ttl_s = ttl_s } };
+    uint8_t bytes[KEY_ROTATION_SIZE];
+    for (uint32_t i = 0; i < TRUST_KEY_SIZE; i += 8) {
+        put_u64(rotation.key.gossip + i, rng_next(&host->rng));
+        put_u64(rotation.key.capability + i, rng_next(&host->rng));
+    }
+    key_rotation_encode(&rotation, bytes);
+    host_node_admin(host, ADMIN_KEY_ROTATE, span_of(bytes, sizeof bytes));
 }
 
 static void tell_gossip(struct host_node *host, const struct node_effect *effect)
@@ -316,6 +395,9 @@ void host_node_effect(struct host_node *host, const struct node_effect *effect)
         return;
     case NODE_WEIGHT_KEEP:
         keep_weight(host, effect);
+        return;
+    case NODE_KEY_ROTATE:
+        rotate(host, effect);
         return;
     case NODE_LOG:
         say_log(host, effect);

@@ -253,6 +253,23 @@ struct host_mount *host_mount_new(struct world *world, const struct host_mount_o
     return host;
 }
 
+/* For all datasets, as long as the virtual world lasts. */
+static struct span make_grant(struct host_mount *host)
+{
+    struct grant grant = { .datasets = { span_text("*") },
+                           .dataset_count = 1,
+                           .expires_wall_s = UINT64_C(4000000000) };
+    size_t used = 0;
+    if (host->options.key == NULL) {
+        return span_of(NULL, 0);
+    }
+    process_link_key(&host->process, grant.client_key);
+    enum err err = grant_encode_sign(&grant, host->options.key->sign_secret, host->grants,
+                                     sizeof host->grants, &used);
+    CHECK(err == ERR_OK);
+    return span_of(host->grants, used);
+}
+
 static void fill_options(struct host_mount *host, struct mount_options *out)
 {
     const struct host_mount_options *options = &host->options;
@@ -263,6 +280,7 @@ static void fill_options(struct host_mount *host, struct mount_options *out)
     out->slots_log2 = options->slots_log2;
     put_u64(out->session, rng_next(&host->rng));
     put_u64(out->session + 8, rng_next(&host->rng));
+    out->grants = make_grant(host);
     out->seed = rng_next(&host->rng);
     out->memory = options->memory;
     out->inodes_max = options->inodes_max;

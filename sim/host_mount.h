@@ -14,6 +14,7 @@ struct host_mount_options {
     uint32_t inodes_max;
     bool hard;
     usec_t timeo_us;
+    const struct cluster_key *key; /* that signs its grant; NULL: a cluster without keys */
 };
 
 struct host_mount {
@@ -24,6 +25,7 @@ struct host_mount {
     struct happening tick;
     struct host_node *const *seeds;
     uint32_t seed_count;
+    uint8_t grants[GRANT_SIZE_MAX]; /* of its client file */
     bool is_ready;
     enum err ready_err;
     uint64_t memory_most; /* used */

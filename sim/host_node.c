@@ -110,8 +110,10 @@ static void on_link(struct process *process, const struct net_event *from)
         event.link_up.purpose = from->purpose;
         event.link_up.outbound = from->outbound;
         event.link_up.node = from->node;
-        event.link_up.peer.trust =
-            from->purpose == LINK_CONTROL ? LINK_TRUST_CLUSTER : LINK_TRUST_NONE;
+        event.link_up.peer = from->peer;
+        if (!host_of(process)->options.sealed && from->purpose == LINK_CONTROL) {
+            event.link_up.peer.trust = LINK_TRUST_ANYBODY;
+        }
         break;
     case NET_DOWN:
         event.kind = NODE_LINK_DOWN;
@@ -206,6 +208,16 @@ struct member host_node_self(const struct host_node *host)
     return self;
 }
 
+/* What its disk has, or its cluster file. */
+static struct keyring ring_of(const struct host_node *host)
+{
+    struct keyring ring = host->ring;
+    if (ring.count == 0) {
+        keyring_init(&ring, &host->options.key);
+    }
+    return ring;
+}
+
 static void make_gossip(struct host_node *host)
 {
     struct arena arena;
@@ -216,7 +228,7 @@ static void make_gossip(struct host_node *host)
                                       .seed = rng_next(&host->rng),
                                       .members_max = MEMBERS_MAX,
                                       .marks = host->process.world->marks };
-    keyring_init(&options.ring, &host->options.key);
+    options.ring = ring_of(host);
     put_u64(options.secret, rng_next(&host->rng));
     put_u64(options.boot, rng_next(&host->rng));
     put_u64(options.boot + 8, rng_next(&host->rng));
@@ -230,7 +242,8 @@ static void make_node(struct host_node *host)
     struct arena arena;
     struct node_options options = { .id = host->id,
                                     .incarnation = host->incarnation,
-                                    .insecure = true,
+                                    .insecure = !host->options.sealed,
+                                    .ring = ring_of(host),
                                     .seed = rng_next(&host->rng),
                                     .region_size = host->options.region_size,
                                     .links_max = LINKS_MAX_NODE,
@@ -244,8 +257,9 @@ static void make_node(struct host_node *host)
                                     .credentials = "store",
                                     .marks = host->process.world->marks };
     snprintf(options.name, sizeof options.name, "%s", host->options.name);
-    snprintf(options.keys.name, sizeof options.keys.name, "%s", host->options.cluster);
-    options.keys.slots_log2 = host->options.slots_log2;
+    snprintf(options.cluster, sizeof options.cluster, "%s", host->options.cluster);
+    options.slots_log2 = host->options.slots_log2;
+    process_link_key(&host->process, options.link_key);
     if (host->options.tier_quota > 0) {
         options.tier_count = 1;
         options.tier[0].quota = host->options.tier_quota;
@@ -292,6 +306,13 @@ static void drop_machines(struct host_node *host)
     host->region = NULL;
     host->node = NULL;
     host->gossip = NULL;
+}
+
+void host_node_wipe(struct host_node *host)
+{
+    CHECK(!host->process.up);
+    disk_wipe(host->disk);
+    memset(&host->ring, 0, sizeof host->ring);
 }
 
 void host_node_crash(struct host_node *host, bool silently)

@@ -19,7 +19,7 @@ struct host_node_options {
     const char *zone;
     const char *labels;
     struct cluster_key key;
-    bool sealed; /* gossip packets are */
+    bool sealed; /* the cluster has keys: gossip is sealed, links and requests want proofs */
 };
 
 struct host_node {
@@ -30,8 +30,9 @@ struct host_node {
     uint64_t incarnation; /* persisted */
     uint32_t kept_weight; /* persisted, when there is one */
     bool has_kept_weight;
-    uint32_t weight;   /* of its member record */
-    struct node *node; /* NULL: not running */
+    uint32_t weight;     /* of its member record */
+    struct keyring ring; /* persisted; count 0: not yet */
+    struct node *node;   /* NULL: not running */
     struct gossip *gossip;
     void *node_memory;
     void *gossip_memory;
@@ -56,6 +57,10 @@ struct host_node *host_node_new(struct world *world, const struct host_node_opti
 void host_node_free(struct host_node **host);
 void host_node_seeds(struct host_node *host, struct host_node *const *seeds, uint32_t count);
 void host_node_start(struct host_node *host);
+/* Its disk is lost, with all that was kept there but its identity. */
+void host_node_wipe(struct host_node *host);
+/* An operator asks it for another key. */
+void host_node_rotate(struct host_node *host, uint32_t ttl_s);
 /* kill -9; `silently`: the whole host. */
 void host_node_crash(struct host_node *host, bool silently);
 /* In order: it drains, says goodbye, ends (host->over). */

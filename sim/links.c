@@ -131,6 +131,10 @@ static void tell_up(struct conn *conn, uint32_t side)
     told->event.outbound = side == 0;
     told->event.address = conn->to;
     told->event.node = conn->node;
+    if (side == 1 && conn->purpose == LINK_CONTROL) {
+        told->event.peer.trust = LINK_TRUST_CLIENT;
+        process_link_key(conn->ends[0].process, told->event.peer.client_key);
+    }
     conn->ends[side].told = true;
     work_post(&told->work, 0);
 }

@@ -187,6 +187,13 @@ usec_t process_world_us(const struct process *process, usec_t mono_us)
     return mono_us == USEC_NEVER ? USEC_NEVER : mono_us - process->mono_us;
 }
 
+void process_link_key(const struct process *process, uint8_t out[32])
+{
+    memset(out, 0, 32);
+    put_u64(out, process->index + 1);
+    put_u64(out + 8, process->life);
+}
+
 struct address process_address(const struct process *process, enum endpoint_purpose purpose)
 {
     struct address address = { .port = (uint16_t)(BASE_PORT + (int)purpose) };

@@ -47,6 +47,7 @@ struct net_event {
     bool outbound;
     struct address address; /* outbound: as given to net_connect */
     struct node_id node;    /* outbound: as given to net_connect */
+    struct link_peer peer;  /* inbound: as the transport would prove it (process_link_key) */
     struct span frame;
     struct payload payload; /* until net_release */
     uint64_t token;
@@ -97,6 +98,8 @@ void work_post(struct work *work, usec_t delay_us);
 struct now process_now(const struct process *process);
 /* World time of a time of its monotonic clock. */
 usec_t process_world_us(const struct process *process, usec_t mono_us);
+/* The CURVE public key of its links: another one in each life. */
+void process_link_key(const struct process *process, uint8_t out[32]);
 /* Its addresses; ports are 7000 gossip, 7001 control, 7002 data. */
 struct address process_address(const struct process *process, enum endpoint_purpose purpose);
 /* The process whose present address that is; NULL: nobody's. */

@@ -20,9 +20,9 @@ enum link_purpose {
 
 /* Who is at the other end of a link somebody opened to us, as the transport proved it. */
 enum link_trust {
-    LINK_TRUST_NONE = 0,    /* a data link: a capability proves each request */
-    LINK_TRUST_CLIENT = 1,  /* CURVE with a client's own key: grants decide */
-    LINK_TRUST_CLUSTER = 2, /* CURVE with the cluster's key, or anybody under --insecure */
+    LINK_TRUST_NONE = 0,   /* a data link: a capability proves each request */
+    LINK_TRUST_CLIENT = 1, /* CURVE with a key of its own: grants or proofs decide (wire/proof.h) */
+    LINK_TRUST_ANYBODY = 2, /* under --insecure */
 };
 
 struct link_peer {

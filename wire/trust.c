@@ -2,7 +2,7 @@
  *
  *   grant       size u16, magic u16, format version u16, key id u32, expiry u64 (seconds), client
  *               key, count u8, names (size u8, bytes), ed25519 signature of all that precedes
- *   capability  format version u8, count u8, key epoch u32, expiry u64 (microseconds), client key,
+ *   capability  format version u8, count u8, key u32 (half of its id), expiry u64 (microseconds), client key,
  *               dataset id, sources (id, size u16 and hash of the prefix), MAC of all that precedes
  *
  * Neither has room for fields that an old version would skip: each could be a restriction. */
@@ -24,9 +24,9 @@
 #define GRANT_LEAST (GRANT_HEAD + crypto_sign_BYTES)
 #define DATASET_NAME_BYTES 64u
 
-#define CAPABILITY_VERSION 1u
+#define CAPABILITY_VERSION 2u
 #define CAPABILITY_AT_COUNT 1
-#define CAPABILITY_AT_EPOCH 2
+#define CAPABILITY_AT_KEY 2
 #define CAPABILITY_AT_EXPIRES 6
 #define CAPABILITY_AT_CLIENT 14
 #define CAPABILITY_AT_DATASET 46
@@ -214,6 +214,12 @@ enum err grant_verify(struct span bytes, const uint8_t sign_public[TRUST_KEY_SIZ
     return ERR_OK;
 }
 
+uint32_t grant_key_id(struct span bytes)
+{
+    CHECK(bytes.size >= GRANT_LEAST);
+    return get_u32(bytes.data + GRANT_AT_KEY_ID);
+}
+
 bool grant_admits(const struct grant *grant, struct span dataset)
 {
     for (uint32_t i = 0; i < grant->dataset_count; i++) {
@@ -242,6 +248,11 @@ static void make_mac(const struct cluster_key *key, const uint8_t *data, size_t 
     blake2b_128(span_of(data, size), span_of(key->capability, TRUST_KEY_SIZE), out);
 }
 
+static uint32_t key_half(const struct cluster_key *key)
+{
+    return (uint32_t)cluster_key_id(key).v;
+}
+
 size_t capability_make(const struct cluster_key *key, const struct capability_terms *terms,
                        uint8_t out[CAPABILITY_SIZE_MAX])
 {
@@ -249,7 +260,7 @@ size_t capability_make(const struct cluster_key *key, const struct capability_te
     CHECK(terms->wall_us >= 0 && terms->life_us > 0 && terms->life_us <= CAPABILITY_LIFE_US_MAX);
     out[0] = CAPABILITY_VERSION;
     out[CAPABILITY_AT_COUNT] = (uint8_t)terms->source_count;
-    put_u32(out + CAPABILITY_AT_EPOCH, key->number);
+    put_u32(out + CAPABILITY_AT_KEY, key_half(key));
     put_u64(out + CAPABILITY_AT_EXPIRES, (uint64_t)terms->wall_us + (uint64_t)terms->life_us);
     memcpy(out + CAPABILITY_AT_CLIENT, terms->client_key, TRUST_KEY_SIZE);
     memcpy(out + CAPABILITY_AT_DATASET, terms->dataset.b, ID_SIZE);
@@ -286,8 +297,8 @@ static enum err capability_shape(struct span capability)
     if (capability.size < CAPABILITY_HEAD + MAC_SIZE || capability.data[0] == 0) {
         return ERR_MALFORMED;
     }
-    if (capability.data[0] > CAPABILITY_VERSION) {
-        return ERR_VERSION;
+    if (capability.data[0] != CAPABILITY_VERSION) {
+        return capability.data[0] > CAPABILITY_VERSION ? ERR_VERSION : ERR_OTHER_KEY;
     }
     size_t count = capability.data[CAPABILITY_AT_COUNT];
     bool whole = capability.size == CAPABILITY_HEAD + count * SOURCE_SIZE + MAC_SIZE;
@@ -303,8 +314,10 @@ enum err capability_check(const struct cluster_key *key, struct span capability,
         return err;
     }
     const uint8_t *data = capability.data;
-    if (get_u32(data + CAPABILITY_AT_EPOCH) != key->number ||
-        get_u64(data + CAPABILITY_AT_EXPIRES) <= (uint64_t)use->wall_us ||
+    if (get_u32(data + CAPABILITY_AT_KEY) != key_half(key)) {
+        return ERR_OTHER_KEY;
+    }
+    if (get_u64(data + CAPABILITY_AT_EXPIRES) <= (uint64_t)use->wall_us ||
         memcmp(data + CAPABILITY_AT_DATASET, use->dataset.b, ID_SIZE) != 0) {
         return ERR_DENIED;
     }

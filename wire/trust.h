@@ -78,6 +78,8 @@ enum err grant_verify(struct span bytes, const uint8_t sign_public[TRUST_KEY_SIZ
                       const uint8_t client_key[TRUST_KEY_SIZE], usec_t wall_us, struct grant *out)
     MUST_USE;
 bool grant_admits(const struct grant *grant, struct span dataset);
+/* Which key a grant that grant_next gave says it was signed with. */
+uint32_t grant_key_id(struct span bytes);
 
 /* ---- capabilities ------------------------------------------------------------------------ */
 
@@ -111,7 +113,7 @@ struct capability_use {
  * prefixes are. */
 size_t capability_make(const struct cluster_key *key, const struct capability_terms *terms,
                        uint8_t out[CAPABILITY_SIZE_MAX]);
-/* ERR_MALFORMED, ERR_VERSION, or ERR_DENIED: forged, expired, of another key epoch or dataset, or
- * not for this source and key. Bounded work, nothing allocated. */
+/* ERR_MALFORMED, ERR_VERSION, ERR_OTHER_KEY: made with another one; or ERR_DENIED: forged, expired, of
+ * another dataset, or not for this source and key. Bounded work, nothing allocated. */
 enum err capability_check(const struct cluster_key *key, struct span capability,
                           const struct capability_use *use) MUST_USE;

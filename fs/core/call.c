@@ -264,16 +264,35 @@ void call_reject(struct mount *m, struct call *call, enum err err)
     queue(m, call);
 }
 
-static void denied(struct mount *m, struct call *call)
+/* A capability may have expired, or its key been replaced: a newer one is asked for, and waited for.
+ * false: nodes have answered that, and this is refused all the same. */
+static bool renews(struct mount *m, struct call *call)
 {
-    if (call->denials++ > 0) {
-        finish(m, call, ERR_DENIED);
-        return;
+    if (call->denials > 0 && m->renewals != call->renewals) {
+        return false;
     }
     MARK(m, "mount.call.denied");
+    call->denials = 1;
+    call->renewals = m->renewals;
     cluster_renew(m);
     leave(m, call, false);
     stall(m, call, DENIED_US);
+    return true;
+}
+
+/* This node is behind with the cluster's keys, or those that gave us the capability are. */
+static void other_key(struct mount *m, struct call *call)
+{
+    if (renews(m, call)) {
+        return;
+    }
+    MARK(m, "mount.call.other_key");
+    call->denials = 0;
+    pass(call, call->peer->id, false);
+    call->err = ERR_OTHER_KEY;
+    m->totals.failovers++;
+    leave(m, call, false);
+    queue(m, call);
 }
 
 /* Does the failure settle the question, whoever else might be asked? */
@@ -312,8 +331,12 @@ static void on_fail(struct mount *m, struct call *call, const struct message_fai
         MARK(m, "mount.call.source"); /* another node would only ask the same source again */
         leave(m, call, false);
         delay(m, call, SOURCE_AGAIN_US);
+    } else if (err == ERR_OTHER_KEY) {
+        other_key(m, call);
     } else if (err == ERR_DENIED) {
-        denied(m, call);
+        if (!renews(m, call)) {
+            finish(m, call, err);
+        }
     } else if (err == ERR_NO_SESSION) {
         leave(m, call, false);
         queue(m, call);

@@ -447,6 +447,7 @@ void cluster_on_dataset(struct mount *m, const struct message_dataset *answer)
         return; /* another node was faster */
     }
     m->dataset_number = 0;
+    m->renewals++;
     struct dataset dataset;
     enum err err = err_from_wire(answer->err);
     if (err == ERR_OK) {

@@ -190,6 +190,7 @@ struct mount {
     char start_text[256];
     struct timer start_timer;
     struct timer renew_timer;
+    uint32_t renewals; /* answers to it, good or bad */
     struct timer view_timer;
     struct dataset dataset;
     bool dataset_known;

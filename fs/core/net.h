@@ -155,6 +155,7 @@ struct call {
     uint32_t passed_count;
     uint32_t rounds;
     uint32_t denials;
+    uint32_t renewals; /* of the mount, when it was denied */
     uint32_t silences; /* ranks passed without an answer, in this round */
     enum err err;      /* the last one an answer gave */
     usec_t sent_us;    /* mono */

@@ -41,6 +41,7 @@ uint64_t message_request(const struct message *message)
     case MESSAGE_VIEW_GET:
     case MESSAGE_VIEW:
     case MESSAGE_PENDING:
+    case MESSAGE_PROOF:
         return 0;
     case MESSAGE_PING:
     case MESSAGE_PONG:

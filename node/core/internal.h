@@ -21,6 +21,7 @@
 #include "node/core/effects.h"
 #include "node/core/fetch.h"
 #include "node/core/flights.h"
+#include "node/core/keychain.h"
 #include "node/core/memory.h"
 #include "node/core/metrics.h"
 #include "node/core/node.h"
@@ -49,6 +50,7 @@ enum timer_kind {
     TIMER_HEART,
     TIMER_LEAVE,
     TIMER_WEIGHT,
+    TIMER_KEYCHAIN,
 };
 /* 32 and above: the metadata half's own kinds. */
 #define TIMER_META_FIRST 32u
@@ -68,6 +70,7 @@ struct node {
     struct effects effects;
     struct memory memory;
     struct metrics metrics;
+    struct keychain keychain;
     struct sessions sessions;
     struct peers peers;
     struct calls calls;
@@ -148,6 +151,8 @@ void meta_on_timer(struct node *node, struct timer *timer);
 void pages_on_evict(struct node *node, uint32_t index);
 /* PEER_CATALOG, LISTED, META, META_RECORD, META_READY; ADMIN. */
 void meta_on_event(struct node *node, const struct node_event *event);
+/* The answer of gossip to a rotation that an operator asked for. */
+void report_on_rotated(struct node *node, uint64_t admin, enum err err);
 void report_on_admin(struct node *node, uint64_t id, enum admin_kind kind, struct span argument);
 /* The view changed (rings.h has it). */
 void meta_on_view(struct node *node);

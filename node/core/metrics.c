@@ -96,5 +96,9 @@ void metrics_gauges(struct node *node)
     metrics->weight = node->weight.told;
     metrics->weight_wanted = node->weight.wanted;
     metrics->owning = node->owning ? 1 : 0;
+    if (!node->options.insecure) {
+        metrics->key_number = keyring_present(&node->keychain.ring)->number;
+        metrics->keys_open = node->keychain.ring.count;
+    }
     metrics->credentials_broken = node->options.credentials_broken;
 }

@@ -37,11 +37,11 @@ size_t node_memory(const struct node_options *options)
 {
     return sizeof(struct node) + timers_max(options) * sizeof(void *) +
            effects_memory(scratch_size(options)) + memory_bytes(options) +
-           sessions_memory(options) + peers_memory(options) + calls_memory(options) +
-           asks_memory(options) + sends_memory(options) + rings_memory(options) +
-           objects_memory(options) + blocks_memory(options) + flights_memory(options) +
-           fetches_memory(options) + store_memory(options) + reads_memory(options) +
-           meta_memory(options) + 4096;
+           keychain_memory(options) + sessions_memory(options) + peers_memory(options) +
+           calls_memory(options) + asks_memory(options) + sends_memory(options) +
+           rings_memory(options) + objects_memory(options) + blocks_memory(options) +
+           flights_memory(options) + fetches_memory(options) + store_memory(options) +
+           reads_memory(options) + meta_memory(options) + 4096;
 }
 
 static enum err init_parts(struct node *node, struct arena *mem)
@@ -50,6 +50,7 @@ static enum err init_parts(struct node *node, struct arena *mem)
     bool fits = timers_init(&node->timers, mem, timers_max(options)) == ERR_OK &&
                 effects_init(&node->effects, mem, scratch_size(options)) == ERR_OK &&
                 memory_init(&node->memory, mem, options) == ERR_OK &&
+                keychain_init(&node->keychain, mem, options) == ERR_OK &&
                 sessions_init(&node->sessions, mem, options) == ERR_OK &&
                 peers_init(&node->peers, mem, options) == ERR_OK &&
                 calls_init(&node->calls, mem, options) == ERR_OK &&
@@ -158,6 +159,9 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_DIR_GET:
     case MESSAGE_SHARD_GET:
         meta_on_message(node, link, message);
+        return;
+    case MESSAGE_PROOF:
+        keychain_on_proof(node, link, &message->proof);
         return;
     case MESSAGE_HELLO:
     case MESSAGE_WELCOME:
@@ -322,6 +326,9 @@ static void on_timer(struct node *node, struct timer *timer)
         MARK(node, "node.leave.late");
         say_drained(node);
         return;
+    case TIMER_KEYCHAIN:
+        keychain_on_timer(node);
+        return;
     }
     BUG("a timer of no kind");
 }
@@ -412,6 +419,12 @@ static void on_event(struct node *node, const struct node_event *event)
         return;
     case NODE_LEAVE:
         on_leave(node);
+        return;
+    case NODE_KEYS:
+        keychain_on_keys(node, event);
+        return;
+    case NODE_KEY_ROTATED:
+        report_on_rotated(node, event->key_rotated.id, event->key_rotated.err);
         return;
     }
     BUG("an event of no kind");

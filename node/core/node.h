@@ -19,6 +19,7 @@
 #include "base/marks.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "gossip/keyring.h"
 #include "ring/ring.h"
 #include "ring/view.h"
 #include "wire/link.h"
@@ -38,8 +39,11 @@ struct node_options {
     struct node_id id;
     uint64_t incarnation;
     char name[MEMBER_NAME_MAX + 1];
-    struct cluster_keys keys; /* name and slots_log2 hold also under insecure */
+    char cluster[65];
+    uint32_t slots_log2;
     bool insecure;
+    struct keyring ring;              /* not looked at when insecure, as the next one */
+    uint8_t link_key[TRUST_KEY_SIZE]; /* our CURVE public key on the links that we open */
     uint64_t seed;
     uint8_t *region; /* all block and page bytes; page aligned */
     size_t region_size;
@@ -84,6 +88,8 @@ enum node_event_kind {
     NODE_WEIGHT_KEPT,  /* a WEIGHT_KEEP is done */
     NODE_CREDENTIALS,  /* the files of credentials are other ones now */
     NODE_LEAVE,        /* leave in order: finish what is in hand, take nothing new */
+    NODE_KEYS,         /* gossip: the ring of keys, and how far members are with the newest */
+    NODE_KEY_ROTATED,  /* gossip: the answer to a KEY_ROTATE */
 };
 
 /* One name a listing or HEAD gave; spans hold during the step. */
@@ -117,8 +123,10 @@ enum admin_kind {
     ADMIN_DATASET_SHOW,
     ADMIN_DATASET_DELETE,
     ADMIN_DATASET_REFRESH, /* argument: "DATASET[/prefix]" */
-    ADMIN_READY,           /* ERR_OK when the node takes reads; text has a line for each check */
-    ADMIN_METRICS,         /* Prometheus text */
+    ADMIN_KEYS,
+    ADMIN_KEY_ROTATE, /* argument: gossip/keyring.h, key_rotation_encode */
+    ADMIN_READY,      /* ERR_OK when the node takes reads; text has a line for each check */
+    ADMIN_METRICS,    /* Prometheus text */
 };
 
 struct node_event {
@@ -201,6 +209,15 @@ struct node_event {
             enum err err;
         } weight_kept;
         struct {
+            const struct keyring *ring;
+            const struct key_holder *holders; /* living members; copied */
+            uint32_t count;
+        } keys;
+        struct {
+            uint64_t id;
+            enum err err;
+        } key_rotated;
+        struct {
             struct span names; /* that can be used, as in node_options */
             uint32_t broken;   /* files that cannot be used as they are */
         } credentials;
@@ -234,6 +251,7 @@ enum node_effect_kind {
     NODE_OWNING,      /* to gossip: the node is ready to own */
     NODE_WEIGHT,      /* to gossip: our weight is another one now */
     NODE_WEIGHT_KEEP, /* for the next starts; answered by WEIGHT_KEPT when it is durable */
+    NODE_KEY_ROTATE,  /* to gossip: an operator wants another key; answered by KEY_ROTATED */
     NODE_LOG,
     NODE_DRAINED, /* LEAVE: nothing is in hand any more */
 };
@@ -355,6 +373,10 @@ struct node_effect {
         struct {
             uint64_t digest;
         } catalog;
+        struct {
+            uint64_t id;
+            struct span rotation; /* key_rotation_encode */
+        } key_rotate;
         struct {
             enum log_level level;
             struct span text; /* logfmt fields behind the event's name: "fetch.failed err=..." */

@@ -111,7 +111,9 @@ static void new_session(struct node *node, struct peer *peer)
 {
     struct hasher h;
     hasher_init(&h, "atoll session");
-    hasher_span(&h, span_of(node->options.keys.key.capability, TRUST_KEY_SIZE));
+    if (!node->options.insecure) {
+        hasher_span(&h, span_of(keyring_present(&node->keychain.ring)->capability, TRUST_KEY_SIZE));
+    }
     hasher_span(&h, span_of(node->options.id.b, ID_SIZE));
     hasher_u64(&h, node->options.incarnation);
     hasher_u64(&h, node->options.seed);
@@ -120,13 +122,21 @@ static void new_session(struct node *node, struct peer *peer)
     hasher_end(&h, peer->session);
 }
 
+struct proof_terms peer_terms(const struct node *node, const struct peer *peer)
+{
+    struct proof_terms terms = { .side = PROOF_OF_CLIENT, .node = node->options.id };
+    memcpy(terms.session, peer->session, ID_SIZE);
+    memcpy(terms.client_key, node->options.link_key, sizeof terms.client_key);
+    return terms;
+}
+
 static void say_hello(struct node *node, struct peer *peer, struct link *link)
 {
     struct message message = {
         .kind = MESSAGE_HELLO,
         .hello = { .lowest_version = WIRE_VERSION_LOWEST,
                    .highest_version = WIRE_VERSION_HIGHEST,
-                   .cluster = span_text(node->options.keys.name),
+                   .cluster = span_text(node->options.cluster),
                    .role = WIRE_NODE,
                    .purpose = (uint64_t)link->purpose,
                    .incarnation = node->options.incarnation,
@@ -134,6 +144,11 @@ static void say_hello(struct node *node, struct peer *peer, struct link *link)
     };
     memcpy(message.hello.session, peer->session, ID_SIZE);
     memcpy(message.hello.node, node->options.id.b, ID_SIZE);
+    if (link->purpose == LINK_CONTROL) {
+        const struct proof_terms terms = peer_terms(node, peer);
+        message.hello.proofs = keychain_prove(node, &terms);
+        peer->proved = node->keychain.change;
+    }
     node_send(node, link->id, &message, (struct payload){ 0 });
 }
 
@@ -325,12 +340,24 @@ static void give_evidence(struct node *node, struct peer *peer)
     }
 }
 
+/* Is it a node that still has a key? Only on a control link can it prove that. */
+static bool is_proven(const struct node *node, const struct peer *peer, const struct link *link,
+                      const struct message_welcome *welcome)
+{
+    struct key_id key;
+    struct proof_terms terms = peer_terms(node, peer);
+    terms.side = PROOF_OF_SERVER;
+    terms.node = peer->id;
+    return node->options.insecure || link->purpose != LINK_CONTROL ||
+           keychain_check(node, &terms, welcome->proofs, &key);
+}
+
 static void on_welcome(struct node *node, struct peer *peer, struct link *link,
                        const struct message_welcome *welcome)
 {
-    if (memcmp(welcome->node, peer->id.b, ID_SIZE) != 0 ||
-        welcome->slots_log2 != node->options.keys.slots_log2 ||
-        welcome->version < WIRE_VERSION_LOWEST || welcome->version > WIRE_VERSION_HIGHEST) {
+    if (memcmp(welcome->node, peer->id.b, ID_SIZE) != 0 || !is_proven(node, peer, link, welcome) ||
+        welcome->slots_log2 != node->options.slots_log2 || welcome->version < WIRE_VERSION_LOWEST ||
+        welcome->version > WIRE_VERSION_HIGHEST) {
         MARK(node, "peers.welcome.stranger"); /* an address that was somebody else's */
         peer_down(node, peer);
         retry(node, peer, REFUSED_US);
@@ -340,6 +367,7 @@ static void on_welcome(struct node *node, struct peer *peer, struct link *link,
     if (link->purpose == LINK_CONTROL) {
         peer->control_open = true;
         give_evidence(node, peer);
+        keychain_on_open(node, peer);
         if (peer->data != NULL) {
             say_hello(node, peer, peer->data);
         }

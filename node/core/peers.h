@@ -13,6 +13,7 @@
 #include "base/timers.h"
 #include "node/core/node.h"
 #include "wire/message.h"
+#include "wire/proof.h"
 
 struct link;
 
@@ -36,6 +37,7 @@ struct peer {
     usec_t evidence_us;
     usec_t view_asked_us;
     uint8_t session[ID_SIZE]; /* ours towards it */
+    uint64_t proved;          /* keychain.change when it last got a proof of ours */
 };
 
 struct peers {
@@ -61,6 +63,9 @@ bool peer_send(struct node *node, struct node_id id, enum link_purpose purpose,
                const struct message *message);
 /* The ring of that node differs from ours: ask for its members, at most once a second. */
 void peers_compare_views(struct node *node, struct node_id id);
+
+/* What we have to prove to it. */
+struct proof_terms peer_terms(const struct node *node, const struct peer *peer);
 
 void peers_on_view(struct node *node);
 void peers_on_timer(struct node *node, struct peer *peer);

@@ -257,6 +257,12 @@ void report_on_admin(struct node *node, uint64_t id, enum admin_kind kind, struc
     case ADMIN_DATASET_REFRESH:
         catalog_refresh(node, id, argument);
         return;
+    case ADMIN_KEYS:
+        report_keys(node, id);
+        return;
+    case ADMIN_KEY_ROTATE:
+        report_key_rotate(node, id, argument);
+        return;
     case ADMIN_READY:
         report_ready(node, id);
         return;

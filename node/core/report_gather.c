@@ -282,6 +282,13 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .owning = node->owning ? 1 : 0,
         .credentials_broken = node->options.credentials_broken,
     };
+    if (!node->options.insecure) {
+        const struct keyring *keys = &node->keychain.ring;
+        out->key_number = keyring_present(keys)->number;
+        out->key_id = cluster_key_id(keyring_present(keys)).v;
+        out->newest_number = keyring_newest(keys)->number;
+        out->newest_id = cluster_key_id(keyring_newest(keys)).v;
+    }
     for (uint32_t i = 0; i < node->options.tier_count; i++) {
         struct store_report tier;
         store_tier_report(node, i, &tier);

@@ -13,35 +13,39 @@
 #define GATHER_OUTAGES_MAX 16u
 
 /* What a node says of itself: NUMBER(field). */
-#define REPORT_NUMBERS     \
-    NUMBER(ring_digest)    \
-    NUMBER(view_digest)    \
-    NUMBER(catalog_digest) \
-    NUMBER(memory_used)    \
-    NUMBER(memory_size)    \
-    NUMBER(disk_used)      \
-    NUMBER(disk_quota)     \
-    NUMBER(disks_failed)   \
-    NUMBER(disks_slow)     \
-    NUMBER(weight_wanted)  \
-    NUMBER(blocks)         \
-    NUMBER(requests_open)  \
-    NUMBER(fetches_open)   \
-    NUMBER(served_memory)  \
-    NUMBER(served_disk)    \
-    NUMBER(served_peer)    \
-    NUMBER(served_source)  \
-    NUMBER(source_gets)    \
-    NUMBER(source_lists)   \
-    NUMBER(source_heads)   \
-    NUMBER(source_bytes)   \
-    NUMBER(source_wanted)  \
-    NUMBER(source_errors)  \
-    NUMBER(acting)         \
-    NUMBER(differing)      \
-    NUMBER(owning)         \
-    NUMBER(keys_hidden)    \
-    NUMBER(credentials_broken)
+#define REPORT_NUMBERS         \
+    NUMBER(ring_digest)        \
+    NUMBER(view_digest)        \
+    NUMBER(catalog_digest)     \
+    NUMBER(memory_used)        \
+    NUMBER(memory_size)        \
+    NUMBER(disk_used)          \
+    NUMBER(disk_quota)         \
+    NUMBER(disks_failed)       \
+    NUMBER(disks_slow)         \
+    NUMBER(weight_wanted)      \
+    NUMBER(blocks)             \
+    NUMBER(requests_open)      \
+    NUMBER(fetches_open)       \
+    NUMBER(served_memory)      \
+    NUMBER(served_disk)        \
+    NUMBER(served_peer)        \
+    NUMBER(served_source)      \
+    NUMBER(source_gets)        \
+    NUMBER(source_lists)       \
+    NUMBER(source_heads)       \
+    NUMBER(source_bytes)       \
+    NUMBER(source_wanted)      \
+    NUMBER(source_errors)      \
+    NUMBER(acting)             \
+    NUMBER(differing)          \
+    NUMBER(owning)             \
+    NUMBER(keys_hidden)        \
+    NUMBER(credentials_broken) \
+    NUMBER(key_number)         \
+    NUMBER(key_id)             \
+    NUMBER(newest_number)      \
+    NUMBER(newest_id)
 
 struct report_numbers {
 #define NUMBER(field) uint64_t field;
@@ -153,6 +157,11 @@ void report_nodes(struct node *node, struct gather *gather);
 void report_where(struct node *node, struct gather *gather);
 void report_ring(struct node *node, uint64_t admin);
 void report_ring_diff(struct node *node, uint64_t admin, struct span argument);
+void report_keys(struct node *node, uint64_t admin);
+void report_key_rotate(struct node *node, uint64_t admin, struct span rotation);
+/* "3-1f2e3d4c5b6a7988": a key's number and id. */
+#define REPORT_KEY_NAME_SIZE 32u
+void report_key_name(uint32_t number, uint64_t id, char out[REPORT_KEY_NAME_SIZE]);
 /* Answered when the other members have told their totals, or at once when nobody has to be asked. */
 void report_dataset_list(struct node *node, uint64_t admin);
 void report_dataset_show(struct node *node, uint64_t admin, struct span name);

@@ -84,6 +84,16 @@ static void put_contact(struct node *node, struct json *json, struct node_id id)
     json_fixed(json, "heard_seconds", heard_us / 1000, 3);
 }
 
+/* "" under --insecure, and of a version that has one key. */
+static void put_key(struct json *json, const char *field, uint64_t number, uint64_t id)
+{
+    char name[REPORT_KEY_NAME_SIZE] = "";
+    if (id != 0) {
+        report_key_name((uint32_t)number, id, name);
+    }
+    json_str(json, field, name);
+}
+
 static void put_numbers(struct json *json, const struct report_numbers *numbers)
 {
     json_u64(json, "memory_used", numbers->memory_used);
@@ -102,6 +112,8 @@ static void put_numbers(struct json *json, const struct report_numbers *numbers)
     json_hex(json, "ring", numbers->ring_digest);
     json_hex(json, "view", numbers->view_digest);
     json_hex(json, "catalog", numbers->catalog_digest);
+    put_key(json, "key", numbers->key_number, numbers->key_id);
+    put_key(json, "newest_key", numbers->newest_number, numbers->newest_id);
 }
 
 void report_nodes(struct node *node, struct gather *gather)
@@ -123,7 +135,7 @@ void report_nodes(struct node *node, struct gather *gather)
         put_member(&json, &members[i]);
         put_contact(node, &json, members[i].id);
         json_u64(&json, "slots", slots);
-        json_ratio(&json, "share", slots, UINT64_C(1) << node->options.keys.slots_log2);
+        json_ratio(&json, "share", slots, UINT64_C(1) << node->options.slots_log2);
         json_bool(&json, "answered", one != NULL && one->state == GATHER_ANSWERED);
         if (one != NULL && one->state == GATHER_ANSWERED) {
             put_numbers(&json, &one->numbers);

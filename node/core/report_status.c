@@ -299,7 +299,7 @@ void report_status(struct node *node, struct gather *gather)
     json_init(&json, &text);
     json_open(&json, NULL, '{');
     put_reasons(node, &json, &findings);
-    json_str(&json, "cluster", node->options.keys.name);
+    json_str(&json, "cluster", node->options.cluster);
     json_str(&json, "asked_node", node->options.name);
     put_nodes(&json, gather, &sums);
     put_ring(node, &json, &sums);

@@ -464,7 +464,7 @@ void rings_on_peer_view(struct node *node, const struct message_view *message)
     struct span left = message->members;
     struct member member;
     bool changed = false;
-    if (message->slots_log2 != node->options.keys.slots_log2) {
+    if (message->slots_log2 != node->options.slots_log2) {
         MARK(node, "rings.view.foreign");
         return;
     }
@@ -504,7 +504,7 @@ static void send_view(struct node *node, struct link_id link, uint64_t known)
     const struct rings *rings = &node->rings;
     struct message message = { .kind = MESSAGE_VIEW,
                                .view = { .digest = rings->digest,
-                                         .slots_log2 = node->options.keys.slots_log2 } };
+                                         .slots_log2 = node->options.slots_log2 } };
     if (known != rings->digest) {
         message.view.members = span_of(rings->encoded, rings->encoded_size);
     }

@@ -200,8 +200,7 @@ static struct grants_found grants_look(const struct node *node, struct span gran
     struct span one;
     while (grant_next(&grants, &one)) {
         struct grant grant;
-        enum err err = grant_verify(one, cluster_key_sign_public(&node->options.keys.key),
-                                    client_key, node->now.wall_us, &grant);
+        enum err err = keychain_grant(node, one, client_key, &grant);
         if (err != ERR_OK) {
             found.refused++;
         } else if (dataset.size == 0 || grant_admits(&grant, dataset)) {
@@ -230,7 +229,7 @@ static void refuse(struct node *node, struct link *link, enum err err, const cha
 static enum err hello_check(const struct node *node, const struct message_hello *hello,
                             const char **text)
 {
-    struct span name = span_text(node->options.keys.name);
+    struct span name = span_text(node->options.cluster);
     if (!span_equal(hello->cluster, name)) {
         MARK(node, "session.refuse.cluster");
         *text = "this node belongs to another cluster";
@@ -251,19 +250,38 @@ static enum err hello_check(const struct node *node, const struct message_hello 
     return ERR_OK;
 }
 
-/* The proof a control link brings: the cluster's key for nodes, grants for mounts. */
+static struct proof_terms hello_terms(const struct link *link, const struct message_hello *hello)
+{
+    struct proof_terms terms = { .side = PROOF_OF_CLIENT };
+    memcpy(terms.node.b, hello->node, ID_SIZE);
+    memcpy(terms.session, hello->session, ID_SIZE);
+    memcpy(terms.client_key, link->trust.client_key, sizeof terms.client_key);
+    return terms;
+}
+
+struct proof_terms session_terms(const struct session *session)
+{
+    struct proof_terms terms = { .side = PROOF_OF_CLIENT, .node = session->node };
+    memcpy(terms.session, session->id, ID_SIZE);
+    memcpy(terms.client_key, session->client_key, sizeof terms.client_key);
+    return terms;
+}
+
+/* The proof a control link brings: that it has a key of the cluster for nodes, grants for mounts. */
 static enum err control_check(const struct node *node, const struct link *link,
-                              const struct message_hello *hello, const char **text)
+                              const struct message_hello *hello, struct key_id *key,
+                              const char **text)
 {
     if (node->options.insecure) {
         return ERR_OK;
     }
     if (hello->role != WIRE_MOUNT) {
-        if (link->trust.trust == LINK_TRUST_CLUSTER) {
+        const struct proof_terms terms = hello_terms(link, hello);
+        if (keychain_check(node, &terms, hello->proofs, key)) {
             return ERR_OK;
         }
         MARK(node, "session.refuse.trust");
-        *text = "not the key of this cluster";
+        *text = "no key of this cluster that is still in use";
         return ERR_UNAUTHENTICATED;
     }
     struct grants_found found =
@@ -289,7 +307,8 @@ static struct session *session_of_control(struct node *node, struct link *link,
 {
     struct session *session = session_find(node, hello->session);
     const char *text = NULL;
-    enum err err = control_check(node, link, hello, &text);
+    struct key_id key = { 0 };
+    enum err err = control_check(node, link, hello, &key, &text);
     if (err == ERR_OK && session != NULL && !same_client(session, link, hello)) {
         MARK(node, "session.refuse.stolen");
         err = ERR_UNAUTHENTICATED;
@@ -301,6 +320,7 @@ static struct session *session_of_control(struct node *node, struct link *link,
     }
     if (session != NULL) {
         MARK(node, "session.control.again");
+        session->key = key;
         return session;
     }
     session = session_new(node, hello);
@@ -309,6 +329,7 @@ static struct session *session_of_control(struct node *node, struct link *link,
         refuse(node, link, ERR_BUSY, "too many clients on this node");
         return NULL;
     }
+    session->key = key;
     memcpy(session->client_key, link->trust.client_key, 32);
     if (!node->options.insecure && hello->role == WIRE_MOUNT) {
         session->grants = pool_take(&node->sessions.grants);
@@ -369,11 +390,17 @@ void sessions_on_hello(struct node *node, struct link *link, const struct messag
                                     ? hello->highest_version
                                     : WIRE_VERSION_HIGHEST,
                      .incarnation = node->options.incarnation,
-                     .slots_log2 = node->options.keys.slots_log2,
+                     .slots_log2 = node->options.slots_log2,
                      .refused_grants = refused < 64 ? refused : 64,
                      .name = span_text(node->options.name) },
     };
     memcpy(welcome.welcome.node, node->options.id.b, ID_SIZE);
+    if (link->purpose == LINK_CONTROL && session->role == WIRE_NODE) {
+        struct proof_terms terms = session_terms(session);
+        terms.side = PROOF_OF_SERVER;
+        terms.node = node->options.id;
+        welcome.welcome.proofs = keychain_prove(node, &terms);
+    }
     node_send(node, link->id, &welcome, (struct payload){ 0 });
 }
 
@@ -402,11 +429,15 @@ enum err session_admits(struct node *node, const struct session *session,
     if (node->options.insecure || session->role != WIRE_MOUNT) {
         return ERR_OK;
     }
-    enum err err = capability_check(&node->options.keys.key, access->capability,
-                                    &(struct capability_use){ .dataset = access->dataset,
-                                                              .source = access->source,
-                                                              .key = access->key,
-                                                              .wall_us = node->now.wall_us });
+    enum err err = keychain_capability(node, access->capability,
+                                       &(struct capability_use){ .dataset = access->dataset,
+                                                                 .source = access->source,
+                                                                 .key = access->key,
+                                                                 .wall_us = node->now.wall_us });
+    if (err == ERR_OTHER_KEY) {
+        MARK(node, "session.capability.other_key"); /* we may be behind, or whoever made it */
+        return err;
+    }
     if (err != ERR_OK) {
         MARK(node, "session.capability.refused");
         return ERR_DENIED;
@@ -436,7 +467,7 @@ static enum err make_capability(struct node *node, const struct session *session
         terms.sources[i].prefix = span_text(dataset->rows[i].prefix);
     }
     uint8_t *capability = scratch_take(node, CAPABILITY_SIZE_MAX);
-    size_t size = capability_make(&node->options.keys.key, &terms, capability);
+    size_t size = capability_make(keyring_present(&node->keychain.ring), &terms, capability);
     answer->capability = span_of(capability, size);
     answer->capability_us = (uint64_t)terms.life_us;
     return ERR_OK;

@@ -12,6 +12,7 @@
 #include "base/timers.h"
 #include "node/core/node.h"
 #include "wire/message.h"
+#include "wire/proof.h"
 
 #define SESSION_GRANTS_MAX 4096 /* bytes, as in HELLO */
 #define SESSION_QUEUE_MAX 256   /* reads that wait for their share of the budget */
@@ -33,7 +34,8 @@ struct session {
     struct node_id node; /* of a node */
     uint64_t incarnation;
     uint8_t client_key[32];
-    uint8_t *grants; /* as HELLO showed them: checked again, with the time, for each dataset */
+    struct key_id key; /* of a node: the newest one it has proven */
+    uint8_t *grants;   /* as HELLO showed them: checked again, with the time, for each dataset */
     uint32_t grants_size;
     uint32_t queued;
     uint64_t outstanding; /* payload bytes promised or sent, until SENT */
@@ -81,11 +83,14 @@ void sessions_on_dataset_get(struct node *node, struct link *link,
 void session_watch_ask(struct node *node, struct session *session, usec_t due_us);
 /* Where PENDING and views go: its control link, else a data link; 0 when it has none. */
 struct link_id session_control(const struct session *session);
+/* What a node that opened this session has to prove. */
+struct proof_terms session_terms(const struct session *session);
 /* The other side broke the rules: CLOSE, and all that hangs on the link. */
 void link_close(struct node *node, struct link *link);
 
 /* May this session read `key` of `source` for that dataset? Nodes may; a mount shows a capability
- * (insecure: everybody may). ERR_DENIED, ERR_NOT_FOUND: no such dataset or not its source. */
+ * (insecure: everybody may). ERR_DENIED, ERR_OTHER_KEY; ERR_NOT_FOUND: no such dataset or not its
+ * source. */
 struct access {
     struct dataset_id dataset;
     struct source_id source;

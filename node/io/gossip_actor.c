@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@
 struct told {
     struct queue_item queue;
     struct gossip_event event;
-    struct address addresses[]; /* of SEEDS */
+    struct key_rotation rotation; /* of ROTATE */
+    struct address addresses[];   /* of SEEDS */
 };
 
 struct gossip_actor {
@@ -75,6 +77,47 @@ static void give_view(struct gossip_actor *actor)
     queue_push(actor->peer, &item->queue);
 }
 
+static void tell(struct gossip_actor *actor, enum gossip_news news, uint64_t number)
+{
+    const struct gossip_word word = { .news = news,
+                                      .number = number,
+                                      .ring = gossip_ring(actor->gossip) };
+    actor->tell(actor->self, &word);
+}
+
+static void free_keys(struct item *item)
+{
+    sodium_memzero(item_room(item), sizeof(struct keyring));
+    free(item);
+}
+
+/* The ring, and behind it how far the members are. */
+static void give_keys(struct gossip_actor *actor)
+{
+    const struct keyring *ring = gossip_ring(actor->gossip);
+    const uint32_t count = gossip_stages(actor->gossip, NULL, 0);
+    if (ring->count == 0) {
+        return; /* insecure */
+    }
+    struct item *item = item_must(NODE_KEYS, sizeof *ring + count * sizeof(struct key_holder));
+    struct keyring *copy = item_room(item);
+    struct key_holder *holders = (struct key_holder *)(void *)(copy + 1);
+    *copy = *ring;
+    item->free = free_keys;
+    item->event.keys.ring = copy;
+    item->event.keys.holders = holders;
+    item->event.keys.count = gossip_stages(actor->gossip, holders, count);
+    queue_push(actor->peer, &item->queue);
+}
+
+static void give_rotated(struct gossip_actor *actor, const struct gossip_effect *effect)
+{
+    struct item *item = item_must(NODE_KEY_ROTATED, 0);
+    item->event.key_rotated.id = effect->rotated.id;
+    item->event.key_rotated.err = effect->rotated.err;
+    queue_push(actor->peer, &item->queue);
+}
+
 static void give_catalog(struct gossip_actor *actor, struct node_id node)
 {
     struct item *item = item_must(NODE_PEER_CATALOG, 0);
@@ -106,22 +149,28 @@ static void carry_out(struct gossip_actor *actor, const struct gossip_effect *ef
         resolve(actor);
         return;
     case GOSSIP_PERSIST:
-        actor->tell(actor->self, GOSSIP_NEWS_PERSIST, effect->incarnation);
+        tell(actor, GOSSIP_NEWS_PERSIST, effect->incarnation);
         return;
     case GOSSIP_LEFT:
         actor->over = true;
-        actor->tell(actor->self, GOSSIP_NEWS_LEFT, 0);
+        tell(actor, GOSSIP_NEWS_LEFT, 0);
         return;
     case GOSSIP_PEER_CATALOG:
         give_catalog(actor, effect->node);
         return;
     case GOSSIP_IDENTITY_IN_USE:
         actor->over = true;
-        actor->tell(actor->self, GOSSIP_NEWS_IDENTITY_IN_USE, 0);
+        tell(actor, GOSSIP_NEWS_IDENTITY_IN_USE, 0);
         return;
     case GOSSIP_KEYRING:
+        give_keys(actor);
+        tell(actor, GOSSIP_NEWS_KEYRING, effect->keyring.serial);
+        return;
     case GOSSIP_STAGES:
+        give_keys(actor);
+        return;
     case GOSSIP_ROTATED:
+        give_rotated(actor, effect);
         return;
     case GOSSIP_MEMBER_JOINED:
         log_member(actor, LOG_INFO, "member.joined", effect->node);
@@ -224,6 +273,27 @@ void gossip_actor_facts(struct gossip_actor *actor, const struct member *self)
     give_told(actor, told);
 }
 
+void gossip_actor_rotate(struct gossip_actor *actor, uint64_t id,
+                         const struct key_rotation *rotation)
+{
+    struct told *told = told_new(GOSSIP_ROTATE, 0);
+    if (told != NULL) {
+        told->rotation = *rotation;
+        told->event.rotate.id = id;
+        told->event.rotate.rotation = &told->rotation;
+    }
+    give_told(actor, told);
+}
+
+void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial)
+{
+    struct told *told = told_new(GOSSIP_KEPT, 0);
+    if (told != NULL) {
+        told->event.kept.serial = serial;
+    }
+    give_told(actor, told);
+}
+
 void gossip_actor_leave(struct gossip_actor *actor, bool drained)
 {
     struct told *told = told_new(GOSSIP_LEAVE, 0);
@@ -266,6 +336,7 @@ static void take_told(struct gossip_actor *actor)
         struct told *told = CONTAINER_OF(next, struct told, queue);
         next = next->next;
         step(actor, &told->event);
+        sodium_memzero(&told->rotation, sizeof told->rotation);
         free(told);
     }
 }

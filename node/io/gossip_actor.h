@@ -13,14 +13,25 @@
 struct gossip_actor;
 
 /* What main has to do something about. Called on the gossip thread. */
-enum gossip_news { GOSSIP_NEWS_PERSIST, GOSSIP_NEWS_LEFT, GOSSIP_NEWS_IDENTITY_IN_USE };
-typedef void gossip_tell(void *self, enum gossip_news news, uint64_t incarnation);
+enum gossip_news {
+    GOSSIP_NEWS_PERSIST,
+    GOSSIP_NEWS_LEFT,
+    GOSSIP_NEWS_IDENTITY_IN_USE,
+    GOSSIP_NEWS_KEYRING, /* to be written; then gossip_actor_kept */
+};
+/* `ring` holds during the call. */
+struct gossip_word {
+    enum gossip_news news;
+    uint64_t number; /* incarnation; KEYRING: serial */
+    const struct keyring *ring;
+};
+typedef void gossip_tell(void *self, const struct gossip_word *word);
 
 struct gossip_actor_options {
     struct gossip_options gossip;
     struct address listen;
     const char *seeds;  /* node/io/resolver.h; "": none */
-    struct queue *peer; /* takes NODE_VIEW and NODE_PEER_CATALOG */
+    struct queue *peer; /* takes NODE_VIEW, NODE_PEER_CATALOG, NODE_KEYS and NODE_KEY_ROTATED */
     gossip_tell *tell;
     void *self;
 };
@@ -35,5 +46,8 @@ void gossip_actor_evidence(struct gossip_actor *actor, struct node_id node);
 void gossip_actor_catalog(struct gossip_actor *actor, uint64_t digest);
 void gossip_actor_ready(struct gossip_actor *actor);
 void gossip_actor_facts(struct gossip_actor *actor, const struct member *self);
+void gossip_actor_rotate(struct gossip_actor *actor, uint64_t id,
+                         const struct key_rotation *rotation);
+void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial);
 void gossip_actor_leave(struct gossip_actor *actor, bool drained);
 void gossip_actor_stats(struct gossip_actor *actor, struct gossip_stats *out);

@@ -145,6 +145,13 @@ void http_actor_reply(struct http_actor *http, uint64_t id, enum err err, struct
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
+/* The argument may be a key. */
+static void free_asked(struct item *item)
+{
+    sodium_memzero(item_room(item), item->event.admin.argument.size);
+    free(item);
+}
+
 static enum MHD_Result ask_peer(struct http_actor *http, struct request *request,
                                 struct span argument)
 {
@@ -156,6 +163,7 @@ static enum MHD_Result ask_peer(struct http_actor *http, struct request *request
     if (argument.size > 0) {
         memcpy(item_room(item), argument.data, argument.size);
     }
+    item->free = free_asked;
     item->event.admin.kind = request->route->kind;
     item->event.admin.argument = span_of(item_room(item), argument.size);
     pthread_mutex_lock(&http->mutex);
@@ -238,7 +246,9 @@ static enum MHD_Result begin_answer(struct http_actor *http, struct request *req
     if (err != ERR_OK) {
         return send_failure(connection, http_status(err), err, span_of(room, why.used));
     }
-    return ask_peer(http, request, span);
+    const enum MHD_Result result = ask_peer(http, request, span);
+    sodium_memzero(argument, span.size);
+    return result;
 }
 
 static struct request *request_new(struct http_actor *http, struct MHD_Connection *connection,

@@ -1,11 +1,13 @@
 /* node/io/http_routes.c: the table of the admin address. */
 #include "node/io/http_routes.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "node/io/draft.h"
+#include "node/io/rotation.h"
 
 /* The part of the URL that stands for the '*'. */
 static struct span name_in(const struct http_route *route, const char *url)
@@ -156,6 +158,20 @@ static enum err make_weight(const struct http_route *route, const struct http_as
     return ERR_OK;
 }
 
+static enum err make_rotation(const struct http_route *route, const struct http_asked *asked,
+                              uint8_t *argument, size_t *size, struct text *why)
+{
+    struct key_rotation rotation;
+    (void)route;
+    enum err err = rotation_parse(asked->body, asked->body_size, &rotation, why);
+    if (err == ERR_OK) {
+        key_rotation_encode(&rotation, argument);
+        *size = KEY_ROTATION_SIZE;
+    }
+    sodium_memzero(&rotation, sizeof rotation);
+    return err;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define GET MHD_HTTP_METHOD_GET
@@ -173,6 +189,9 @@ static const struct http_route routes[] = {
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .make = make_diff },
     { GET, "/api/v1/where", ADMIN_WHERE, HTTP_JSON, .make = make_file },
+    { GET, "/api/v1/keys", ADMIN_KEYS, HTTP_JSON, .make = make_nothing },
+    { POST, "/api/v1/keys/rotate", ADMIN_KEY_ROTATE, HTTP_JSON, .wants_json = true,
+      .make = make_rotation },
     { GET, DATASETS, ADMIN_DATASET_LIST, HTTP_JSON, .make = make_nothing },
     { POST, DATASETS, ADMIN_DATASET_CREATE, HTTP_JSON, .wants_json = true, .make = make_dataset },
     { GET, DATASETS "/*", ADMIN_DATASET_SHOW, HTTP_JSON, .make = make_name },

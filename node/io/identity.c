@@ -246,7 +246,8 @@ void identity_abandon(struct identity *identity)
 /* What a first start has made so far, here and (in the same directory) in LMDB. */
 static void remove_traces(const struct identity *identity)
 {
-    static const char *const files[] = { NODE_FILE, TIERS_FILE, "lock", "data.mdb", "lock.mdb" };
+    static const char *const files[] = { NODE_FILE,  TIERS_FILE, "lock",
+                                         "data.mdb", "lock.mdb", "keyring.json" };
     for (uint32_t i = 0; i < ARRAY_COUNT(files); i++) {
         unlinkat(identity->dir, files[i], 0);
     }

@@ -3,6 +3,7 @@
  *   node.json   id, and the highest incarnation it has had
  *   tiers.json  which disks it has kept blocks on, by UUID
  *   weight.json the weight that its operator has set, when he has
+ *   keyring.json, data.mdb: see keyring_file.h, meta_actor.h
  *   lock        held while the node runs: one node for one directory
  *
  * Files are replaced whole. A newer format is refused and left alone. */

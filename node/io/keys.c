@@ -1,169 +1,56 @@
-/* node/io/keys.c: JSON with hex in it. Secrets are wiped from memory after use. */
+/* node/io/keys.c: what stands in each kind of file. Secrets are wiped from memory after use. */
 #include "node/io/keys.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zmq.h>
 
-#define FORMAT_VERSION 1
-#define FILE_MAX_BYTES 65536
-
-struct field {
-    const char *name;
-    uint8_t *bytes;
-    size_t size;
-};
-
-static enum err refuse(enum err err, struct text *why, const char *path, const char *reason)
-{
-    text_str(why, path);
-    text_str(why, ": ");
-    text_str(why, reason);
-    return err;
-}
+#include "node/io/key_json.h"
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-static enum err open_secret(const char *path, int *out, struct text *why)
-{
-    struct stat stat;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        const enum err err = errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID;
-        return refuse(err, why, path, strerror(errno));
-    }
-    if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode)) {
-        close(fd);
-        return refuse(ERR_INVALID, why, path, "not a regular file");
-    }
-    if ((stat.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        close(fd);
-        return refuse(ERR_INVALID, why, path, "holds secrets and others can read it: chmod 600 it");
-    }
-    *out = fd;
-    return ERR_OK;
-}
-
-static enum err check_form(const json_t *root, const char *path, const char *kind, struct text *why)
-{
-    const json_t *version = json_object_get(root, "version");
-    const json_t *found = json_object_get(root, "kind");
-    if (!json_is_integer(version) || !json_is_string(found)) {
-        return refuse(ERR_MALFORMED, why, path, "not a file of `atoll keygen`");
-    }
-    if (json_integer_value(version) > FORMAT_VERSION) {
-        return refuse(ERR_VERSION, why, path,
-                      "written by a newer version of Atoll; this one does not understand it");
-    }
-    if (strcmp(json_string_value(found), kind) != 0) {
-        text_str(why, path);
-        text_str(why, ": a file of kind ");
-        text_str(why, json_string_value(found));
-        text_str(why, ", wanted one of kind ");
-        text_str(why, kind);
-        return ERR_INVALID;
-    }
-    return ERR_OK;
-}
-
-static enum err load(const char *path, const char *kind, json_t **out, struct text *why)
-{
-    char data[FILE_MAX_BYTES];
-    json_error_t error;
-    int fd = -1;
-    enum err err = open_secret(path, &fd, why);
-    if (err != ERR_OK) {
-        return err;
-    }
-    const ssize_t size = read(fd, data, sizeof data);
-    close(fd);
-    json_t *root = size <= 0 ? NULL : json_loadb(data, (size_t)size, 0, &error);
-    sodium_memzero(data, sizeof data);
-    if (root == NULL) {
-        return refuse(ERR_MALFORMED, why, path, "not a file of `atoll keygen`: no JSON");
-    }
-    err = check_form(root, path, kind, why);
-    if (err != ERR_OK) {
-        json_decref(root);
-        return err;
-    }
-    *out = root;
-    return ERR_OK;
-}
-
-/* Hex of exactly `size` bytes. */
-static bool get_bytes(const json_t *root, const struct field *field)
-{
-    size_t got = 0;
-    const char *text = json_string_value(json_object_get(root, field->name));
-    return text != NULL && strlen(text) == 2 * field->size &&
-           sodium_hex2bin(field->bytes, field->size, text, strlen(text), NULL, &got, NULL) == 0 &&
-           got == field->size;
-}
-
-static bool get_fields(const json_t *root, const struct field *fields, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (!get_bytes(root, &fields[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool get_number(const json_t *root, const char *name, uint32_t most, uint32_t *out)
-{
-    const json_t *value = json_object_get(root, name);
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) > most) {
-        return false;
-    }
-    *out = (uint32_t)json_integer_value(value);
-    return true;
-}
-
-static bool get_name(const json_t *root, char out[65])
-{
-    const char *text = json_string_value(json_object_get(root, "cluster"));
-    if (text == NULL || text[0] == 0 || strlen(text) > 64) {
-        return false;
-    }
-    memcpy(out, text, strlen(text) + 1);
-    return true;
-}
-
 #define CLUSTER_FIELDS 5
 
-static void cluster_fields(struct cluster_keys *keys, struct field out[CLUSTER_FIELDS])
+static void cluster_fields(struct cluster_keys *keys, struct key_field out[CLUSTER_FIELDS])
 {
-    out[0] = (struct field){ "gossip_key", keys->key.gossip, sizeof keys->key.gossip };
-    out[1] = (struct field){ "curve_public", keys->curve_public, sizeof keys->curve_public };
-    out[2] = (struct field){ "curve_secret", keys->curve_secret, sizeof keys->curve_secret };
-    out[3] = (struct field){ "sign_secret", keys->key.sign_secret, sizeof keys->key.sign_secret };
-    out[4] = (struct field){ "capability_key", keys->key.capability, sizeof keys->key.capability };
+    out[0] = (struct key_field){ "gossip_key", keys->key.gossip, sizeof keys->key.gossip };
+    out[1] = (struct key_field){ "curve_public", keys->curve_public, sizeof keys->curve_public };
+    out[2] = (struct key_field){ "curve_secret", keys->curve_secret, sizeof keys->curve_secret };
+    out[3] =
+        (struct key_field){ "sign_secret", keys->key.sign_secret, sizeof keys->key.sign_secret };
+    out[4] =
+        (struct key_field){ "capability_key", keys->key.capability, sizeof keys->key.capability };
+}
+
+/* What only a key of a rotation has. */
+static bool get_optional(const json_t *root, const char *name, uint32_t *out)
+{
+    *out = 0;
+    return json_object_get(root, name) == NULL || key_json_number(root, name, UINT32_MAX, out);
+}
+
+static bool put_optional(json_t *root, const char *name, uint32_t value)
+{
+    return value == 0 || json_object_set_new(root, name, json_integer(value)) == 0;
 }
 
 enum err keys_load_cluster(const char *path, struct cluster_keys *out, struct text *why)
 {
     struct cluster_keys keys = { .name = "" };
-    struct field fields[CLUSTER_FIELDS];
+    struct key_field fields[CLUSTER_FIELDS];
     json_t *root = NULL;
     cluster_fields(&keys, fields);
-    enum err err = load(path, "atoll-cluster", &root, why);
+    enum err err = key_json_load(path, "atoll-cluster", &root, why);
     if (err != ERR_OK) {
         return err;
     }
-    if (!get_name(root, keys.name) || !get_number(root, "slots_log2", 24, &keys.slots_log2) ||
-        keys.slots_log2 < 8 || !get_number(root, "key_epoch", UINT32_MAX, &keys.key.number) ||
-        !get_fields(root, fields, ARRAY_COUNT(fields))) {
-        err = refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
+    if (!key_json_cluster(root, keys.name) ||
+        !key_json_number(root, "slots_log2", 24, &keys.slots_log2) || keys.slots_log2 < 8 ||
+        !key_json_number(root, "key_epoch", INT32_MAX, &keys.key.number) ||
+        !key_json_fields(root, fields, ARRAY_COUNT(fields)) ||
+        !get_optional(root, "key_era", &keys.key.era) ||
+        !get_optional(root, "key_ttl_seconds", &keys.key.ttl_s)) {
+        err = key_json_refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
     } else {
         *out = keys;
     }
@@ -175,23 +62,24 @@ enum err keys_load_cluster(const char *path, struct cluster_keys *out, struct te
 enum err keys_load_client(const char *path, struct client_keys *out, struct text *why)
 {
     struct client_keys keys = { .cluster = "" };
-    const struct field fields[] = {
+    const struct key_field fields[] = {
         { "server_key", keys.server_key, sizeof keys.server_key },
         { "public_key", keys.public_key, sizeof keys.public_key },
         { "secret_key", keys.secret_key, sizeof keys.secret_key },
     };
     json_t *root = NULL;
-    enum err err = load(path, "atoll-client", &root, why);
+    enum err err = key_json_load(path, "atoll-client", &root, why);
     if (err != ERR_OK) {
         return err;
     }
     const char *grants = json_string_value(json_object_get(root, "grants"));
-    const struct field grant_field = { "grants", keys.grants,
-                                       grants != NULL ? strlen(grants) / 2 : 0 };
-    if (!get_name(root, keys.cluster) || !get_number(root, "slots_log2", 24, &keys.slots_log2) ||
-        !get_fields(root, fields, ARRAY_COUNT(fields)) || grant_field.size > sizeof keys.grants ||
-        !get_bytes(root, &grant_field)) {
-        err = refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
+    const struct key_field grant_field = { "grants", keys.grants,
+                                           grants != NULL ? strlen(grants) / 2 : 0 };
+    if (!key_json_cluster(root, keys.cluster) ||
+        !key_json_number(root, "slots_log2", 24, &keys.slots_log2) ||
+        !key_json_fields(root, fields, ARRAY_COUNT(fields)) ||
+        grant_field.size > sizeof keys.grants || !key_json_bytes(root, &grant_field)) {
+        err = key_json_refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
     } else {
         keys.grants_size = (uint32_t)grant_field.size;
         *out = keys;
@@ -203,95 +91,52 @@ enum err keys_load_client(const char *path, struct client_keys *out, struct text
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
-static bool put_bytes(json_t *root, const struct field *field)
-{
-    char text[2 * KEYS_GRANTS_MAX + 1];
-    sodium_bin2hex(text, sizeof text, field->bytes, field->size);
-    const bool put = json_object_set_new(root, field->name, json_string(text)) == 0;
-    sodium_memzero(text, sizeof text);
-    return put;
-}
-
-/* A file that is there whole, or not at all. */
-static enum err write_whole(const char *path, const char *data, struct text *why)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST) {
-        return refuse(ERR_EXISTS, why, path, "exists already; keys are never replaced");
-    }
-    if (fd < 0) {
-        return refuse(ERR_INVALID, why, path, strerror(errno));
-    }
-    const size_t size = strlen(data);
-    const bool written = write(fd, data, size) == (ssize_t)size && fsync(fd) == 0;
-    const int reason = errno;
-    close(fd);
-    if (!written) {
-        unlink(path);
-        return refuse(ERR_SYSTEM, why, path, strerror(reason));
-    }
-    return ERR_OK;
-}
-
-/* Takes over `root`. */
-static enum err save(const char *path, json_t *root, struct text *why)
-{
-    char *data = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(root);
-    if (data == NULL) {
-        return ERR_NOMEM;
-    }
-    enum err err = write_whole(path, data, why);
-    sodium_memzero(data, strlen(data));
-    free(data);
-    return err;
-}
-
-static json_t *begin(const char *kind, const char *cluster, uint32_t slots_log2)
-{
-    return json_pack("{s:s, s:i, s:s, s:i}", "kind", kind, "version", FORMAT_VERSION, "cluster",
-                     cluster, "slots_log2", (int)slots_log2);
-}
-
 enum err keys_save_cluster(const char *path, const struct cluster_keys *keys, struct text *why)
 {
     struct cluster_keys copy = *keys;
-    struct field fields[CLUSTER_FIELDS];
+    uint8_t sign_public[TRUST_KEY_SIZE];
+    struct key_field fields[CLUSTER_FIELDS];
     cluster_fields(&copy, fields);
-    json_t *root = begin("atoll-cluster", copy.name, copy.slots_log2);
+    json_t *root = key_json_begin("atoll-cluster", copy.name, copy.slots_log2);
     bool good =
         root != NULL && json_object_set_new(root, "key_epoch", json_integer(copy.key.number)) == 0;
+    good = good && put_optional(root, "key_era", copy.key.era) &&
+           put_optional(root, "key_ttl_seconds", copy.key.ttl_s);
     for (uint32_t i = 0; i < ARRAY_COUNT(fields); i++) {
-        good = good && put_bytes(root, &fields[i]);
+        good = good && key_json_put(root, &fields[i]);
     }
+    /* Who reads it may want it told; here it follows from the secret one. */
+    memcpy(sign_public, cluster_key_sign_public(&copy.key), sizeof sign_public);
+    good = good && key_json_put(
+                       root, &(struct key_field){ "sign_public", sign_public, sizeof sign_public });
     sodium_memzero(&copy, sizeof copy);
     if (!good) {
         json_decref(root);
         return ERR_NOMEM;
     }
-    return save(path, root, why);
+    return key_json_save(path, root, why);
 }
 
 enum err keys_save_client(const char *path, const struct client_keys *keys, struct text *why)
 {
     struct client_keys copy = *keys;
-    const struct field fields[] = {
+    const struct key_field fields[] = {
         { "server_key", copy.server_key, sizeof copy.server_key },
         { "public_key", copy.public_key, sizeof copy.public_key },
         { "secret_key", copy.secret_key, sizeof copy.secret_key },
         { "grants", copy.grants, copy.grants_size },
     };
-    json_t *root = begin("atoll-client", copy.cluster, copy.slots_log2);
+    json_t *root = key_json_begin("atoll-client", copy.cluster, copy.slots_log2);
     bool good = root != NULL;
     for (uint32_t i = 0; i < ARRAY_COUNT(fields); i++) {
-        good = good && put_bytes(root, &fields[i]);
+        good = good && key_json_put(root, &fields[i]);
     }
     sodium_memzero(&copy, sizeof copy);
     if (!good) {
         json_decref(root);
         return ERR_NOMEM;
     }
-    return save(path, root, why);
+    return key_json_save(path, root, why);
 }
 
 void keys_make_pair(uint8_t public_key[32], uint8_t secret_key[32])
@@ -316,4 +161,42 @@ void keys_make_cluster(const char *name, uint32_t slots_log2, struct cluster_key
     CHECK(crypto_sign_keypair(sign_public, out->key.sign_secret) == 0);
     randombytes_buf(out->key.gossip, sizeof out->key.gossip);
     randombytes_buf(out->key.capability, sizeof out->key.capability);
+}
+
+void keys_make_rotation(const uint8_t secret[32], bool revokes, struct key_rotation *out)
+{
+    uint8_t sign_public[TRUST_KEY_SIZE];
+    memset(out, 0, sizeof *out);
+    out->revokes = revokes;
+    cluster_key_derive(secret, &out->key);
+    CHECK(crypto_sign_keypair(sign_public, out->key.sign_secret) == 0);
+}
+
+enum err keys_load_secret(const char *path, uint8_t out[32], struct text *why)
+{
+    json_t *root = NULL;
+    enum err err = key_json_load(path, "atoll-key", &root, why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (!key_json_bytes(root, &(struct key_field){ "secret", out, 32 })) {
+        err = key_json_refuse(ERR_MALFORMED, why, path, "a field is missing or damaged");
+    }
+    json_decref(root);
+    return err;
+}
+
+enum err keys_save_secret(const char *path, struct text *why)
+{
+    uint8_t secret[32];
+    json_t *root = json_pack("{s:s, s:i}", "kind", "atoll-key", "version", KEY_JSON_VERSION);
+    randombytes_buf(secret, sizeof secret);
+    const bool good =
+        root != NULL && key_json_put(root, &(struct key_field){ "secret", secret, sizeof secret });
+    sodium_memzero(secret, sizeof secret);
+    if (!good) {
+        json_decref(root);
+        return ERR_NOMEM;
+    }
+    return key_json_save(path, root, why);
 }

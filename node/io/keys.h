@@ -4,11 +4,13 @@
  * that cannot be read, one that group or others can read, one that is not of this form, and one
  * written by a newer version. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "gossip/keyring.h"
 #include "wire/trust.h"
 
 #define KEYS_GRANTS_MAX 4096
@@ -35,3 +37,10 @@ enum err keys_save_client(const char *path, const struct client_keys *keys, stru
 void keys_make_cluster(const char *name, uint32_t slots_log2, struct cluster_keys *out);
 /* A CURVE pair. */
 void keys_make_pair(uint8_t public_key[32], uint8_t secret_key[32]);
+
+/* A rotation to a key that follows from this secret; where it revokes, with a new signing key. */
+void keys_make_rotation(const uint8_t secret[32], bool revokes, struct key_rotation *out);
+/* A file with nothing but such a secret. *out is undefined on failure. */
+enum err keys_load_secret(const char *path, uint8_t out[32], struct text *why) MUST_USE;
+/* A new one, with a random secret; ERR_EXISTS. */
+enum err keys_save_secret(const char *path, struct text *why) MUST_USE;

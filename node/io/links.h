@@ -32,9 +32,10 @@ enum links_transport {
 
 /* CURVE, all raw 32 bytes. */
 struct links_keys {
-    uint8_t public_key[32]; /* our own pair; of a node: the cluster's */
+    uint8_t public_key[32]; /* our own pair, for links that we open */
     uint8_t secret_key[32];
-    uint8_t server_key[32]; /* the cluster's public key */
+    uint8_t server_key[32];    /* the cluster's public key */
+    uint8_t server_secret[32]; /* the cluster's secret key: of nodes, for links of others */
 };
 
 struct links_options {

@@ -59,7 +59,7 @@ void *socket_router(void *zmq, const struct links_keys *keys)
     set_int(socket, ZMQ_BACKLOG, 1024); /* mounts come by the thousand */
     if (keys != NULL) {
         set_int(socket, ZMQ_CURVE_SERVER, 1);
-        set_key(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key);
+        set_key(socket, ZMQ_CURVE_SECRETKEY, keys->server_secret);
         CHECK(zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "atoll", 5) == 0);
     }
     return socket;

@@ -153,10 +153,9 @@ static struct link *link_accept(struct links *links, struct port *router, const 
     link->fd = in->fd;
     table_index(&links->table, link);
     if (links->options.keys == NULL) {
-        link->peer.trust = LINK_TRUST_CLUSTER;
+        link->peer.trust = LINK_TRUST_ANYBODY;
     } else if (in->has_key) {
-        const bool ours = memcmp(in->key, links->keys.server_key, 32) == 0;
-        link->peer.trust = ours ? LINK_TRUST_CLUSTER : LINK_TRUST_CLIENT;
+        link->peer.trust = LINK_TRUST_CLIENT;
         memcpy(link->peer.client_key, in->key, 32);
     }
     list_push_back(&links->news, &link->news);

@@ -6,6 +6,7 @@
 #include "node/io/peer.h"
 
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,15 @@ static void do_gossip(struct peer_actor *peer, const struct node_effect *effect)
     }
 }
 
+static void rotate(struct peer_actor *peer, const struct node_effect *effect)
+{
+    struct key_rotation rotation;
+    const bool whole = key_rotation_decode(effect->key_rotate.rotation, &rotation);
+    CHECK(whole && peer->gossip != NULL); /* a node that is alone has no keys */
+    gossip_actor_rotate(peer->gossip, effect->key_rotate.id, &rotation);
+    sodium_memzero(&rotation, sizeof rotation);
+}
+
 static void carry_out(struct peer_actor *peer, const struct node_effect *effect)
 {
     const struct peer_hooks *hooks = &peer->options.hooks;
@@ -194,6 +204,9 @@ static void carry_out(struct peer_actor *peer, const struct node_effect *effect)
         return;
     case NODE_WEIGHT_KEEP:
         hooks->keep_weight(hooks->self, effect->weight.weight, effect->weight.forget);
+        return;
+    case NODE_KEY_ROTATE:
+        rotate(peer, effect);
         return;
     case NODE_LOG:
         log_text(effect->log.level, effect->log.text);
@@ -346,7 +359,7 @@ enum err peer_new(const struct peer_options *options, struct peer_actor **out, s
         err = links_bind(peer->links, &options->control, &options->data, why);
     }
     if (err == ERR_OK) {
-        err = ring_worker_start(options->node.keys.slots_log2, on_ring, peer, &peer->rings);
+        err = ring_worker_start(options->node.slots_log2, on_ring, peer, &peer->rings);
     }
     if (err != ERR_OK) {
         peer_free(&peer);

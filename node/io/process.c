@@ -8,6 +8,8 @@
 
 #include "node/io/address.h"
 #include "node/io/clock.h"
+#include "node/io/keyring_file.h"
+#include "node/io/keys.h"
 #include "node/io/item.h"
 #include "node/io/log.h"
 #include "node/io/machine.h"
@@ -28,9 +30,9 @@ static void tell_word(struct process *process, const struct process_word *said)
     queue_push(process->news, &word->queue);
 }
 
-static void tell(struct process *process, enum process_news news, uint64_t incarnation)
+static void tell(struct process *process, enum process_news news, uint64_t number)
 {
-    tell_word(process, &(struct process_word){ .news = news, .incarnation = incarnation });
+    tell_word(process, &(struct process_word){ .news = news, .number = number });
 }
 
 static void on_weight(void *self, uint32_t weight)
@@ -72,17 +74,29 @@ static void on_credentials(void *self, const char *names, uint32_t broken)
     }
 }
 
-static void on_gossip(void *self, enum gossip_news news, uint64_t incarnation)
+static void tell_ring(struct process *process, const struct gossip_word *from)
 {
-    switch (news) {
+    struct process_word said = { .news = NEWS_KEYRING,
+                                 .number = from->number,
+                                 .ring = *from->ring };
+    tell_word(process, &said);
+    sodium_memzero(&said, sizeof said);
+}
+
+static void on_gossip(void *self, const struct gossip_word *word)
+{
+    switch (word->news) {
     case GOSSIP_NEWS_PERSIST:
-        tell(self, NEWS_PERSIST, incarnation);
+        tell(self, NEWS_PERSIST, word->number);
         return;
     case GOSSIP_NEWS_LEFT:
         tell(self, NEWS_LEFT, 0);
         return;
     case GOSSIP_NEWS_IDENTITY_IN_USE:
         tell(self, NEWS_IDENTITY_IN_USE, 0);
+        return;
+    case GOSSIP_NEWS_KEYRING:
+        tell_ring(self, word);
         return;
     }
     BUG("news of no kind");
@@ -147,6 +161,15 @@ static enum err open_identity(struct process *process, struct text *why)
     return err;
 }
 
+static enum err load_ring(struct process *process, struct text *why)
+{
+    if (process->config.insecure) {
+        return ERR_OK;
+    }
+    return keyring_file_load(process->config.data_dir, &process->config.keys, &process->node.ring,
+                             why);
+}
+
 static enum err start_meta(struct process *process, struct text *why)
 {
     const struct meta_actor_options options = {
@@ -202,7 +225,8 @@ static enum err size_node(struct process *process, struct text *why)
     const struct config *config = &process->config;
     struct node_options *node = &process->node;
     memcpy(node->name, config->name, sizeof node->name);
-    node->keys = config->keys;
+    memcpy(node->cluster, config->keys.name, sizeof node->cluster);
+    node->slots_log2 = config->keys.slots_log2;
     node->insecure = config->insecure;
     randombytes_buf(&node->seed, sizeof node->seed);
     node->tier_count = config->tier_count;
@@ -252,9 +276,10 @@ static enum err make_peer(struct process *process, struct text *why)
                    .keep_weight = on_keep_weight,
                    .reply = on_reply },
     };
-    memcpy(keys.public_key, config->keys.curve_public, sizeof keys.public_key);
-    memcpy(keys.secret_key, config->keys.curve_secret, sizeof keys.secret_key);
+    keys_make_pair(keys.public_key, keys.secret_key); /* a proof holds for one process */
+    memcpy(options.node.link_key, keys.public_key, sizeof options.node.link_key);
     memcpy(keys.server_key, config->keys.curve_public, sizeof keys.server_key);
+    memcpy(keys.server_secret, config->keys.curve_secret, sizeof keys.server_secret);
     memcpy(options.disks, process->disks, sizeof options.disks);
     options.data.port++;
     enum err err = peer_new(&options, &process->peer, why);
@@ -317,7 +342,7 @@ static enum err start_gossip(struct process *process, struct text *why)
         .tell = on_gossip,
         .self = process,
     };
-    keyring_init(&options.gossip.ring, &config->keys.key);
+    options.gossip.ring = process->node.ring;
     randombytes_buf(options.gossip.secret, sizeof options.gossip.secret);
     process_member(process, &options.gossip.self);
     randombytes_buf(options.gossip.boot, sizeof options.gossip.boot);
@@ -346,7 +371,7 @@ static void abandon(struct process *process)
 enum err process_build(struct process *process, struct text *why)
 {
     typedef enum err part(struct process *, struct text *);
-    static part *const parts[] = { start_fetch, size_node,  open_identity,
+    static part *const parts[] = { start_fetch, size_node,  open_identity, load_ring,
                                    start_disks, start_meta, make_peer };
     CHECK(pthread_mutex_init(&process->mutex, NULL) == 0);
     CHECK(pthread_cond_init(&process->answered, NULL) == 0);
@@ -402,6 +427,7 @@ static void free_words(struct queue *news)
     while (next != NULL) {
         struct process_word *word = CONTAINER_OF(next, struct process_word, queue);
         next = next->next;
+        sodium_memzero(word, sizeof *word);
         free(word);
     }
 }
@@ -428,7 +454,7 @@ void process_end(struct process *process)
     queue_free(&process->news);
     identity_close(&process->identity);
     sodium_memzero(&process->config.keys, sizeof process->config.keys);
-    sodium_memzero(&process->node.keys, sizeof process->node.keys);
+    sodium_memzero(&process->node.ring, sizeof process->node.ring);
     pthread_cond_destroy(&process->answered);
     pthread_mutex_destroy(&process->mutex);
 }

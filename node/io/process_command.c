@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "node/io/address.h"
 #include "node/io/clock.h"
 #include "node/io/item.h"
+#include "node/io/keyring_file.h"
 #include "node/io/log.h"
 #include "node/io/process_inside.h"
 #include "node/io/systemd.h"
@@ -64,6 +66,50 @@ static void keep_weight(struct process *process, const struct process_word *word
     queue_push(process->in, &item->queue);
 }
 
+static void log_key(const char *what, const struct cluster_key *key)
+{
+    char id[17];
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)cluster_key_id(key).v);
+    LOG(LOG_INFO, what, LOG_NUM("number", key->number), LOG_TEXT("id", id));
+}
+
+static void log_ring(const struct keyring *before, const struct keyring *ring)
+{
+    const struct cluster_key *newest = keyring_newest(ring);
+    const struct cluster_key *used = keyring_present(ring);
+    if (keyring_find(before, cluster_key_id(newest)) == NULL) {
+        log_key("key.installed", newest);
+    }
+    if (cluster_key_id(keyring_present(before)).v != cluster_key_id(used).v) {
+        log_key("key.used", used);
+    }
+    for (uint32_t i = 0; i < before->count; i++) {
+        if (keyring_find(ring, cluster_key_id(&before->keys[i])) == NULL) {
+            log_key("key.retired", &before->keys[i]);
+        }
+    }
+}
+
+/* Serial 0 is the ring that the node has started with. */
+static void keep_ring(struct running *run, const struct process_word *word)
+{
+    char room[512];
+    struct text why;
+    struct process *process = run->process;
+    text_init(&why, room, sizeof room);
+    if (word->number == 0) {
+        return;
+    }
+    if (keyring_file_save(process->config.data_dir, &process->config.keys, &word->ring, &why) !=
+        ERR_OK) {
+        LOG(LOG_ERROR, "keyring.failed", LOG_TEXT("reason", room));
+        return;
+    }
+    log_ring(&process->node.ring, &word->ring);
+    process->node.ring = word->ring;
+    gossip_actor_kept(process->gossip, word->number);
+}
+
 static void on_word(struct running *run, const struct process_word *word)
 {
     struct process *process = run->process;
@@ -78,12 +124,15 @@ static void on_word(struct running *run, const struct process_word *word)
         }
         return;
     case NEWS_PERSIST:
-        if (identity_keep(process->identity, word->incarnation) != ERR_OK) {
+        if (identity_keep(process->identity, word->number) != ERR_OK) {
             LOG(LOG_ERROR, "identity.failed", LOG_TEXT("reason", strerror(errno)));
         }
         return;
     case NEWS_LEFT:
         run->over = true;
+        return;
+    case NEWS_KEYRING:
+        keep_ring(run, word);
         return;
     case NEWS_CREDENTIALS:
         tell_facts(process);
@@ -113,6 +162,7 @@ static void take_news(struct running *run)
         struct process_word *word = CONTAINER_OF(next, struct process_word, queue);
         next = next->next;
         on_word(run, word);
+        sodium_memzero(word, sizeof *word);
         free(word);
     }
 }

@@ -24,14 +24,16 @@ enum process_news {
     NEWS_CREDENTIALS,
     NEWS_WEIGHT,
     NEWS_KEEP_WEIGHT,
+    NEWS_KEYRING,
 };
 
 struct process_word {
     struct queue_item queue;
     enum process_news news;
-    uint64_t incarnation;
+    uint64_t number; /* PERSIST: incarnation; KEYRING: serial */
     uint32_t weight;
-    bool forget; /* KEEP_WEIGHT */
+    bool forget;         /* KEEP_WEIGHT */
+    struct keyring ring; /* KEYRING */
 };
 
 struct process {

@@ -34,7 +34,7 @@ uint32_t sizing_segment(uint64_t quota)
 static bool share_out(uint64_t memory, struct node_options *options)
 {
     const uint64_t mib = memory >> 20;
-    const uint32_t slots_log2 = options->keys.slots_log2;
+    const uint32_t slots_log2 = options->slots_log2;
     const uint64_t rings =
         RINGS_KEPT * ring_size(RING_MEMBERS, slots_log2) + ring_memory(RING_MEMBERS, slots_log2);
     const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX) + rings;

@@ -175,6 +175,30 @@ uint64_t checks_repeated(const struct checks *checks)
     return repeats_bytes(checks->repeats);
 }
 
+/* One key in use everywhere; `alone`: and no other accepted any more. */
+static void check_keys(struct trial *trial, bool alone)
+{
+    const struct host_node *first = NULL;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        if (!trial->scenario->sealed || !host->process.up || host->process.frozen) {
+            continue;
+        }
+        first = first == NULL ? host : first;
+        const struct keyring *ring = gossip_ring(host->gossip);
+        const struct keyring *one = gossip_ring(first->gossip);
+        if (cluster_key_id(keyring_present(ring)).v != cluster_key_id(keyring_present(one)).v ||
+            (alone && ring->count != 1)) {
+            world_fail(trial->world, "%s uses key %u of %u, %s uses %u of %u", host->process.name,
+                       keyring_present(ring)->number, ring->count, first->process.name,
+                       keyring_present(one)->number, one->count);
+        }
+        if (memcmp(&host->node->keychain.ring, ring, sizeof *ring) != 0) {
+            world_fail(trial->world, "%s has two rings of keys", host->process.name);
+        }
+    }
+}
+
 void checks_settled(struct checks *checks)
 {
     struct trial *trial = checks->trial;
@@ -209,12 +233,14 @@ void checks_settled(struct checks *checks)
         }
     }
     beliefs_settled(checks->beliefs, false);
+    check_keys(trial, false);
 }
 
 void checks_rest(struct checks *checks)
 {
     struct trial *trial = checks->trial;
     beliefs_settled(checks->beliefs, true);
+    check_keys(trial, true);
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         struct node_totals totals;

@@ -14,14 +14,15 @@
 #define NODES_MOST 8
 #define MOUNTS_LEAST 2
 #define MOUNTS_MOST 4
-#define ALIVE_MIN 3            /* nodes that are always up and running */
-#define BEFORE_US SEC(12)      /* all is well, readers read */
-#define FAULTS_US SEC(40)      /* then faults come and go */
-#define FEW 8                  /* faults at most, in most trials */
-#define MANY 24                /* in some */
-#define STORM_CHANCE 200000    /* to have many, and short ones */
-#define STORM_US SEC(4)        /* so short */
-#define JOIN_CHANCE 200000     /* that a node joins late */
+#define ALIVE_MIN 3         /* nodes that are always up and running */
+#define BEFORE_US SEC(12)   /* all is well, readers read */
+#define FAULTS_US SEC(40)   /* then faults come and go */
+#define FEW 8               /* faults at most, in most trials */
+#define MANY 24             /* in some */
+#define STORM_CHANCE 200000 /* to have many, and short ones */
+#define STORM_US SEC(4)     /* so short */
+#define KEYED_CLOCKS 60    /* with keys, clocks must agree within minutes: jumps are so much less */
+#define JOIN_CHANCE 200000 /* that a node joins late */
 #define FOR_EVER_CHANCE 100000 /* that a node that goes does not come back */
 
 static uint64_t pick(struct rng *rng, const uint64_t *of, uint32_t count)
@@ -37,7 +38,7 @@ static void draw_nodes(struct rng *rng, struct scenario *out)
     static const uint64_t disks[] = { 0, 8u << 20, 64u << 20 };
     static const char *const zones[] = { "east", "west" };
     const bool zoned = rng_chance(rng, 300000);
-    out->sealed = rng_chance(rng, 250000);
+    out->sealed = rng_chance(rng, 400000);
     out->node_memory = pick(rng, memories, ARRAY_COUNT(memories));
     out->node_disk = pick(rng, disks, ARRAY_COUNT(disks));
     out->node_count = NODES_LEAST + (uint32_t)rng_below(rng, NODES_MOST - NODES_LEAST + 1);
@@ -98,9 +99,20 @@ static bool is_planned(const struct scenario *out, const struct fault_kind *kind
     return false;
 }
 
+static bool is_named(const struct fault_kind *kind, const char *name)
+{
+    return strcmp(kind->name, name) == 0;
+}
+
 static bool is_join(const struct fault_kind *kind)
 {
-    return strcmp(kind->name, "join") == 0;
+    return is_named(kind, "join");
+}
+
+/* Those that are drawn apart. */
+static bool is_special(const struct fault_kind *kind)
+{
+    return is_join(kind) || is_named(kind, "rotate");
 }
 
 static const struct fault_kind *pick_kind(struct rng *rng, const struct scenario *out, bool storm)
@@ -110,7 +122,7 @@ static const struct fault_kind *pick_kind(struct rng *rng, const struct scenario
             fault_kinds_at((uint32_t)rng_below(rng, fault_kinds_count()));
         const bool fits =
             storm ? kind->repeats && kind->least_us < STORM_US : !is_planned(out, kind);
-        if (fits && !is_join(kind)) {
+        if (fits && !is_special(kind)) {
             return kind;
         }
     }
@@ -228,6 +240,9 @@ static void draw_fault(struct rng *rng, const struct draw *draw, bool storm, str
     plan.lasts_us = whole_ms(rng_between(rng, kind->least_us, usec_max(most_us, kind->least_us)));
     plan.at_us = BEFORE_US + whole_ms(rng_between(rng, 0, FAULTS_US - plan.lasts_us));
     plan.amount = pick_amount(rng, kind);
+    if (out->sealed && is_named(kind, "clock-jump")) {
+        plan.amount /= KEYED_CLOCKS;
+    }
     if (!storm && fault_kind_takes_nodes(kind) && kind->most_us > 0 &&
         rng_chance(rng, FOR_EVER_CHANCE)) {
         plan.lasts_us = USEC_NEVER;
@@ -248,16 +263,34 @@ static void draw_join(struct rng *rng, struct scenario *out)
     out->faults[out->fault_count++] = plan;
 }
 
+/* Besides all else; so many at most, since a node without its disk may miss no more. */
+static void draw_rotations(struct rng *rng, struct scenario *out)
+{
+    for (uint32_t i = 0; i < KEYRING_RETIRED_MAX; i++) {
+        struct planned plan = { .kind = fault_kinds_find(span_text("rotate")) };
+        plan.at_us = BEFORE_US + whole_ms(rng_between(rng, 0, FAULTS_US));
+        plan.amount = SEC(rng_between(rng, 1, 5));
+        plan.nodes = 1u << rng_below(rng, out->node_count);
+        out->faults[out->fault_count++] = plan;
+    }
+}
+
 static void draw_faults(struct rng *rng, const struct draw *draw, struct scenario *out)
 {
     const bool storm = rng_chance(rng, STORM_CHANCE) && draw->only == NULL;
     const uint32_t few = 3 + (uint32_t)rng_below(rng, FEW - 3);
     const bool join = draw->only == NULL ? rng_chance(rng, JOIN_CHANCE)
                                          : is_join(fault_kinds_find(span_text(draw->only)));
+    const bool rotations =
+        draw->only != NULL && is_named(fault_kinds_find(span_text(draw->only)), "rotate");
     if (join) {
         draw_join(rng, out);
     }
-    if (draw->only != NULL && join) {
+    out->sealed = out->sealed || rotations;
+    if (rotations || (out->sealed && draw->only == NULL)) {
+        draw_rotations(rng, out);
+    }
+    if (draw->only != NULL && (join || rotations)) {
         return;
     }
     for (uint32_t i = 0; i < (storm ? MANY : few); i++) {

@@ -82,7 +82,7 @@ static void start(struct trial *trial, struct fault *fault)
 static void start_empty_one(struct trial *trial, struct host_node *node)
 {
     (void)trial;
-    disk_wipe(node->disk);
+    host_node_wipe(node);
     host_node_start(node);
 }
 
@@ -162,6 +162,18 @@ static void come_back_one(struct trial *trial, struct host_node *node)
 static void come_back(struct trial *trial, struct fault *fault)
 {
     each_node(trial, fault, come_back_one);
+}
+
+/* One that does not run just now cannot be asked. */
+static void rotate(struct trial *trial, struct fault *fault)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        struct host_node *node = trial->nodes[i];
+        if ((fault->nodes >> i & 1) != 0 && node->options.sealed && node->process.up) {
+            world_say(trial->world, "%s is asked for another key", node->process.name);
+            host_node_rotate(node, (uint32_t)((amount_of(fault) + SEC(1) - 1) / SEC(1)));
+        }
+    }
 }
 
 static void nothing(struct trial *trial, struct fault *fault)

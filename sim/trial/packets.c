@@ -1,4 +1,4 @@
-/* sim/trial/packets.c: one who knows the cluster's key and listens to everything. */
+/* sim/trial/packets.c: one who knows the cluster's keys and listens to everything. */
 #include "sim/trial/packets.h"
 
 #include <sodium.h>
@@ -12,7 +12,9 @@
 #define AT_SENDER 12u
 #define AT_BOOT 28u
 #define AT_COUNTER 44u
+#define AT_KEY 2u
 #define CHECKSUM 8u
+#define KEYS_MAX 64u /* two rotations, and what is begun again by nodes that come back */
 #define TAKEN_LOG2 14
 #define LIVES_MAX 64u /* starts of one node */
 #define RELAYS_MAX 256u
@@ -42,6 +44,8 @@ struct relay {
 
 struct packets {
     struct trial *trial;
+    struct cluster_key keys[KEYS_MAX]; /* that any node has had */
+    uint32_t key_count;
     struct sender senders[SCENARIO_NODES_MAX];
     struct receiver receivers[SCENARIO_NODES_MAX];
     struct relay relays[RELAYS_MAX];
@@ -63,17 +67,44 @@ void packets_free(struct packets **packets)
 
 /* ---- inside ------------------------------------------------------------------------------------ */
 
-static bool unseal(const struct host_node *host, struct span bytes, uint8_t *body)
+static void learn(struct packets *packets, const struct process *from)
+{
+    const struct keyring *ring = gossip_ring(packets->trial->nodes[from->index]->gossip);
+    for (uint32_t i = 0; i < ring->count; i++) {
+        uint32_t at = 0;
+        while (at < packets->key_count &&
+               memcmp(&packets->keys[at], &ring->keys[i], sizeof ring->keys[i]) != 0) {
+            at++;
+        }
+        CHECK(at < KEYS_MAX);
+        packets->keys[at] = ring->keys[i];
+        packets->key_count = at == packets->key_count ? at + 1 : packets->key_count;
+    }
+}
+
+static bool unseal_with(const struct cluster_key *with, struct span bytes, uint8_t *body)
 {
     const size_t size = bytes.size - SEAL_HEADER - SEAL_TAG;
     uint8_t key[TRUST_KEY_SIZE];
     uint8_t nonce[12] = { 0 };
     memcpy(nonce + 4, bytes.data + AT_COUNTER, 8);
     crypto_generichash(key, sizeof key, bytes.data + AT_SENDER, ID_SIZE + GOSSIP_BOOT_SIZE,
-                       host->options.key.gossip, TRUST_KEY_SIZE);
+                       with->gossip, TRUST_KEY_SIZE);
     return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
                body, NULL, bytes.data + SEAL_HEADER, size, bytes.data + SEAL_HEADER + size,
                bytes.data, SEAL_HEADER, nonce, key) == 0;
+}
+
+static bool unseal(const struct packets *packets, struct span bytes, uint8_t *body)
+{
+    for (uint32_t i = 0; i < packets->key_count; i++) {
+        const struct cluster_key *key = &packets->keys[i];
+        if (get_u16(bytes.data + AT_KEY) == (uint16_t)cluster_key_id(key).v &&
+            unseal_with(key, bytes, body)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* false: it cannot be opened, or is not as packets are. */
@@ -90,7 +121,7 @@ static bool look_inside(const struct packets *packets, struct span bytes,
     const size_t size = bytes.size - SEAL_HEADER - trailer;
     if (!host->options.sealed) {
         memcpy(body, bytes.data + SEAL_HEADER, size);
-    } else if (!unseal(host, bytes, body)) {
+    } else if (!unseal(packets, bytes, body)) {
         return false;
     }
     return datagram_open(span_of(body, size), head, &sections);
@@ -173,6 +204,7 @@ void packets_sent(struct packets *packets, struct process *from, struct span byt
 {
     struct sender *sender = &packets->senders[from->index];
     struct datagram_head head;
+    learn(packets, from);
     if (!look_inside(packets, bytes, &head)) {
         world_fail(from->world, "%s sends a packet that is not sealed as packets are", from->name);
         return;

@@ -75,7 +75,7 @@ struct scenario {
     struct scenario_node nodes[SCENARIO_NODES_MAX];
     uint64_t node_memory;
     uint64_t node_disk; /* 0: none */
-    bool sealed;        /* gossip packets are */
+    bool sealed;        /* the cluster has keys */
     uint32_t mount_count;
     uint64_t mount_memory;
     uint32_t reader_count; /* the n-th is on mount n modulo mount_count */

@@ -1,6 +1,7 @@
 /* sim/trial/trial.c: the course of one run. */
 #include "sim/trial/trial.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,15 @@ static uint32_t segment_size(const struct scenario *scenario)
     return scenario->block_size * 4 > least ? scenario->block_size * 4 : least;
 }
 
+static void make_key(struct trial *trial)
+{
+    static const uint8_t seed[crypto_sign_SEEDBYTES] = { 7 };
+    uint8_t sign_public[TRUST_KEY_SIZE];
+    trial->key = (struct cluster_key){ .number = 1, .gossip = { 7 }, .capability = { 8 } };
+    int failed = crypto_sign_seed_keypair(sign_public, trial->key.sign_secret, seed);
+    CHECK(failed == 0);
+}
+
 static void make_nodes(struct trial *trial)
 {
     const struct scenario *scenario = trial->scenario;
@@ -48,7 +58,7 @@ static void make_nodes(struct trial *trial)
                                              .labels = "",
                                              .sealed = scenario->sealed };
         snprintf(name, sizeof name, "node%u", i);
-        options.key = (struct cluster_key){ .number = 1, .gossip = { 7 } };
+        options.key = trial->key;
         trial->nodes[i] = host_node_new(trial->world, &options);
         trial->nodes[i]->options.name = trial->nodes[i]->process.name;
     }
@@ -82,7 +92,9 @@ static void make_mounts(struct trial *trial)
                                                     .slots_log2 = SLOTS_LOG2,
                                                     .memory = trial->scenario->mount_memory,
                                                     .inodes_max = 4000,
-                                                    .timeo_us = SEC(300) };
+                                                    .timeo_us = SEC(300),
+                                                    .key = trial->scenario->sealed ? &trial->key
+                                                                                   : NULL };
         snprintf(name, sizeof name, "mount%u", i);
         struct host_mount *mount = host_mount_new(trial->world, &options);
         mount->options.name = mount->process.name;
@@ -362,6 +374,7 @@ void trial_run(const struct scenario *scenario, const struct trial_options *opti
     trial->world->verbose = options->verbose;
     make_weather(trial);
     tree_make(trial);
+    make_key(trial);
     make_nodes(trial);
     make_mounts(trial);
     make_readers(trial);

@@ -39,8 +39,9 @@ struct trial {
     struct checks *checks;
     struct expects *expects;
     struct faults *faults;
-    usec_t began_us; /* world time: the readers began */
-    bool is_late;    /* all is over: the files held back are read */
+    struct cluster_key key; /* of everybody's cluster file, where there are keys */
+    usec_t began_us;        /* world time: the readers began */
+    bool is_late;           /* all is over: the files held back are read */
 };
 
 struct trial_result {

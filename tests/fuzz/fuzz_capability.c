@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define AT_EPOCH 2 /* in a capability (wire/trust.c) */
+#define AT_KEY 2 /* in a capability (wire/trust.c) */
 #define AT_DATASET 46
 #define AT_SOURCES 62
 #define MAC_SIZE 16
@@ -36,7 +36,8 @@ static void try_sealed(struct span bytes)
     size_t body = bytes.size - MAC_SIZE;
     CHECK(copy != NULL);
     memcpy(copy, bytes.data, bytes.size);
-    put_u32(copy + AT_EPOCH, key.number);
+    copy[0] = copy[0] == 1 ? 2 : copy[0]; /* of the version that holds */
+    put_u32(copy + AT_KEY, (uint32_t)cluster_key_id(&key).v);
     (void)crypto_generichash(copy + body, MAC_SIZE, copy, body, key.capability,
                              sizeof key.capability);
     memcpy(use.dataset.b, copy + AT_DATASET, ID_SIZE);

@@ -162,6 +162,7 @@ static void take(struct fuzz *f, const struct node_effect *effect)
     case NODE_ADMIN_REPLY:
         CHECK(effect->admin_reply.err == ERR_OK || effect->admin_reply.text.size > 0);
         return;
+    case NODE_KEY_ROTATE:
     case NODE_SOURCE:
     case NODE_FETCH_CANCEL:
     case NODE_DISK_DROP:
@@ -289,7 +290,7 @@ static void open_outbound(struct fuzz *f, const struct waiting *w, uint8_t how)
     for (uint32_t i = 0; i < LINKS; i++) {
         enum link_purpose purpose = how % 2 == 0 ? LINK_CONTROL : LINK_DATA;
         if (f->links[i].number == 0) {
-            f->links[i] = (struct open_link){ ++f->next_link, purpose, true };
+            f->links[i] = (struct open_link){ ++f->next_link, purpose, true, 0 };
             step(f, &(struct node_event){ .kind = NODE_LINK_UP,
                                           .link_up = { .link = { f->next_link },
                                                        .purpose = purpose,
@@ -377,7 +378,7 @@ static void deliver_built(struct fuzz *f, const struct open_link *link, uint8_t 
     size_t used = 0;
     uint8_t how = next(f);
     if (op % 4 == 0) {
-        build_hello(link, how, &message);
+        build_hello(f, link, how, &message);
     } else if (op % 4 == 1) {
         build_good(f, how, &message);
     } else {
@@ -406,14 +407,15 @@ static void link_up(struct fuzz *f, struct open_link *link, uint8_t how)
     if (link->number != 0) {
         return;
     }
-    *link = (struct open_link){ ++f->next_link, how % 2 == 0 ? LINK_CONTROL : LINK_DATA, false };
+    *link = (struct open_link){ ++f->next_link, how % 2 == 0 ? LINK_CONTROL : LINK_DATA, false,
+                                how / 4 };
     struct node_event event = { .kind = NODE_LINK_UP,
                                 .link_up = { .link = { link->number },
                                              .purpose = link->purpose,
                                              .peer = { .trust = LINK_TRUST_NONE } } };
     if (link->purpose == LINK_CONTROL) {
-        event.link_up.peer.trust = how % 4 == 0 ? LINK_TRUST_CLUSTER : LINK_TRUST_CLIENT;
-        event.link_up.peer.client_key[0] = how / 4;
+        event.link_up.peer.trust = f->insecure ? LINK_TRUST_ANYBODY : LINK_TRUST_CLIENT;
+        event.link_up.peer.client_key[0] = link->client;
     }
     step(f, &event);
 }
@@ -453,6 +455,24 @@ static void operate(struct fuzz *f, uint8_t how)
     step(f, &event);
 }
 
+/* A rotation goes one step on. */
+static void change_keys(struct fuzz *f, uint8_t how)
+{
+    const struct key_rotation rotation = { .key = { .gossip = { how } }, .revokes = how >= 220 };
+    const struct key_holder holder = { .node = id_of(1), .stage = KEY_STAGE_HAS };
+    if (f->insecure) {
+        return;
+    }
+    if (f->ring.present != 0) {
+        keyring_use(&f->ring);
+    } else if (f->ring.count > 1) {
+        keyring_retire(&f->ring);
+    } else {
+        CHECK(keyring_install(&f->ring, &rotation) == ERR_OK);
+    }
+    step(f, &(struct node_event){ .kind = NODE_KEYS, .keys = { &f->ring, &holder, 1 } });
+}
+
 static void act(struct fuzz *f)
 {
     uint8_t op = next(f);
@@ -474,6 +494,7 @@ static void act(struct fuzz *f)
         advance(f, MSEC(1) << (op / 16));
         return;
     case 5:
+        change_keys(f, op);
         step(f, &(struct node_event){ .kind = op >= 240 ? NODE_LEAVE : NODE_PEER_CATALOG,
                                       .peer_catalog = { id_of(1) } });
         return;
@@ -508,8 +529,10 @@ static void start(struct fuzz *f)
                                     .name = "n0",
                                     .weight = 100,
                                     .weight_default = 100,
-                                    .keys = { .name = "unit", .slots_log2 = SLOTS_LOG2 },
+                                    .cluster = "unit",
+                                    .slots_log2 = SLOTS_LOG2,
                                     .insecure = next(f) % 4 != 0,
+                                    .ring = { .keys = { { .number = 1 } }, .count = 1 },
                                     .seed = 1,
                                     .region = region,
                                     .region_size = sizeof region,
@@ -521,6 +544,8 @@ static void start(struct fuzz *f)
                                     .members_max = 8,
                                     .tier = { { .quota = 2u << 20, .segment_size = 1u << 20 } },
                                     .tier_count = 1 };
+    f->insecure = options.insecure;
+    f->ring = options.ring;
     CHECK(node_memory(&options) <= sizeof memory);
     arena_init(&arena, memory, node_memory(&options));
     CHECK(node_new(&arena, &options, &f->node) == ERR_OK);

@@ -9,6 +9,7 @@
 #include "wire/dataset.h"
 #include "wire/dir.h"
 #include "wire/message.h"
+#include "wire/proof.h"
 
 #define LINKS 8u
 #define WAITING_MAX 512u
@@ -24,6 +25,7 @@ struct open_link {
     uint64_t number; /* 0: not open */
     enum link_purpose purpose;
     bool outbound;
+    uint8_t client; /* the first byte of its client's key */
 };
 
 /* Something the node waits for. */
@@ -39,6 +41,8 @@ struct known_ring {
 };
 
 struct fuzz {
+    bool insecure;
+    struct keyring ring;
     struct span input;
     struct node *node;
     struct node_effects effects;
@@ -253,8 +257,11 @@ static void build(struct fuzz *f, struct message *message)
 }
 
 /* A good HELLO, so that more than the first message is reached. */
-static void build_hello(const struct open_link *link, uint8_t how, struct message *message)
+static void build_hello(struct fuzz *f, const struct open_link *link, uint8_t how,
+                        struct message *message)
 {
+    static uint8_t proof[PROOF_SIZE];
+    struct proof_terms terms = { .side = PROOF_OF_CLIENT };
     *message = (struct message){ .kind = MESSAGE_HELLO,
                                  .hello = { .lowest_version = WIRE_VERSION_LOWEST,
                                             .highest_version = WIRE_VERSION_HIGHEST,
@@ -265,6 +272,13 @@ static void build_hello(const struct open_link *link, uint8_t how, struct messag
                                             .name = span_text("host") } };
     message->hello.session[0] = (uint8_t)(how / 3 % 2 + 1);
     message->hello.node[0] = (uint8_t)(how % 3 == 0 ? 2 + how / 6 % 2 : 0);
+    terms.session[0] = message->hello.session[0];
+    terms.node.b[0] = message->hello.node[0];
+    terms.client_key[0] = link->client;
+    if (how < 200) {
+        proof_make(keyring_present(&f->ring), &terms, proof);
+        message->hello.proofs = span_of(proof, sizeof proof);
+    }
 }
 
 /* A GET or DIR_GET as mounts make them; some field of it may then be anything. */

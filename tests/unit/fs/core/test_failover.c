@@ -329,6 +329,21 @@ static void denied_request_renews_its_capability_once(void **state)
     world_free(w);
 }
 
+static void denial_is_not_final_before_a_renewal_was_answered(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = settled(&ino);
+    w->capability = 2; /* that key is gone */
+    w->dataset_silent = true;
+    const uint64_t op = start_read(w, ino);
+    world_run(w, SEC(8));
+    assert_false(w->replies[op].done);
+    w->dataset_silent = false;
+    assert_right(world_wait(w, op, SEC(3)));
+    world_free(w);
+}
+
 static void denial_that_stays_is_eacces(void **state)
 {
     (void)state;
@@ -526,6 +541,7 @@ int main(void)
         cmocka_unit_test(wrong_checksum_goes_to_the_next_rank),
         cmocka_unit_test(part_that_came_is_not_asked_for_again),
         cmocka_unit_test(denied_request_renews_its_capability_once),
+        cmocka_unit_test(denial_is_not_final_before_a_renewal_was_answered),
         cmocka_unit_test(denial_that_stays_is_eacces),
         cmocka_unit_test(capability_is_renewed_at_half_of_its_time),
         cmocka_unit_test(changed_object_is_estale_and_a_new_open_sees_the_new_version),

@@ -100,6 +100,7 @@ struct world {
     uint64_t capability_us;
     uint32_t capabilities; /* DATASET_GETs answered */
     enum err dataset_err;
+    bool dataset_silent; /* nodes do not answer when asked for it */
     enum err hello_err;
     bool ready;
     enum err ready_err;

@@ -435,7 +435,9 @@ static void answer(struct world *w, uint32_t number, uint64_t link, const struct
         answer_view(w, link);
         return;
     case MESSAGE_DATASET_GET:
-        answer_dataset(w, link, &message->dataset_get);
+        if (!w->dataset_silent) {
+            answer_dataset(w, link, &message->dataset_get);
+        }
         return;
     case MESSAGE_GET:
         answer_get(w, node, link, &message->get);

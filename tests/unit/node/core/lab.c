@@ -3,6 +3,7 @@
 
 #include "tests/unit/node/core/lab_inside.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,6 +201,17 @@ void lab_tell_members(struct lab *lab)
     }
 }
 
+struct keyring lab_keyring(uint8_t byte)
+{
+    uint8_t sign_public[TRUST_KEY_SIZE];
+    uint8_t seed[crypto_sign_SEEDBYTES] = { byte };
+    struct cluster_key key = { .number = 1, .gossip = { byte }, .capability = { byte } };
+    struct keyring ring;
+    assert_int_equal(crypto_sign_seed_keypair(sign_public, key.sign_secret, seed), 0);
+    keyring_init(&ring, &key);
+    return ring;
+}
+
 static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
                         const struct lab_hooks *hooks)
 {
@@ -209,8 +221,8 @@ static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
     lab->node_count = count;
     lab->now_us = SEC(10);
     lab->insecure = true;
-    strcpy(lab->keys.name, "unit");
-    lab->keys.slots_log2 = 8;
+    strcpy(lab->cluster, "unit");
+    lab->slots_log2 = 8;
     lab->source.latency_us = MSEC(5);
     lab->source.step = CHUNK_SIZE;
     make_dataset(lab);
@@ -221,7 +233,7 @@ static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
         assert_non_null(w->region);
         w->options = (struct node_options){ .id = w->id,
                                             .incarnation = 1,
-                                            .keys = lab->keys,
+                                            .slots_log2 = lab->slots_log2,
                                             .insecure = true,
                                             .seed = i + 1,
                                             .region = w->region,
@@ -241,9 +253,13 @@ static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
             w->options.tier[0].quota = quota;
             w->options.tier[0].segment_size = quota >= (64u << 20) ? 8u << 20 : 4u << 20;
         }
-        if (hooks != NULL) {
+        strcpy(w->options.cluster, lab->cluster);
+        if (hooks != NULL && hooks->tune != NULL) {
             hooks->tune(&w->options);
         }
+        w->options.ring = lab_keyring(1);
+        memset(w->options.link_key, (int)(50 + i), sizeof w->options.link_key);
+        lab->insecure = w->options.insecure;
         lab_start(lab, i);
     }
     lab_tell_members(lab);

@@ -130,7 +130,8 @@ struct lab {
     uint64_t next_token;
     usec_t sent_us; /* how long a receiver takes to take a payload in; 0: no time */
     bool insecure;
-    struct cluster_keys keys;
+    char cluster[65];
+    uint32_t slots_log2;
     uint64_t violations;
     struct wire *wires;
     struct received_payload *payloads;
@@ -142,6 +143,10 @@ struct lab {
 struct lab *lab_new(uint32_t count, size_t region_size, uint64_t quota);
 struct lab *lab_new_hooked(uint32_t count, size_t region_size, const struct lab_hooks *hooks);
 void lab_free(struct lab *lab);
+/* The keys that all nodes start with where hooks->tune has switched `insecure` off: byte 1. */
+struct keyring lab_keyring(uint8_t byte);
+/* What a node's links prove of it. */
+struct link_peer lab_node_peer(const struct lab *lab, uint32_t index, enum link_purpose purpose);
 /* Let that much time pass. */
 void lab_run(struct lab *lab, usec_t us);
 /* The process stops, with all it had in memory; and starts again, with what was on its disk. */

@@ -53,7 +53,7 @@ struct message lab_client_hello(const struct lab *lab, uint32_t client, enum lin
         .kind = MESSAGE_HELLO,
         .hello = { .lowest_version = WIRE_VERSION_LOWEST,
                    .highest_version = WIRE_VERSION_HIGHEST,
-                   .cluster = span_text(lab->keys.name),
+                   .cluster = span_text(lab->cluster),
                    .role = c->role,
                    .purpose = (uint64_t)purpose,
                    .name = span_text("host") },
@@ -79,7 +79,7 @@ void lab_client_close(struct lab *lab, uint64_t link)
 void lab_client_open(struct lab *lab, uint32_t client, uint32_t node)
 {
     struct client *c = &lab->clients[client];
-    struct link_peer cluster = { .trust = LINK_TRUST_CLUSTER };
+    struct link_peer cluster = { .trust = LINK_TRUST_ANYBODY };
     struct link_peer none = { .trust = LINK_TRUST_NONE };
     if (c->role == 0) {
         c->role = WIRE_MOUNT;

@@ -179,6 +179,18 @@ static void effect_release(struct lab *lab, uint64_t token)
     fail_msg("a payload was released that is not there");
 }
 
+struct link_peer lab_node_peer(const struct lab *lab, uint32_t index, enum link_purpose purpose)
+{
+    struct link_peer peer = { .trust = LINK_TRUST_NONE };
+    if (purpose == LINK_CONTROL && lab->insecure) {
+        peer.trust = LINK_TRUST_ANYBODY;
+    } else if (purpose == LINK_CONTROL) {
+        peer.trust = LINK_TRUST_CLIENT;
+        memcpy(peer.client_key, lab->nodes[index].options.link_key, sizeof peer.client_key);
+    }
+    return peer;
+}
+
 static void effect_connect(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     lab->nodes[index].connects++;
@@ -200,8 +212,7 @@ static void effect_connect(struct lab *lab, uint32_t index, const struct node_ef
             item.link = wire->link[1];
             item.event.link_up.link.v = wire->link[1];
             item.event.link_up.outbound = false;
-            item.event.link_up.peer.trust =
-                purpose == LINK_CONTROL ? LINK_TRUST_CLUSTER : LINK_TRUST_NONE;
+            item.event.link_up.peer = lab_node_peer(lab, index, purpose);
             lab_later(lab, DELAY_US, &item);
         }
     }
@@ -210,13 +221,13 @@ static void effect_connect(struct lab *lab, uint32_t index, const struct node_ef
 static void effect_ring(struct lab *lab, uint32_t index, const struct node_effect *effect)
 {
     struct arena arena;
-    size_t size = ring_memory(effect->ring_build.count, lab->keys.slots_log2);
+    size_t size = ring_memory(effect->ring_build.count, lab->slots_log2);
     void *memory = malloc(size);
     assert_non_null(memory);
     assert_true(ring_count_all < ARRAY_COUNT(ring_memories));
     ring_memories[ring_count_all++] = memory;
     arena_init(&arena, memory, size);
-    struct ring_options options = { .slots_log2 = lab->keys.slots_log2,
+    struct ring_options options = { .slots_log2 = lab->slots_log2,
                                     .selector = effect->ring_build.selector,
                                     .previous = effect->ring_build.previous };
     struct pending item = { .node = index };
@@ -310,6 +321,7 @@ void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effec
         lab_ask(lab, index, effect);
         return;
     case NODE_FETCH_CANCEL:
+    case NODE_KEY_ROTATE:
     case NODE_ADMIN_REPLY:
         fail_msg("an effect that block reads do not have");
     }

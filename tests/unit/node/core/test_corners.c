@@ -183,7 +183,7 @@ static void a_link_beyond_the_table_is_closed(void **state)
 {
     (void)state;
     struct lab *lab = with(few_links);
-    struct link_peer peer = { .trust = LINK_TRUST_CLUSTER };
+    struct link_peer peer = { .trust = LINK_TRUST_ANYBODY };
     for (uint32_t i = 0; i < 3; i++) {
         (void)lab_client_link(lab, 0, 0, LINK_CONTROL, peer);
     }
@@ -195,7 +195,7 @@ static void a_role_nobody_knows_is_refused(void **state)
 {
     (void)state;
     struct lab *lab = lab_new(1, REGION, 0);
-    struct link_peer peer = { .trust = LINK_TRUST_CLUSTER };
+    struct link_peer peer = { .trust = LINK_TRUST_ANYBODY };
     uint64_t link = lab_client_link(lab, 0, 0, LINK_CONTROL, peer);
     struct message hello = lab_client_hello(lab, 0, LINK_CONTROL);
     hello.hello.role = 0;
@@ -226,7 +226,7 @@ static void a_member_that_refuses_us_is_not_asked_all_the_time(void **state)
     (void)state;
     struct lab *lab = lab_new(2, REGION, 0);
     lab_kill(lab, 1);
-    strcpy(lab->nodes[1].options.keys.name, "renamed");
+    strcpy(lab->nodes[1].options.cluster, "renamed");
     lab_start(lab, 1);
     lab_tell_members(lab);
     uint32_t before = lab->nodes[0].connects;

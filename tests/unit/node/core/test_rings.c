@@ -92,7 +92,7 @@ static void peer_tells(struct lab *lab, const struct member *member)
     effects_begin(&node->effects, &effects);
     rings_on_peer_view(node, &(struct message_view){ .digest = 1,
                                                      .members = span_of(record, used),
-                                                     .slots_log2 = lab->keys.slots_log2 });
+                                                     .slots_log2 = lab->slots_log2 });
 }
 
 static void a_peers_newer_record_is_believed_until_gossip_should_have_told(void **state)

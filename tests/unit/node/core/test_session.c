@@ -9,9 +9,9 @@
 
 static const uint8_t client_key[32] = { 7, 7, 7 };
 
-static struct link_peer cluster_peer(void)
+static struct link_peer anybody(void)
 {
-    return (struct link_peer){ .trust = LINK_TRUST_CLUSTER };
+    return (struct link_peer){ .trust = LINK_TRUST_ANYBODY };
 }
 
 static struct link_peer client_peer(void)
@@ -38,13 +38,6 @@ static struct client *mount(struct lab *lab, uint32_t index)
 static struct lab *keyed(void)
 {
     struct lab *lab = lab_new(1, REGION, 0);
-    uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
-    uint8_t sign_public[TRUST_KEY_SIZE];
-    struct cluster_keys *keys = &lab->nodes[0].options.keys;
-    for (uint8_t i = 0; i < TRUST_KEY_SIZE; i++) {
-        keys->key.capability[i] = i;
-    }
-    (void)crypto_sign_seed_keypair(sign_public, keys->key.sign_secret, seed);
     lab_kill(lab, 0);
     lab->nodes[0].options.insecure = false;
     lab_start(lab, 0);
@@ -61,8 +54,8 @@ static struct span grant_for(struct lab *lab, const char *dataset, usec_t life_u
     size_t used = 0;
     grant.expires_wall_s = (uint64_t)((lab->now_us + SEC(1700000000) + life_us) / SEC(1));
     memcpy(grant.client_key, client_key, sizeof client_key);
-    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.key.sign_secret, bytes,
-                                       sizeof bytes, &used),
+    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.ring.keys[0].sign_secret,
+                                       bytes, sizeof bytes, &used),
                      ERR_OK);
     return span_of(bytes, used);
 }
@@ -90,7 +83,7 @@ static void another_cluster_is_refused(void **state)
     struct client *client = mount(lab, 0);
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
     message.hello.cluster = span_text("other");
-    (void)hello(lab, 0, cluster_peer(), &message);
+    (void)hello(lab, 0, anybody(), &message);
     assert_int_equal(refused_with(client), ERR_UNAUTHENTICATED);
     assert_int_equal(lab->nodes[0].node->sessions.pool.used, 0);
     assert_int_equal(lab->nodes[0].node->sessions.link_pool.used, 0);
@@ -105,7 +98,7 @@ static void versions_that_do_not_meet_are_refused(void **state)
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
     message.hello.lowest_version = WIRE_VERSION_HIGHEST + 1;
     message.hello.highest_version = WIRE_VERSION_HIGHEST + 3;
-    (void)hello(lab, 0, cluster_peer(), &message);
+    (void)hello(lab, 0, anybody(), &message);
     assert_int_equal(refused_with(client), ERR_VERSION);
     lab_free(lab);
 }
@@ -117,7 +110,7 @@ static void a_newer_peer_that_still_speaks_our_version_is_welcome(void **state)
     struct client *client = mount(lab, 0);
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
     message.hello.highest_version = WIRE_VERSION_HIGHEST + 3;
-    (void)hello(lab, 0, cluster_peer(), &message);
+    (void)hello(lab, 0, anybody(), &message);
     const struct received *welcome = lab_client_find(client, MESSAGE_WELCOME, 0);
     assert_non_null(welcome);
     assert_int_equal(welcome->message.welcome.version, WIRE_VERSION_HIGHEST);
@@ -134,7 +127,7 @@ static void a_data_link_without_its_control_link_may_ask_again(void **state)
     uint64_t data = hello(lab, 0, no_peer(), &message);
     assert_int_equal(refused_with(client), ERR_NO_SESSION);
     struct message control = lab_client_hello(lab, 0, LINK_CONTROL);
-    (void)hello(lab, 0, cluster_peer(), &control);
+    (void)hello(lab, 0, anybody(), &control);
     lab_client_send(lab, data, &message);
     lab_run(lab, MSEC(1));
     assert_int_equal(lab_client_count(client, MESSAGE_WELCOME, 0), 2);
@@ -162,7 +155,7 @@ static void garbage_ends_the_link(void **state)
 {
     (void)state;
     struct lab *lab = lab_new(1, REGION, 0);
-    uint64_t link = lab_client_link(lab, 0, 0, LINK_CONTROL, cluster_peer());
+    uint64_t link = lab_client_link(lab, 0, 0, LINK_CONTROL, anybody());
     (void)link;
     struct node_event event = { .kind = NODE_MESSAGE };
     event.message.link.v = lab->next_link;
@@ -173,16 +166,26 @@ static void garbage_ends_the_link(void **state)
     lab_free(lab);
 }
 
-static void a_node_needs_the_clusters_key(void **state)
+static void a_node_needs_a_proof_that_it_has_a_key(void **state)
 {
     (void)state;
     struct lab *lab = keyed();
     struct client *client = mount(lab, 0);
     client->role = WIRE_NODE;
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
+    struct proof_terms terms = { .side = PROOF_OF_CLIENT, .node = client->id };
+    uint8_t proof[PROOF_SIZE];
     (void)hello(lab, 0, client_peer(), &message);
     assert_int_equal(refused_with(client), ERR_UNAUTHENTICATED);
-    (void)hello(lab, 0, cluster_peer(), &message);
+    memcpy(terms.session, client->session, ID_SIZE);
+    memcpy(terms.client_key, client_key, sizeof client_key);
+    proof_make(&lab->nodes[0].options.ring.keys[0], &terms, proof);
+    message.hello.proofs = span_of(proof, sizeof proof);
+    struct link_peer other = client_peer();
+    other.client_key[0] ^= 1;
+    (void)hello(lab, 0, other, &message); /* overheard, and said on another link */
+    assert_int_equal(lab_client_count(client, MESSAGE_WELCOME, 0), 0);
+    (void)hello(lab, 0, client_peer(), &message);
     assert_int_equal(lab_client_count(client, MESSAGE_WELCOME, 0), 1);
     lab_free(lab);
 }
@@ -302,8 +305,8 @@ static void a_session_cannot_be_taken_over_by_another_client(void **state)
     size_t used = 0;
     grant.expires_wall_s = UINT64_C(4000000000);
     memcpy(grant.client_key, other.client_key, sizeof other.client_key);
-    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.keys.key.sign_secret, bytes,
-                                       sizeof bytes, &used),
+    assert_int_equal(grant_encode_sign(&grant, lab->nodes[0].options.ring.keys[0].sign_secret,
+                                       bytes, sizeof bytes, &used),
                      ERR_OK);
     struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
     message.hello.grants = span_of(bytes, used);
@@ -320,7 +323,7 @@ static void too_many_clients_are_told_so(void **state)
     for (uint32_t i = 0; i < 17; i++) {
         memset(client->session, (int)(1 + i), ID_SIZE);
         struct message message = lab_client_hello(lab, 0, LINK_CONTROL);
-        (void)hello(lab, 0, cluster_peer(), &message);
+        (void)hello(lab, 0, anybody(), &message);
     }
     assert_int_equal(lab_client_count(client, MESSAGE_WELCOME, 0), 16);
     assert_int_equal(refused_with(client), ERR_BUSY);
@@ -362,7 +365,7 @@ int main(void)
         cmocka_unit_test(a_data_link_without_its_control_link_may_ask_again),
         cmocka_unit_test(a_request_before_hello_is_not_answered),
         cmocka_unit_test(garbage_ends_the_link),
-        cmocka_unit_test(a_node_needs_the_clusters_key),
+        cmocka_unit_test(a_node_needs_a_proof_that_it_has_a_key),
         cmocka_unit_test(a_mount_without_a_grant_is_refused),
         cmocka_unit_test(a_grant_gives_a_capability_that_opens_blocks),
         cmocka_unit_test(without_a_capability_no_block_is_served_or_fetched),

@@ -41,6 +41,7 @@ void pair_keys(struct links_keys *keys)
     assert_int_equal(zmq_curve_keypair(public_text, secret_text), 0);
     zmq_z85_decode(keys->public_key, public_text);
     zmq_z85_decode(keys->secret_key, secret_text);
+    memcpy(keys->server_secret, keys->secret_key, sizeof keys->server_secret);
 }
 
 void pair_start(struct pair *pair, struct end *end, const struct links_keys *keys)

@@ -18,7 +18,8 @@
 struct word {
     struct queue_item queue;
     enum gossip_news news;
-    uint64_t incarnation;
+    uint64_t number;
+    uint32_t keys;
 };
 
 struct end {
@@ -26,16 +27,18 @@ struct end {
     struct queue *peer;
     struct queue *words;
     struct gossip_actor *actor;
+    bool keyed;
     char why_room[512];
 };
 
-static void tell(void *self, enum gossip_news news, uint64_t incarnation)
+static void tell(void *self, const struct gossip_word *from)
 {
     struct end *end = self;
     struct word *word = calloc(1, sizeof *word);
     assert_non_null(word);
-    word->news = news;
-    word->incarnation = incarnation;
+    word->news = from->news;
+    word->number = from->number;
+    word->keys = from->ring->count;
     queue_push(end->words, &word->queue);
 }
 
@@ -44,7 +47,8 @@ static enum err start(struct end *end, uint8_t id, const char *cluster, const ch
     struct text why;
     struct gossip_actor_options options = {
         .gossip = { .cluster = span_text(cluster),
-                    .insecure = true,
+                    .insecure = !end->keyed,
+                    .ring = { .keys = { { .number = 1 } }, .count = 1 },
                     .self = { .id = { { id } },
                               .incarnation = 1,
                               .weight = 1,
@@ -111,16 +115,34 @@ static void wait_members(struct end *end, uint32_t count)
     }
 }
 
-static void wait_news(struct end *end, enum gossip_news news)
+static struct word wait_news(struct end *end, enum gossip_news news)
 {
-    bool found = false;
-    while (!found) {
+    struct word found = { .news = news };
+    bool is_it = false;
+    while (!is_it) {
         struct queue_item *next = queue_pop(end->words, SEC(60));
         assert_non_null(next);
         struct word *word = CONTAINER_OF(next, struct word, queue);
-        found = word->news == news;
+        is_it = word->news == news;
+        found = *word;
         free(word);
     }
+    return found;
+}
+
+/* Takes what is for the node until an event of that kind comes. */
+static struct node_event wait_event(struct end *end, enum node_event_kind kind, uint32_t *keys)
+{
+    struct node_event event = { .kind = NODE_TICK };
+    while (event.kind != kind) {
+        struct queue_item *next = queue_pop(end->peer, SEC(60));
+        assert_non_null(next);
+        struct item *item = item_of(next);
+        event = item->event;
+        *keys = event.kind == NODE_KEYS ? event.keys.ring->count : *keys;
+        item->free(item);
+    }
+    return event;
 }
 
 static void two_find_each_other_and_one_leaves_in_order(void **state)
@@ -137,14 +159,36 @@ static void two_find_each_other_and_one_leaves_in_order(void **state)
     assert_int_equal(start(&b, 2, "test", seed), ERR_OK);
     wait_members(&a, 2);
     wait_members(&b, 2);
-    wait_news(&a, GOSSIP_NEWS_PERSIST);
+    (void)wait_news(&a, GOSSIP_NEWS_PERSIST);
     gossip_actor_leave(b.actor, false);
     gossip_actor_leave(b.actor, true);
-    wait_news(&b, GOSSIP_NEWS_LEFT);
+    (void)wait_news(&b, GOSSIP_NEWS_LEFT);
     wait_members(&a, 1);
     gossip_actor_stats(a.actor, &stats);
     assert_true(stats.sent_packets > 0);
     end_fini(&b);
+    end_fini(&a);
+}
+
+/* Written by main, known to the node, and then told to who asked. */
+static void a_rotation_is_kept_before_it_is_answered(void **state)
+{
+    struct end a;
+    uint32_t keys = 0;
+    const struct key_rotation rotation = { .key = { .ttl_s = 1000, .gossip = { 1 } } };
+    (void)state;
+    end_init(&a);
+    a.keyed = true;
+    assert_int_equal(start(&a, 1, "test", ""), ERR_OK);
+    struct word word = wait_news(&a, GOSSIP_NEWS_KEYRING);
+    assert_true(word.number == 0 && word.keys == 1); /* what it has started with */
+    gossip_actor_rotate(a.actor, 5, &rotation);
+    word = wait_news(&a, GOSSIP_NEWS_KEYRING);
+    assert_true(word.number == 1 && word.keys == 2);
+    gossip_actor_kept(a.actor, 1);
+    const struct node_event answer = wait_event(&a, NODE_KEY_ROTATED, &keys);
+    assert_true(answer.key_rotated.id == 5 && answer.key_rotated.err == ERR_OK);
+    assert_int_equal(keys, 2);
     end_fini(&a);
 }
 
@@ -196,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_find_each_other_and_one_leaves_in_order),
+        cmocka_unit_test(a_rotation_is_kept_before_it_is_answered),
         cmocka_unit_test(a_busy_port_is_told),
         cmocka_unit_test(garbage_is_counted_and_changes_nothing),
     };

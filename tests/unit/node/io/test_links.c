@@ -17,7 +17,7 @@
 #include "node/io/threads.h"
 #include "tests/unit/node/io/links_pair.h"
 
-static void a_client_is_told_by_its_key_and_a_node_by_the_clusters(void **state)
+static void a_client_is_told_by_its_key(void **state)
 {
     struct pair *pair = pair_make(true, false);
     struct link_id there;
@@ -27,13 +27,6 @@ static void a_client_is_told_by_its_key_and_a_node_by_the_clusters(void **state)
     pair_open(pair, LINK_CONTROL, &there, &here);
     assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_CLIENT);
     assert_memory_equal(pair->node.events[0].peer.client_key, pair->client.public_key, 32);
-    /* The same with the keys of the cluster. */
-    links_free(&pair->mount.links);
-    pair_start(pair, &pair->mount, &pair->cluster);
-    pair_turn_until(pair, &pair->node, 3);
-    assert_int_equal(pair_last(&pair->node)->kind, LINKS_DOWN);
-    pair_open(pair, LINK_CONTROL, &there, &here);
-    assert_int_equal(pair->node.events[3].peer.trust, LINK_TRUST_CLUSTER);
     pair_free(pair);
 }
 
@@ -58,7 +51,7 @@ static void without_keys_everybody_is_trusted(void **state)
     (void)state;
     pair_bind(pair);
     pair_open(pair, LINK_CONTROL, &there, &here);
-    assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_CLUSTER);
+    assert_int_equal(pair->node.events[0].peer.trust, LINK_TRUST_ANYBODY);
     pair_free(pair);
 }
 
@@ -447,7 +440,7 @@ static void many_messages_arrive_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_client_is_told_by_its_key_and_a_node_by_the_clusters),
+        cmocka_unit_test(a_client_is_told_by_its_key),
         cmocka_unit_test(a_data_link_proves_nothing_when_there_are_keys),
         cmocka_unit_test(without_keys_everybody_is_trusted),
         cmocka_unit_test(the_wrong_cluster_key_opens_no_link),

@@ -11,7 +11,7 @@ static enum err make(uint64_t memory, uint64_t quota, struct node_options *optio
                      struct sizing *sizing)
 {
     memset(options, 0, sizeof *options);
-    options->keys.slots_log2 = 18;
+    options->slots_log2 = 18;
     options->tier_count = quota > 0 ? 1 : 0;
     options->tier[0].quota = quota;
     options->tier[0].segment_size = sizing_segment(quota);
