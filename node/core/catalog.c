@@ -316,7 +316,7 @@ enum err catalog_source_use(struct node *node, const struct dataset *dataset,
                                             .source = source,
                                             .key = span_text(row->prefix) };
         MARK(node, "catalog.no_credential");
-        outages_note(node, &about, ERR_NO_CREDENTIAL, span_of(NULL, 0));
+        outages_note(node, &about, &(struct outage_end){ .err = ERR_NO_CREDENTIAL });
         return ERR_NO_CREDENTIAL;
     }
     catalog_tell_source(node, row);

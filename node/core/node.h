@@ -177,6 +177,7 @@ struct node_event {
             struct span next; /* continuation; empty: this was the last page */
             usec_t retry_us;
             struct span text; /* the source's own words on a failure */
+            bool mute;        /* it had none: `text` is what its status means */
         } listed;
         struct {
             uint64_t id;

@@ -224,7 +224,7 @@ static void set_timer(struct node *node)
     }
 }
 
-static void end(struct node *node, struct outage *outage)
+static void end_outage(struct node *node, struct outage *outage)
 {
     MARK(node, "outage.over");
     if (outage->logged) {
@@ -240,23 +240,32 @@ static void note_well(struct node *node, const struct outage_about *about)
         if (outage->in_use && dataset_id_equal(outage->dataset, about->dataset) &&
             source_id_equal(outage->source, about->source) &&
             (outage->kind == about->kind || is_of_both(outage->err))) {
-            end(node, outage);
+            end_outage(node, outage);
         }
     }
 }
 
 /* On one line. */
-static void keep_said(struct outage *outage, struct span said)
+static void keep_said(struct outage *outage, const struct outage_end *end)
 {
+    const struct span said = end->said;
     size_t size = said.size < OUTAGE_SAID_MAX ? said.size : OUTAGE_SAID_MAX;
     for (size_t i = 0; i < size; i++) {
         outage->said[i] = said.data[i] < ' ' ? ' ' : (char)said.data[i];
     }
     outage->said_size = (uint32_t)size;
+    outage->mute = end->mute;
 }
 
-static void note_failure(struct node *node, const struct outage_about *about, enum err err,
-                         struct span said)
+/* The words stay with the failure they belong to. */
+static bool has_better_words(const struct outage *outage, const struct outage_end *end)
+{
+    return outage->err == end->err && outage->said_size > 0 && !outage->mute &&
+           (end->mute || end->said.size == 0);
+}
+
+static void note_failure(struct node *node, const struct outage_about *about,
+                         const struct outage_end *end)
 {
     struct outage *outage = find(node, about);
     if (outage == NULL) {
@@ -265,7 +274,10 @@ static void note_failure(struct node *node, const struct outage_about *about, en
     if (outage == NULL) {
         return;
     }
-    outage->err = err;
+    if (!has_better_words(outage, end)) {
+        keep_said(outage, end);
+    }
+    outage->err = end->err;
     outage->last_us = node->now.wall_us;
     outage->asked_us = node->now.mono_us;
     outage->failures++;
@@ -274,18 +286,16 @@ static void note_failure(struct node *node, const struct outage_about *about, en
         memmove(outage->key, about->key.size > 0 ? about->key.data : outage->key, about->key.size);
         outage->key_size = (uint32_t)about->key.size;
     }
-    keep_said(outage, said);
     log_once(node, outage);
 }
 
-void outages_note(struct node *node, const struct outage_about *about, enum err err,
-                  struct span said)
+void outages_note(struct node *node, const struct outage_about *about, const struct outage_end *end)
 {
-    if (err == ERR_OK && table(node)->count > 0) {
+    if (end->err == ERR_OK && table(node)->count > 0) {
         note_well(node, about);
         set_timer(node);
-    } else if (is_telling(err)) {
-        note_failure(node, about, err, said);
+    } else if (is_telling(end->err)) {
+        note_failure(node, about, end);
         set_timer(node);
     }
 }
@@ -297,13 +307,21 @@ void outages_on_fetched(struct node *node, const struct object *object,
                                         .dataset = object->dataset,
                                         .source = object->source,
                                         .key = object_key(object) };
-    outages_note(node, &about, event->fetched.err, event->fetched.text);
+    const struct outage_end end = { .err = event->fetched.err, .said = event->fetched.text };
+    outages_note(node, &about, &end);
+}
+
+static struct outage_end end_of(const struct node_event *event)
+{
+    return (struct outage_end){ .err = event->listed.err,
+                                .said = event->listed.text,
+                                .mute = event->listed.mute };
 }
 
 void outages_on_listed(struct node *node, const struct io_for *of, const struct node_event *event)
 {
     uint8_t key[OUTAGE_KEY_MAX + ENTRY_NAME_MAX];
-    enum err err = event->listed.err;
+    struct outage_end end = end_of(event);
     if (of->kind != IO_BUILD_LIST && of->kind != IO_PROBE_LIST && of->kind != IO_PROBE_HEAD) {
         return;
     }
@@ -319,9 +337,10 @@ void outages_on_listed(struct node *node, const struct io_for *of, const struct 
         memcpy(key + work->prefix_size, lookup->name, lookup->name_size);
         about.kind = OUTAGE_READ;
         about.key = span_of(key, work->prefix_size + lookup->name_size);
-        err = err == ERR_SOURCE_NOT_FOUND ? ERR_NOT_FOUND : err; /* an ordinary outcome */
+        end.err =
+            end.err == ERR_SOURCE_NOT_FOUND ? ERR_NOT_FOUND : end.err; /* an ordinary outcome */
     }
-    outages_note(node, &about, err, event->listed.text);
+    outages_note(node, &about, &end);
 }
 
 /* ---- this node's own questions ----------------------------------------------------------- */
@@ -356,9 +375,12 @@ void outages_on_answer(struct node *node, struct outage *outage, const struct no
                                         .dataset = outage->dataset,
                                         .source = outage->source,
                                         .key = span_of(outage->key, outage->key_size) };
-    const bool gone = asks_by_head(outage) && event->listed.err == ERR_SOURCE_NOT_FOUND;
+    struct outage_end end = end_of(event);
+    if (asks_by_head(outage) && end.err == ERR_SOURCE_NOT_FOUND) {
+        end.err = ERR_OK; /* one object is gone */
+    }
     outage->io = 0;
-    outages_note(node, &about, gone ? ERR_OK : event->listed.err, event->listed.text);
+    outages_note(node, &about, &end);
     set_timer(node); /* also where the answer said nothing */
 }
 

@@ -42,6 +42,7 @@ struct outage {
     uint32_t said_size;
     uint8_t key[OUTAGE_KEY_MAX];
     char said[OUTAGE_SAID_MAX]; /* the store's words, on one line */
+    bool mute;                  /* it had none: `said` is what its status means */
 };
 
 struct outages {
@@ -59,9 +60,15 @@ struct outage_about {
     struct source_id source;
     struct span key;
 };
-/* A request ended so (ERR_OK: well). */
-void outages_note(struct node *node, const struct outage_about *about, enum err err,
-                  struct span said);
+/* How it ended. The answer to a HEAD is mute; what the store said before of the same failure is
+ * worth more than that. */
+struct outage_end {
+    enum err err; /* ERR_OK: well */
+    struct span said;
+    bool mute;
+};
+void outages_note(struct node *node, const struct outage_about *about,
+                  const struct outage_end *end);
 /* The same for the end of a GET, and of a LIST or HEAD that was asked for `of`. */
 void outages_on_fetched(struct node *node, const struct object *object,
                         const struct node_event *event);

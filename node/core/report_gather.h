@@ -95,12 +95,13 @@ struct gather_outage {
     struct source_id source;
     enum err err;
     usec_t since_us; /* wall: the earliest */
-    usec_t last_us;  /* wall: the latest, which `said` is of */
+    usec_t last_us;  /* wall: the latest */
     uint64_t failures;
     struct node_id node; /* the first that told it */
     uint32_t nodes;
     uint32_t said_size;
     char said[OUTAGE_SAID_MAX];
+    bool mute; /* as in struct outage */
 };
 
 struct gather {

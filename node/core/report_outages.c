@@ -1,6 +1,6 @@
 /* node/core/report_outages.c: outages on their way from node to node, and to operators.
  *
- * A line: "outage <dataset> <source> <kind> <err> <since> <last> <failures> <said ...>". */
+ * A line: "outage <dataset> <source> <kind> <err> <since> <last> <failures> <mute> <said ...>". */
 #include "node/core/report_gather.h"
 
 #define WORD "outage "
@@ -28,6 +28,7 @@ void report_outages_put(struct node *node, struct text *text)
         put_number(text, (uint64_t)outage->since_us);
         put_number(text, (uint64_t)outage->last_us);
         put_number(text, outage->failures);
+        put_number(text, outage->mute);
         text_span(text, span_of(outage->said, outage->said_size));
         text_char(text, '\n');
     }
@@ -55,13 +56,14 @@ static bool read_line(struct span line, struct gather_outage *out)
     uint64_t err;
     uint64_t since_us;
     uint64_t last_us;
+    uint64_t mute;
     struct span dataset = word(&line);
     struct span source = word(&line);
     bool fine = dataset.size == HEX_SIZE && id_parse(dataset, out->dataset.b) &&
                 source.size == HEX_SIZE && id_parse(source, out->source.b) &&
                 number(&line, OUTAGE_READ, &kind) && number(&line, UINT32_MAX, &err) &&
                 number(&line, INT64_MAX, &since_us) && number(&line, INT64_MAX, &last_us) &&
-                number(&line, UINT64_MAX, &out->failures);
+                number(&line, UINT64_MAX, &out->failures) && number(&line, 1, &mute);
     if (!fine) {
         return false;
     }
@@ -69,6 +71,7 @@ static bool read_line(struct span line, struct gather_outage *out)
     out->err = err_from_wire(err);
     out->since_us = (usec_t)since_us;
     out->last_us = (usec_t)last_us;
+    out->mute = mute == 1;
     out->said_size = (uint32_t)(line.size < sizeof out->said ? line.size : sizeof out->said);
     memcpy(out->said, out->said_size > 0 ? line.data : (const uint8_t *)out->said, out->said_size);
     return true;
@@ -82,6 +85,12 @@ static bool is_same(const struct gather_outage *a, const struct gather_outage *b
            source_id_equal(a->source, b->source);
 }
 
+/* Whose words to show: a store's own, and the newest of them. */
+static bool is_better(const struct gather_outage *one, const struct gather_outage *than)
+{
+    return one->mute == than->mute ? one->last_us > than->last_us : than->mute;
+}
+
 static void gather_outage(struct gather *gather, const struct gather_outage *one)
 {
     for (uint32_t i = 0; i < gather->outage_count; i++) {
@@ -92,11 +101,12 @@ static void gather_outage(struct gather *gather, const struct gather_outage *one
         sum->nodes++;
         sum->failures += one->failures;
         sum->since_us = usec_min(sum->since_us, one->since_us);
-        if (one->last_us > sum->last_us) {
-            sum->last_us = one->last_us;
+        if (is_better(one, sum)) {
+            sum->mute = one->mute;
             sum->said_size = one->said_size;
             memcpy(sum->said, one->said, sizeof sum->said);
         }
+        sum->last_us = usec_max(sum->last_us, one->last_us);
         return;
     }
     if (gather->outage_count == GATHER_OUTAGES_MAX) {
@@ -133,6 +143,7 @@ void report_outages_here(struct node *node, struct gather *gather)
                                      .since_us = outage->since_us,
                                      .last_us = outage->last_us,
                                      .failures = outage->failures,
+                                     .mute = outage->mute,
                                      .node = node->options.id,
                                      .said_size = outage->said_size };
         memcpy(one.said, outage->said, sizeof one.said);

@@ -181,6 +181,7 @@ void fetch_tell_failed(struct queue *out, const struct fetch_job *job, enum err 
     item->event.listed.err = err;
     item->event.listed.retry_us = job->answer.retry_us;
     item->event.listed.text = span_of(item_room(item), size);
+    item->event.listed.mute = answer_is_mute(&job->answer, &job->request);
     queue_push(out, &item->queue);
 }
 

@@ -323,6 +323,14 @@ enum err answer_check(const struct answer *answer, const struct request *request
     return ERR_SOURCE_PROTOCOL;
 }
 
+bool answer_is_mute(const struct answer *answer, const struct request *request)
+{
+    struct store_error said;
+    said_by(answer, span_of(NULL, 0), &said);
+    return request->kind == REQUEST_HEAD && answer->status >= 400 && said.code[0] == '\0' &&
+           said.message[0] == '\0';
+}
+
 usec_t answer_skew_us(const struct answer *answer, struct span body, usec_t signed_us)
 {
     struct store_error said;

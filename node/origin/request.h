@@ -77,6 +77,8 @@ void answer_header(struct answer *answer, struct span line);
  * error's XML (may be empty); `why` gets the store's own words and what to do. */
 enum err answer_check(const struct answer *answer, const struct request *request, struct span body,
                       struct text *why) MUST_USE;
+/* Was it refused without a word? An answer to a HEAD has no body that could say why. */
+bool answer_is_mute(const struct answer *answer, const struct request *request);
 /* What to add to our wall clock so that a signature for it is in time for the store: not 0 only
  * when the answer refuses a request signed at `signed_us` for its time. */
 usec_t answer_skew_us(const struct answer *answer, struct span body, usec_t signed_us);

@@ -27,13 +27,13 @@ def status(cluster):
     return found
 
 
-def reason(cluster, error, nodes=1, requests=None):
-    """The first reason (about these requests), when all that is told is this error."""
+def reason(cluster, error, nodes=1, requests=None, after_us=0):
+    """The first reason (about these requests, after that time), when all that is told is this error."""
     found = status(cluster)["reasons"]
     if any(r.get("error") != error for r in found):
         return None
-    return next((r for r in found
-                 if r["nodes"] >= nodes and requests in (None, r["requests"])), None)
+    return next((r for r in found if r["nodes"] >= nodes and r["last_us"] > after_us
+                 and requests in (None, r["requests"])), None)
 
 
 def refuses(cluster):
@@ -70,10 +70,15 @@ def test_a_refused_credential_is_told_until_the_file_is_corrected(cluster):
         ("set", "s3://data", "test", "read")
     assert found["nodes"] == 2 and found["failures"] >= 8
     assert began - 1 <= found["since_us"] / 1e6 <= found["last_us"] / 1e6 <= time.time() + 1
-    assert "403" in found["said"] and "credential" in found["next"]
+    assert "InvalidAccessKeyId" in found["said"] and "credential" in found["next"]
+    # When nobody has asked for 5 s the nodes ask by themselves, by HEAD, and are told no reason.
+    late_us = found["last_us"] + 4_000_000
+    late = live.wait_for("refusal of a node's own question", lambda: reason(
+        cluster, "SOURCE_DENIED", 2, "read", late_us))
+    assert "InvalidAccessKeyId" in late["said"]
     done = cluster.cli("status", check=False)
     assert done.returncode == 1
-    for words in ("DEGRADED", "dataset set cannot be read", "s3://data", "credential test", "403",
+    for words in ("DEGRADED", "dataset set cannot be read", "s3://data", "credential test", "InvalidAccessKeyId",
                   "since 20"):
         assert words in done.stdout, done.stdout
     assert failing(cluster) == 2

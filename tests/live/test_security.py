@@ -1,5 +1,6 @@
 """Who has no key gets nothing and changes nothing; garbage on any port is dropped."""
 
+import json
 import os
 import random
 import socket
@@ -247,8 +248,14 @@ def test_an_admin_address_with_a_token_answers_only_those_who_have_it(shared, wo
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"http://{admin}/api/v1/status")
     assert caught.value.code in (401, 403)
-    done = shared.cli("status", "--admin", admin, "--admin-token-file", token, admin=False,
-                      check=False)
-    assert "guarded" in done.stdout, done.stderr  # well or not: it has just started
+
+    def asked(*command):
+        return shared.cli(*command, "--admin", admin, "--admin-token-file", token, admin=False,
+                          check=False)
+
+    live.wait_for("node that owns", lambda: json.loads(
+        asked("nodes", "--json").stdout)["nodes"][0]["state"] == "owning")
+    done = asked("status")
+    assert done.returncode == 0 and "guarded" in done.stdout, done.stdout + done.stderr
     process.stop()
     shared.others.remove(process)

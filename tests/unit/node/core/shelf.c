@@ -231,6 +231,7 @@ static void effect_head(struct lab *lab, uint32_t index, const struct node_effec
         item.event.listed = (typeof(item.event.listed)){ .id = effect->head.id };
         item.event.listed.err = shelf->fail_heads;
         item.event.listed.text = span_text("what the store said of a HEAD");
+        item.event.listed.mute = shelf->mute_heads;
     }
     item.frame = (uint8_t *)b;
     shelf->heads++;

@@ -49,6 +49,7 @@ struct shelf {
     uint32_t sources;
     enum err fail_lists;             /* every one, while it is set */
     enum err fail_heads;             /* the same */
+    bool mute_heads;                 /* ... without a word */
     enum err plans[SHELF_PLANS_MAX]; /* of the next ones */
     uint32_t plan_count;
     enum err fail_puts; /* every META_PUT of a page or root */

@@ -230,6 +230,44 @@ static void refused_read_is_tried_by_its_own_key(void **state)
     shelf_free(shelf);
 }
 
+static void words_of_the_store_stay_when_it_refuses_again_without_any(void **state)
+{
+    struct shelf *shelf = make();
+    (void)state;
+    shelf->fail_heads = ERR_SOURCE_DENIED;
+    shelf->mute_heads = true;
+    read_once(shelf, ERR_SOURCE_DENIED);
+    lab_run(shelf->lab, SEC(40));
+    assert_in_range(shelf->heads, 1, 3);
+    assert_status(shelf, "\"said\":\"what the store said of a GET\"");
+    shelf->fail_heads = ERR_SOURCE_UNREACHABLE; /* another failure, of which it said nothing yet */
+    lab_run(shelf->lab, OUTAGE_AGAIN_US + OUTAGE_SHOW_US);
+    assert_status(shelf, "\"error\":\"SOURCE_UNREACHABLE\"");
+    assert_status(shelf, "\"said\":\"what the store said of a HEAD\"");
+    shelf_free(shelf);
+}
+
+/* What a status means is shown only where no node heard more, however new it is. */
+static void words_that_another_node_heard_are_shown_before_none(void **state)
+{
+    const struct outage_end ends[2] = {
+        { .err = ERR_SOURCE_DENIED, .said = span_text("words") },
+        { .err = ERR_SOURCE_DENIED, .said = span_text("403"), .mute = true },
+    };
+    (void)state;
+    for (uint32_t first = 0; first < 2; first++) {
+        struct shelf *shelf = shelf_new(2);
+        const struct outage_about about = { .kind = OUTAGE_READ,
+                                            .dataset = dataset_id_make(span_text("train")),
+                                            .source = shelf->dataset.rows[0].source };
+        outages_note(shelf->lab->nodes[first].node, &about, &ends[0]);
+        lab_run(shelf->lab, MSEC(10));
+        outages_note(shelf->lab->nodes[1 - first].node, &about, &ends[1]);
+        assert_status(shelf, "\"failures\":2,\"nodes\":2,\"said\":\"words\"");
+        shelf_free(shelf);
+    }
+}
+
 static void source_that_is_reached_again_by_any_request_is_well(void **state)
 {
     struct shelf *shelf = make();
@@ -264,10 +302,11 @@ static void table_holds_so_many_and_lets_go_of_what_nobody_knows(void **state)
     struct shelf *shelf = make();
     struct node *node = shelf->lab->nodes[0].node;
     struct outage_about about = { .kind = OUTAGE_READ };
+    const struct outage_end end = { .err = ERR_SOURCE_DENIED, .said = span_text("no") };
     (void)state;
     for (uint32_t i = 0; i < 2 * OUTAGES_MAX; i++) {
         put_u32(about.dataset.b, i + 1);
-        outages_note(node, &about, ERR_SOURCE_DENIED, span_text("no"));
+        outages_note(node, &about, &end);
         assert_true(node->meta->outages.count <= OUTAGES_MAX);
     }
     assert_int_equal(node->meta->outages.count, OUTAGES_MAX);
@@ -287,7 +326,9 @@ static void long_words_of_a_store_are_cut_and_stay_on_one_line(void **state)
     (void)state;
     memset(said, 'x', sizeof said);
     said[3] = '\n';
-    outages_note(node, &about, ERR_NO_CREDENTIAL, span_of(said, sizeof said));
+    outages_note(
+        node, &about,
+        &(struct outage_end){ .err = ERR_NO_CREDENTIAL, .said = span_of(said, sizeof said) });
     const struct outage *outage = outages_next(node, NULL);
     assert_non_null(outage);
     assert_int_equal(outage->said_size, OUTAGE_SAID_MAX);
@@ -308,6 +349,8 @@ int main(void)
         cmocka_unit_test(nodes_own_question_ends_it_when_nobody_reads),
         cmocka_unit_test(listing_that_works_does_not_hide_reads_that_are_refused),
         cmocka_unit_test(refused_read_is_tried_by_its_own_key),
+        cmocka_unit_test(words_of_the_store_stay_when_it_refuses_again_without_any),
+        cmocka_unit_test(words_that_another_node_heard_are_shown_before_none),
         cmocka_unit_test(source_that_is_reached_again_by_any_request_is_well),
         cmocka_unit_test(deleted_dataset_has_no_outage),
         cmocka_unit_test(table_holds_so_many_and_lets_go_of_what_nobody_knows),

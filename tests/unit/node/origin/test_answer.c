@@ -48,6 +48,13 @@ static enum err check(const struct request *request, const struct said *said)
     return answer_check(&answer, request, span_text(said->body == NULL ? "" : said->body), &why);
 }
 
+static bool is_mute(const struct request *request, const struct said *said)
+{
+    struct answer answer;
+    hear(&answer, said);
+    return answer_is_mute(&answer, request);
+}
+
 static void expect(const struct request *request, const struct said *said, enum err err)
 {
     assert_int_equal(check(request, said), err);
@@ -246,6 +253,22 @@ static void an_error_header_that_is_no_base64_is_passed_over(void **state)
            ERR_SOURCE_DENIED);
 }
 
+static void a_head_is_mute_unless_its_error_is_in_a_header(void **state)
+{
+    const struct said refused = { .lines = { "HTTP/1.1 403 x" } };
+    const struct said garbled = { .lines = { "HTTP/1.1 403 x", "x-oss-err: !!!!" } };
+    const struct said told = { .lines = { "HTTP/1.1 403 x", OSS_ERR } };
+    const struct said well = { .lines = { "HTTP/1.1 200 x" } };
+    const struct said unheard = { .lines = { NULL } }; /* no answer came: that is told in words */
+    (void)state;
+    assert_true(is_mute(&head, &refused));
+    assert_true(is_mute(&head, &garbled));
+    assert_false(is_mute(&head, &told));
+    assert_false(is_mute(&head, &well));
+    assert_false(is_mute(&head, &unheard));
+    assert_false(is_mute(&list, &refused)); /* it has a body */
+}
+
 /* ---- time ---- */
 
 static void how_long_to_wait_is_read_in_seconds_or_milliseconds(void **state)
@@ -333,6 +356,7 @@ int main(void)
         cmocka_unit_test(what_is_no_store_is_told_so),
         cmocka_unit_test(the_error_of_a_head_is_read_from_its_header),
         cmocka_unit_test(an_error_header_that_is_no_base64_is_passed_over),
+        cmocka_unit_test(a_head_is_mute_unless_its_error_is_in_a_header),
         cmocka_unit_test(how_long_to_wait_is_read_in_seconds_or_milliseconds),
         cmocka_unit_test(a_refused_time_teaches_the_right_one),
         cmocka_unit_test(a_head_is_refused_without_words),
