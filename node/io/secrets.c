@@ -118,13 +118,25 @@ static void log_left_out(const struct summary *before, const struct summary *aft
 
 /* ---- looking ---- */
 
+/* Is there one by a name that had none, or that had another one? */
+static bool has_other_content(const struct credentials *before, const struct credentials *after)
+{
+    for (uint32_t i = 0; i < credentials_count(after); i++) {
+        const struct credential_state now = credentials_at(after, i);
+        if (state_of(before, now.name).serial != now.serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Under `looking`. */
 static void replace(struct secrets *secrets, struct credentials *fresh)
 {
     const struct summary summary = summary_of(fresh);
     struct credentials *old = secrets->now;
-    const bool other =
-        strcmp(summary.names, secrets->told.names) != 0 || summary.broken != secrets->told.broken;
+    const bool other = strcmp(summary.names, secrets->told.names) != 0 ||
+                       summary.broken != secrets->told.broken || has_other_content(old, fresh);
     log_changes(old, fresh);
     log_left_out(&secrets->told, &summary);
     secrets->unsettled = credentials_are_unsettled(fresh);

@@ -15,7 +15,8 @@
 
 struct secrets;
 
-/* Other names can be used now, or another number of files cannot (as secrets_names gives both).
+/* Other credentials can be used now, or another number of files cannot: the names and the number
+ * are as secrets_names gives them, and may be the same as before.
  * Any thread; one call at a time. */
 typedef void secrets_changed(void *self, const char *names, uint32_t broken);
 

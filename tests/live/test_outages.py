@@ -85,7 +85,8 @@ def test_a_refused_credential_is_told_until_the_file_is_corrected(cluster):
     assert all('requests="read",error="SOURCE_DENIED"' in n.ask("/metrics")
                for n in cluster.members)
     cluster.add_credential("test", "other", "other-secret")
-    live.wait_for("end of the trouble", lambda: status(cluster)["verdict"] == "OK")
+    live.wait_for("end of the trouble before the nodes would ask again by themselves",
+                  lambda: status(cluster)["verdict"] == "OK", 20)
     assert failing(cluster) == 0
     assert all(reading.digest(mount.dir / n) == sums[n][1] for n in names)
 

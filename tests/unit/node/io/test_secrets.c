@@ -196,6 +196,20 @@ static void a_new_secret_is_found_by_whoever_was_refused(void **state)
 }
 
 /* As a Kubernetes secret is updated: the files are links through one link that is replaced. */
+static void a_new_secret_is_told_though_its_name_is_the_same(void **state)
+{
+    struct fixture f;
+    char id[129];
+    uint64_t serial;
+    (void)state;
+    start(&f);
+    write_file(&f, "team.json", "NEW");
+    wait_told(&f, "team", 0, SOON_US);
+    assert_int_equal(find(&f, "team", id, &serial), ERR_OK);
+    assert_string_equal(id, "NEW");
+    stop(&f);
+}
+
 static void files_behind_a_link_that_is_replaced_count_soon(void **state)
 {
     struct fixture f;
@@ -256,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_removed_is_not_told_any_more),
         cmocka_unit_test(a_file_that_gets_broken_is_told_and_stays_in_use),
         cmocka_unit_test(a_new_secret_is_found_by_whoever_was_refused),
+        cmocka_unit_test(a_new_secret_is_told_though_its_name_is_the_same),
         cmocka_unit_test(files_behind_a_link_that_is_replaced_count_soon),
         cmocka_unit_test(whoever_reads_sees_the_old_or_the_new),
     };
