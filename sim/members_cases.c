@@ -14,15 +14,17 @@ static double seconds(usec_t us)
     return us == USEC_NEVER ? 1e9 : (double)us / 1e6;
 }
 
-static struct members *begin(const struct members_trial *trial)
+struct members *members_trial_begin(const struct members_trial *trial, bool sealed)
 {
-    const struct members_options options = { .nodes = trial->nodes, .seed = trial->seed };
+    const struct members_options options = { .nodes = trial->nodes,
+                                             .seed = trial->seed,
+                                             .sealed = sealed };
     struct members *m = members_new(&options, trial->marks);
     m->world->verbose = trial->verbose;
     return m;
 }
 
-static void end(struct members_trial *trial, struct members *m)
+void members_trial_end(struct members_trial *trial, struct members *m)
 {
     if (m->world->failed && trial->failure[0] == '\0') {
         snprintf(trial->failure, sizeof trial->failure, "%s", m->world->failure);
@@ -39,8 +41,7 @@ static void fail(struct members_trial *trial, const char *what)
     }
 }
 
-/* All start within a second. Returns how long it took until all had all in their ring. */
-static usec_t boot(struct members_trial *trial, struct members *m)
+usec_t members_trial_boot(struct members_trial *trial, struct members *m)
 {
     const uint32_t slices = 20;
     for (uint32_t i = 0; i < m->count; i++) {
@@ -82,9 +83,9 @@ enum { CRASH_OUT, CRASH_EPOCHS, CRASH_WRONGED };
 
 static void run_crash(struct members_trial *trial)
 {
-    struct members *m = begin(trial);
+    struct members *m = members_trial_begin(trial, false);
     const uint32_t crashes = (uint32_t)(20 * trial->scale);
-    if (boot(trial, m) != USEC_NEVER) {
+    if (members_trial_boot(trial, m) != USEC_NEVER) {
         members_run(m, QUIET_US);
     }
     for (uint32_t i = 0; i < crashes && trial->failure[0] == '\0'; i++) {
@@ -99,7 +100,7 @@ static void run_crash(struct members_trial *trial)
         members_run(m, SEC(8));
     }
     members_note(trial, CRASH_WRONGED, m->faults.removed);
-    end(trial, m);
+    members_trial_end(trial, m);
 }
 
 /* ---- the table --------------------------------------------------------------------------------- */
@@ -116,6 +117,19 @@ static const struct members_case cases[] = {
                    { "longest", "s", CRASH_OUT, HOW_MOST, -1 },
                    { "changes of the ring", "", CRASH_EPOCHS, HOW_MOST, 1 },
                    { "healthy members removed", "", CRASH_WRONGED, HOW_SUM, 0 } } },
+    { .name = "keys",
+      .goal = "G11",
+      .about = "two rotations with 5 % loss; a member that was away over both comes back",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_case_keys,
+      .columns = { { "until all use the new key", "s", MEMBERS_KEYS_USED, HOW_MOST, 30 },
+                   { "until the old one has ended", "s", MEMBERS_KEYS_OVER, HOW_MOST, -1 },
+                   { "suspicions", "", MEMBERS_KEYS_SUSPECTED, HOW_SUM, 0 },
+                   { "packets not opened", "", MEMBERS_KEYS_UNOPENED, HOW_SUM, 0 },
+                   { "who was away is back in all rings", "s", MEMBERS_KEYS_REJOINED, HOW_MOST,
+                     30 },
+                   { "healthy members removed", "", MEMBERS_KEYS_WRONGED, HOW_SUM, 0 } } },
 };
 
 const struct members_case *members_case_at(uint32_t index)

@@ -44,6 +44,23 @@ struct members_case {
     struct members_column columns[MEMBERS_COLUMNS_MAX];
 };
 
+/* For the cases: a cluster that does not run yet; all of it started within a second, which returns how
+ * long it took until all had all in their ring; and its end. */
+struct members *members_trial_begin(const struct members_trial *trial, bool sealed);
+usec_t members_trial_boot(struct members_trial *trial, struct members *m);
+void members_trial_end(struct members_trial *trial, struct members *m);
+
+/* members_keys.c: two rotations, and who was away meanwhile. */
+enum {
+    MEMBERS_KEYS_USED,
+    MEMBERS_KEYS_OVER,
+    MEMBERS_KEYS_SUSPECTED,
+    MEMBERS_KEYS_UNOPENED,
+    MEMBERS_KEYS_WRONGED,
+    MEMBERS_KEYS_REJOINED,
+};
+void members_case_keys(struct members_trial *trial);
+
 /* NULL: no such case. */
 const struct members_case *members_case_find(const char *name);
 const struct members_case *members_case_at(uint32_t index);
