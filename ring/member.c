@@ -1,6 +1,6 @@
 /* One member record as bytes: a u16 with the size of what follows, then the fields below, little
  * endian, texts with their size before them. Later versions append; what follows the fields known
- * here is skipped. */
+ * here is kept and written again, up to MEMBER_LATER_MAX bytes of it. */
 #include "ring/view.h"
 
 #define FIXED_SIZE (ID_SIZE + 8 + 4 + 1 + 4 + 4)
@@ -74,6 +74,15 @@ static void write_endpoints(struct writer *w, const struct member *member)
     }
 }
 
+static void write_later(struct writer *w, const struct member *member)
+{
+    CHECK(member->later_size <= MEMBER_LATER_MAX);
+    uint8_t *to = claim(w, member->later_size);
+    if (to != NULL && member->later_size > 0) {
+        memcpy(to, member->later, member->later_size);
+    }
+}
+
 enum err member_encode(const struct member *member, uint8_t *buffer, size_t room, size_t *used)
 {
     struct writer w = { .at = buffer, .room = room, .ok = true };
@@ -84,6 +93,7 @@ enum err member_encode(const struct member *member, uint8_t *buffer, size_t room
     write_text(&w, member->labels, MEMBER_LABELS_MAX);
     write_text(&w, member->credentials, MEMBER_CREDENTIALS_MAX);
     write_endpoints(&w, member);
+    write_later(&w, member);
     if (!w.ok) {
         return ERR_FULL;
     }
@@ -165,6 +175,16 @@ static void read_endpoints(struct reader *r, struct member *member)
     member->endpoint_count = *count;
 }
 
+static void read_later(struct reader *r, struct member *member)
+{
+    const size_t size = r->rest.size < MEMBER_LATER_MAX ? r->rest.size : MEMBER_LATER_MAX;
+    const uint8_t *from = take(r, size);
+    if (from != NULL && size > 0) {
+        memcpy(member->later, from, size);
+        member->later_size = (uint32_t)size;
+    }
+}
+
 enum err member_decode(struct span *from, struct member *out)
 {
     struct reader all = { .rest = *from, .ok = true };
@@ -183,6 +203,7 @@ enum err member_decode(struct span *from, struct member *out)
     read_text(&r, member.labels, MEMBER_LABELS_MAX);
     read_text(&r, member.credentials, MEMBER_CREDENTIALS_MAX);
     read_endpoints(&r, &member);
+    read_later(&r, &member);
     if (!r.ok) {
         return ERR_MALFORMED;
     }

@@ -18,6 +18,7 @@
 #define MEMBER_LABELS_MAX 128 /* "disk=nvme,rack=7", sorted by key */
 #define MEMBER_ENDPOINTS_MAX 4
 #define MEMBER_CREDENTIALS_MAX 256 /* names, comma separated, sorted */
+#define MEMBER_LATER_MAX 32        /* bytes of fields that only a later version knows */
 #define MEMBER_RECORD_MAX 900      /* encoded: one datagram */
 
 enum member_state {
@@ -54,6 +55,10 @@ struct member {
     char credentials[MEMBER_CREDENTIALS_MAX + 1];
     struct endpoint endpoints[MEMBER_ENDPOINTS_MAX];
     uint32_t endpoint_count;
+    /* Fields of a later version: passed on as they came, or digests would differ for ever between
+     * those who know them and those who do not. */
+    uint8_t later[MEMBER_LATER_MAX];
+    uint32_t later_size;
 };
 
 struct view;
@@ -83,7 +88,7 @@ bool member_merge(struct member *into, const struct member *from);
 /* NULL when it has none. */
 const struct address *member_address(const struct member *member, enum endpoint_purpose purpose);
 
-/* Bounded codec of one record: at most MEMBER_RECORD_MAX bytes; unknown trailing fields skipped. */
+/* Bounded codec of one record: at most MEMBER_RECORD_MAX bytes; unknown trailing fields kept as `later`. */
 enum err member_encode(const struct member *member, uint8_t *buffer, size_t room, size_t *used)
     MUST_USE;
 /* Reads one record off the front of *from and moves it on. ERR_MALFORMED leaves *from as it was. */
