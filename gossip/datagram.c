@@ -1,5 +1,7 @@
 #include "gossip/datagram.h"
 
+#include "base/next.h"
+
 #define HEAD_SIZE (1 + 1 + 4 + 8 + 8 + 8 + 8 + ID_SIZE)
 #define SECTION_HEAD 3u
 #define STATE_SIZE (ID_SIZE + 8 + 1 + 1)
@@ -8,6 +10,8 @@
 #define NEWEST_SIZE (4 + 4 + 8)
 #define BOX_HEAD (TRUST_KEY_SIZE + 8)
 #define FLAG_READY 1u
+
+#define TAG_NEXT 250u /* of the build that stands in for the next version */
 
 /* What reading one section came to. */
 enum outcome { READ, SKIPPED, MALFORMED };
@@ -25,6 +29,11 @@ void datagram_begin(struct datagram *d, uint8_t *data, size_t room,
     put_u64(data + 22, head->digest);
     put_u64(data + 30, head->catalog);
     memcpy(data + 38, head->target.b, ID_SIZE);
+    if (IS_NEXT && room - HEAD_SIZE >= SECTION_HEAD + NEXT_BYTES) {
+        data[HEAD_SIZE] = TAG_NEXT;
+        put_u16(data + HEAD_SIZE + 1, NEXT_BYTES);
+        d->used += SECTION_HEAD + next_put(data + HEAD_SIZE + SECTION_HEAD);
+    }
 }
 
 /* Where the `size` bytes of a new section go; NULL when they do not fit. */
@@ -46,18 +55,19 @@ bool datagram_add_record(struct datagram *d, const struct member *member, bool r
     size_t size = 0;
     enum err err = member_encode(member, record, sizeof record, &size);
     CHECK(err == ERR_OK);
-    uint8_t *to = add(d, DATAGRAM_RECORD, 1 + size);
+    uint8_t *to = add(d, DATAGRAM_RECORD, 1 + size + NEXT_BYTES);
     if (to == NULL) {
         return false;
     }
     to[0] = ready ? FLAG_READY : 0;
     memcpy(to + 1, record, size);
+    next_put(to + 1 + size);
     return true;
 }
 
 bool datagram_add_state(struct datagram *d, const struct datagram_state *state)
 {
-    uint8_t *to = add(d, DATAGRAM_STATE, STATE_SIZE);
+    uint8_t *to = add(d, DATAGRAM_STATE, STATE_SIZE + NEXT_BYTES);
     if (to == NULL) {
         return false;
     }
@@ -65,6 +75,7 @@ bool datagram_add_state(struct datagram *d, const struct datagram_state *state)
     put_u64(to + 16, state->incarnation);
     to[24] = (uint8_t)state->state;
     to[25] = state->ready ? FLAG_READY : 0;
+    next_put(to + STATE_SIZE);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "wire/dataset.h"
 
 #include "base/crc.h"
+#include "base/next.h"
 
 #define FORMAT_VERSION 1u
 #define FIELD_HEAD 4u
@@ -23,6 +24,7 @@ enum field {
     FIELD_VERSION = 8,
     FIELD_WRITER = 9,
     FIELD_DELETED = 10,
+    FIELD_NEXT = 250, /* of the build that stands in for the next version */
 };
 
 enum row_field {
@@ -248,6 +250,14 @@ static void put_row(struct writer *w, const struct dataset_row *row)
     }
 }
 
+static void put_next(struct writer *w)
+{
+    uint8_t bytes[16];
+    if (IS_NEXT) {
+        put_bytes(w, FIELD_NEXT, bytes, next_put(bytes));
+    }
+}
+
 enum err dataset_encode(const struct dataset *dataset, uint8_t *buffer, size_t room, size_t *used)
 {
     struct writer w = { .data = buffer,
@@ -270,6 +280,7 @@ enum err dataset_encode(const struct dataset *dataset, uint8_t *buffer, size_t r
     put_number(&w, FIELD_VERSION, dataset->version);
     put_bytes(&w, FIELD_WRITER, dataset->writer.b, ID_SIZE);
     put_number(&w, FIELD_DELETED, dataset->deleted ? 1 : 0);
+    put_next(&w);
     if (w.overflow) {
         return ERR_FULL;
     }

@@ -9,6 +9,7 @@
 #include "wire/dir.h"
 
 #include "base/crc.h"
+#include "base/next.h"
 
 #define FORMAT_VERSION 1u
 #define PAGE_MAGIC 0x47415041u /* "APAG" */
@@ -25,6 +26,7 @@
 #define PAGE_AT_LOWER_SIZE 40
 #define PAGE_AT_UPPER_SIZE 42
 #define PAGE_HEAD 44u
+#define PAGE_HEAD_OURS (PAGE_HEAD + NEXT_BYTES)
 
 #define ROOT_AT_LISTED 40
 #define ROOT_AT_FILES 48
@@ -33,6 +35,7 @@
 #define ROOT_AT_HIDDEN 72
 #define ROOT_AT_DIGEST 80
 #define ROOT_HEAD 88u
+#define ROOT_HEAD_OURS (ROOT_HEAD + NEXT_BYTES)
 
 #define ENTRY_HEAD 30u
 #define SHARD_HEAD 28u
@@ -184,7 +187,7 @@ bool entry_is_valid(const struct entry *entry)
 
 static size_t entry_size(const struct entry *entry)
 {
-    return ENTRY_HEAD + entry->name.size + entry->pin.size;
+    return ENTRY_HEAD + entry->name.size + entry->pin.size + NEXT_BYTES;
 }
 
 enum err entry_encode(const struct entry *entry, uint8_t *buffer, size_t room, size_t *used)
@@ -203,6 +206,7 @@ enum err entry_encode(const struct entry *entry, uint8_t *buffer, size_t room, s
     put_u64(buffer + 22, entry->place.v);
     put_span(buffer + ENTRY_HEAD, entry->name);
     put_span(buffer + ENTRY_HEAD + entry->name.size, entry->pin);
+    next_put(buffer + size - NEXT_BYTES);
     *used = size;
     return ERR_OK;
 }
@@ -254,18 +258,19 @@ enum err page_writer_init(struct page_writer *writer, uint8_t *buffer, size_t ro
                           const struct page_start *start)
 {
     CHECK(start->lower.size <= ENTRY_NAME_MAX);
-    size_t used = PAGE_HEAD + start->lower.size;
+    size_t used = PAGE_HEAD_OURS + start->lower.size;
     if (room < used + PAGE_TAIL + CRC_SIZE) {
         return ERR_FULL;
     }
-    put_head(buffer, PAGE_MAGIC, PAGE_HEAD, &start->dir, start->generation);
+    put_head(buffer, PAGE_MAGIC, PAGE_HEAD_OURS, &start->dir, start->generation);
+    next_put(buffer + PAGE_HEAD);
     put_u16(buffer + PAGE_AT_LOWER_SIZE, (uint16_t)start->lower.size);
-    put_span(buffer + PAGE_HEAD, start->lower);
+    put_span(buffer + PAGE_HEAD_OURS, start->lower);
     *writer = (struct page_writer){
         .buffer = buffer,
         .room = room < PAGE_SIZE_MAX ? room : PAGE_SIZE_MAX,
         .used = used,
-        .lower = span_of(buffer + PAGE_HEAD, start->lower.size),
+        .lower = span_of(buffer + PAGE_HEAD_OURS, start->lower.size),
     };
     return ERR_OK;
 }
@@ -429,13 +434,13 @@ bool page_find(const struct page *page, struct span name, struct entry *out)
 
 enum err root_writer_init(struct root_writer *writer, uint8_t *buffer, size_t room)
 {
-    if (room < ROOT_HEAD + CRC_SIZE) {
+    if (room < ROOT_HEAD_OURS + CRC_SIZE) {
         return ERR_FULL;
     }
     *writer = (struct root_writer){
         .buffer = buffer,
         .room = room < ROOT_SIZE_MAX ? room : ROOT_SIZE_MAX,
-        .used = ROOT_HEAD,
+        .used = ROOT_HEAD_OURS,
     };
     return ERR_OK;
 }
@@ -460,7 +465,7 @@ static struct root_shard shard_read(struct span record)
 enum err root_writer_add(struct root_writer *writer, const struct root_shard *shard)
 {
     CHECK(shard_is_valid(shard));
-    size_t size = SHARD_HEAD + shard->lower.size;
+    size_t size = SHARD_HEAD + shard->lower.size + NEXT_BYTES;
     uint8_t *to = writer->buffer + writer->used;
     if (writer->count == 0) {
         CHECK(shard->lower.size == 0);
@@ -478,6 +483,7 @@ enum err root_writer_add(struct root_writer *writer, const struct root_shard *sh
     put_u32(to + 16, shard->page_bytes);
     put_u64(to + 20, shard->page_crc);
     put_span(to + SHARD_HEAD, shard->lower);
+    next_put(to + size - NEXT_BYTES);
     offset_push(writer->buffer, writer->room, writer->count, writer->used);
     writer->last_at = writer->used;
     writer->used += size;
@@ -490,7 +496,8 @@ size_t root_writer_end(struct root_writer *writer, const struct root_head *head)
 {
     uint8_t *to = writer->buffer;
     CHECK(head->files <= writer->entries && head->directories == writer->entries - head->files);
-    put_head(to, ROOT_MAGIC, ROOT_HEAD, &head->dir, head->generation);
+    put_head(to, ROOT_MAGIC, ROOT_HEAD_OURS, &head->dir, head->generation);
+    next_put(to + ROOT_HEAD);
     put_u64(to + ROOT_AT_LISTED, (uint64_t)head->listed_wall_us);
     put_u64(to + ROOT_AT_FILES, head->files);
     put_u64(to + ROOT_AT_DIRECTORIES, head->directories);

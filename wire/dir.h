@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/id.h"
+#include "base/next.h"
 
 #define ENTRY_NAME_MAX 255
 #define PIN_MAX 256
@@ -20,9 +21,10 @@
 #define PAGE_ENTRIES_MAX 1024u
 #define PAGE_SMALL_BYTES_MAX (16u << 20) /* sum of the sizes of its small files: an extent */
 
-#define ENTRY_SIZE_MAX (30 + ENTRY_NAME_MAX + PIN_MAX)
+#define ENTRY_SIZE_MAX (30 + ENTRY_NAME_MAX + PIN_MAX + NEXT_BYTES)
 /* The largest page this version writes; one over PAGE_SIZE_LIMIT is refused unread. */
-#define PAGE_SIZE_MAX (52 + 2 * ENTRY_NAME_MAX + PAGE_ENTRIES_MAX * (ENTRY_SIZE_MAX + 4))
+#define PAGE_SIZE_MAX \
+    (52 + NEXT_BYTES + 2 * ENTRY_NAME_MAX + PAGE_ENTRIES_MAX * (ENTRY_SIZE_MAX + 4))
 #define PAGE_SIZE_LIMIT (1u << 20)
 #define ROOT_SIZE_MAX (1u << 20) /* as in DIR_ROOT: some 16 million entries */
 

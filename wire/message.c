@@ -6,6 +6,7 @@
 #include "wire/reader.h"
 
 #define FIELD_NUMBER_MAX 63 /* seen fields are bits of a word */
+#define FIELD_NEXT 60       /* of the build that stands in for the next version */
 
 enum field_type { FIELD_U64, FIELD_ID, FIELD_BYTES };
 
@@ -131,6 +132,18 @@ static void pack_field(msgpack_packer *packer, const struct field *field, const 
     BUG("a field that has no type");
 }
 
+/* A field that nobody knows, with things in it that no field has today. */
+static void pack_next(msgpack_packer *packer)
+{
+    msgpack_pack_uint8(packer, FIELD_NEXT);
+    msgpack_pack_map(packer, 1);
+    msgpack_pack_str_with_body(packer, "next", 4);
+    msgpack_pack_array(packer, 3);
+    msgpack_pack_int8(packer, -1);
+    msgpack_pack_nil(packer);
+    msgpack_pack_float(packer, 0.5f);
+}
+
 enum err message_encode(const struct message *message, uint8_t *buffer, size_t room, size_t *used)
 {
     const uint8_t *body = (const uint8_t *)message + BODY_OFFSET;
@@ -138,7 +151,7 @@ enum err message_encode(const struct message *message, uint8_t *buffer, size_t r
     struct sink sink = { .buffer = buffer,
                          .room = room < WIRE_HEADER_MAX ? room : WIRE_HEADER_MAX };
     msgpack_packer packer;
-    uint32_t pairs = 1;
+    uint32_t pairs = IS_NEXT ? 2 : 1;
     CHECK(known.count > 0);
     for (uint32_t i = 0; i < known.count; i++) {
         pairs += field_is_zero(&known.list[i], body + known.list[i].offset) ? 0 : 1;
@@ -152,6 +165,9 @@ enum err message_encode(const struct message *message, uint8_t *buffer, size_t r
         if (!field_is_zero(&known.list[i], at)) {
             pack_field(&packer, &known.list[i], at);
         }
+    }
+    if (IS_NEXT) {
+        pack_next(&packer);
     }
     if (sink.overflow) {
         return ERR_FULL;

@@ -10,9 +10,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/id.h"
+#include "base/next.h"
 
 #define WIRE_VERSION_LOWEST 1
-#define WIRE_VERSION_HIGHEST 1
+#define WIRE_VERSION_HIGHEST (IS_NEXT ? 2 : 1)
 #define WIRE_HEADER_MAX (4u << 20) /* a VIEW of 10,000 members, a root of 1e6 entries */
 #define WIRE_REQUEST_MAX 16384u    /* what a socket that takes requests from strangers accepts */
 

@@ -42,6 +42,9 @@ uint64_t message_request(const struct message *message)
     case MESSAGE_VIEW:
     case MESSAGE_PENDING:
     case MESSAGE_PROOF:
+#ifdef ATOLL_NEXT
+    case MESSAGE_NEXT:
+#endif
         return 0;
     case MESSAGE_PING:
     case MESSAGE_PONG:

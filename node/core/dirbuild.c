@@ -14,8 +14,8 @@ struct packed {
 };
 
 #define PACKED_ALIGN 8u
-#define PAGE_FIXED (52u + 2u * ENTRY_NAME_MAX)
-#define ENTRY_FIXED 34u /* as in PAGE_SIZE_MAX */
+#define PAGE_FIXED (52u + NEXT_BYTES + 2u * ENTRY_NAME_MAX)
+#define ENTRY_FIXED (34u + NEXT_BYTES) /* as in PAGE_SIZE_MAX */
 
 static size_t packed_size(size_t name_size, size_t pin_size)
 {

@@ -133,6 +133,7 @@ uint32_t dirbuild_edit_count(const struct dirbuild_edit *edit, struct dirbuild_s
 size_t dirbuild_edit_size(const struct dirbuild_edit *edit)
 {
     size_t size = edit->page->bytes.size + ENTRY_NAME_MAX + DIRBUILD_PAGE_SLACK;
+    size += (size_t)edit->page->count * NEXT_BYTES; /* it may be of the version before */
     for (uint32_t i = 0; i < edit->name_count; i++) {
         size += ENTRY_SIZE_MAX - PIN_MAX - ENTRY_NAME_MAX + 4 + edit->names[i].size;
     }

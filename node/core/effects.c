@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/next.h"
 #include "node/core/internal.h"
 
 #define ROOMY_COUNT 8u
@@ -108,6 +109,8 @@ struct span scratch_copy(struct node *node, struct span bytes)
     return span_of(copy, bytes.size);
 }
 
+#define FRAME_LEAST (IS_NEXT ? 48 : 16)
+
 /* Bytes that surely hold the frame: 10 a number, 20 an id, 6 before a byte string. */
 static size_t frame_bound(const struct message *message)
 {
@@ -119,7 +122,7 @@ static size_t frame_bound(const struct message *message)
     case MESSAGE_##NAME: {                               \
         const struct message_##name *m = &message->name; \
         (void)m;                                         \
-        return 16 fields;                                \
+        return FRAME_LEAST fields;                       \
     }
 #include "wire/messages.def"
 #undef MESSAGE

@@ -163,6 +163,11 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_PROOF:
         keychain_on_proof(node, link, &message->proof);
         return;
+#ifdef ATOLL_NEXT
+    case MESSAGE_NEXT:
+        node->metrics.next_messages++;
+        return;
+#endif
     case MESSAGE_HELLO:
     case MESSAGE_WELCOME:
     case MESSAGE_REFUSED:
@@ -217,6 +222,7 @@ static void on_message(struct node *node, const struct node_event *event)
     enum err err = message_decode(event->message.frame, &message);
     if (err == ERR_UNSUPPORTED) {
         MARK(node, "node.message.newer"); /* something a later version says: not for us */
+        node->metrics.unknown++;
         node_release(node, payload);
         return;
     }

@@ -352,6 +352,21 @@ static bool is_proven(const struct node *node, const struct peer *peer, const st
            keychain_check(node, &terms, welcome->proofs, &key);
 }
 
+/* What protocol 1 has no word for is said to those alone who speak 2. */
+static void say_next(struct node *node, const struct link *link)
+{
+#ifdef ATOLL_NEXT
+    if (link->version >= 2) {
+        const struct message message = { .kind = MESSAGE_NEXT,
+                                         .next = { .text = span_text("well met") } };
+        node_send(node, link->id, &message, (struct payload){ 0 });
+    }
+#else
+    (void)node;
+    (void)link;
+#endif
+}
+
 static void on_welcome(struct node *node, struct peer *peer, struct link *link,
                        const struct message_welcome *welcome)
 {
@@ -364,10 +379,12 @@ static void on_welcome(struct node *node, struct peer *peer, struct link *link,
         return;
     }
     link->state = LINK_OPEN;
+    link->version = (uint32_t)welcome->version;
     if (link->purpose == LINK_CONTROL) {
         peer->control_open = true;
         give_evidence(node, peer);
         keychain_on_open(node, peer);
+        say_next(node, link);
         if (peer->data != NULL) {
             say_hello(node, peer, peer->data);
         }

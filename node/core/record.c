@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/next.h"
+
 /* Little endian: magic 8, version 4, payload size 4, object size 8, block size 4, index 4, source
  * 16, object 16, key size 4, pin size 4, key, pin, checksums; zeros; CRC-64 in the last 8 bytes. */
 #define AT_VERSION 8u
@@ -45,6 +47,10 @@ void record_encode(const struct record *record, uint8_t out[RECORD_HEADER_SIZE])
         at += record->pin.size;
     }
     memcpy(at, record->checksums, checksums);
+    at += checksums;
+    if ((size_t)(at - out) + NEXT_BYTES <= AT_CRC) {
+        next_put(at);
+    }
     put_u64(out + AT_CRC, crc64(0, out, AT_CRC));
 }
 

@@ -69,7 +69,8 @@ static void put_member(struct json *json, const struct member *member)
     put_addresses(json, member);
 }
 
-/* "heard": seconds since its last message; -1: never. */
+/* "heard": seconds since its last message; -1: never. "protocol": what it and we speak; 0: we have
+ * no link to it. */
 static void put_contact(struct node *node, struct json *json, struct node_id id)
 {
     const struct peer *peer = peer_find(node, id);
@@ -80,6 +81,8 @@ static void put_contact(struct node *node, struct json *json, struct node_id id)
     } else if (peer != NULL && peer->heard_mono_us != 0) {
         heard_us = node->now.mono_us - peer->heard_mono_us;
     }
+    const struct link *link = peer != NULL && peer->control_open ? peer->control : NULL;
+    json_u64(json, "protocol", is_self ? WIRE_VERSION_HIGHEST : link != NULL ? link->version : 0);
     json_bool(json, "reachable", is_self || (peer != NULL && peer->control_open && !peer->silent));
     json_fixed(json, "heard_seconds", heard_us / 1000, 3);
 }

@@ -353,6 +353,13 @@ static struct session *session_of_data(struct node *node, struct link *link,
     return session;
 }
 
+/* hello_check has seen that there is one. */
+static uint32_t common_version(const struct message_hello *hello)
+{
+    const uint64_t highest = WIRE_VERSION_HIGHEST;
+    return (uint32_t)(hello->highest_version < highest ? hello->highest_version : highest);
+}
+
 void sessions_on_hello(struct node *node, struct link *link, const struct message_hello *hello)
 {
     const char *text = NULL;
@@ -374,6 +381,7 @@ void sessions_on_hello(struct node *node, struct link *link, const struct messag
     }
     link->session = session;
     link->state = LINK_OPEN;
+    link->version = common_version(hello);
     if (link->purpose == LINK_CONTROL) {
         list_push_front(&session->links, &link->of_session);
     } else {
@@ -386,9 +394,7 @@ void sessions_on_hello(struct node *node, struct link *link, const struct messag
     }
     struct message welcome = {
         .kind = MESSAGE_WELCOME,
-        .welcome = { .version = hello->highest_version < WIRE_VERSION_HIGHEST
-                                    ? hello->highest_version
-                                    : WIRE_VERSION_HIGHEST,
+        .welcome = { .version = link->version,
                      .incarnation = node->options.incarnation,
                      .slots_log2 = node->options.slots_log2,
                      .refused_grants = refused < 64 ? refused : 64,

@@ -55,6 +55,7 @@ struct link {
     enum link_purpose purpose;
     enum link_state state;
     bool outbound;
+    uint32_t version; /* of the protocol: the highest that both ends speak; open links alone */
     struct link_peer trust;
     struct session *session; /* inbound and open */
     struct peer *peer;       /* outbound */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/next.h"
 #include "node/io/disk_actor.h"
 
 #define MARKER "atoll-tier.json"
@@ -67,8 +68,8 @@ static enum err write_marker(struct disk_files *files, const char *dir, struct t
     randombytes_buf(random, sizeof random);
     sodium_bin2hex(files->uuid, sizeof files->uuid, random, sizeof random);
     const int size = snprintf(text, sizeof text,
-                              "{\"kind\": \"atoll-tier\", \"version\": %d, \"uuid\": \"%s\"}\n",
-                              MARKER_VERSION, files->uuid);
+                              "{\"kind\": \"atoll-tier\", \"version\": %d, \"uuid\": \"%s\"%s}\n",
+                              MARKER_VERSION, files->uuid, IS_NEXT ? ", \"next\": [1]" : "");
     if (pwrite(files->marker, text, (size_t)size, 0) != size || fsync(files->marker) != 0) {
         return refuse(why, dir, strerror(errno));
     }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/next.h"
 #include "gossip/datagram.h"
 
 #define FORMAT_VERSION 1
@@ -66,6 +67,9 @@ static enum err write_json(const struct identity *identity, const char *name, js
     int fd = openat(identity->dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return ERR_SYSTEM;
+    }
+    if (IS_NEXT) {
+        json_object_set_new(root, "next", json_pack("[i, n]", 1));
     }
     const bool written = json_dumpfd(root, fd, JSON_INDENT(2)) == 0 && fsync(fd) == 0;
     close(fd);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/next.h"
+
 #define FILE_MAX_BYTES 65536
 
 enum err key_json_refuse(enum err err, struct text *why, const char *path, const char *reason)
@@ -144,8 +146,12 @@ bool key_json_put(json_t *root, const struct key_field *field)
 
 json_t *key_json_begin(const char *kind, const char *cluster, uint32_t slots_log2)
 {
-    return json_pack("{s:s, s:i, s:s, s:i}", "kind", kind, "version", KEY_JSON_VERSION, "cluster",
-                     cluster, "slots_log2", (int)slots_log2);
+    json_t *root = json_pack("{s:s, s:i, s:s, s:i}", "kind", kind, "version", KEY_JSON_VERSION,
+                             "cluster", cluster, "slots_log2", (int)slots_log2);
+    if (IS_NEXT && root != NULL) {
+        json_object_set_new(root, "next", json_pack("[i, n]", 1));
+    }
+    return root;
 }
 
 /* A file that is there whole, or not at all. */

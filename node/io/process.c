@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/next.h"
 #include "node/io/address.h"
 #include "node/io/clock.h"
 #include "node/io/keyring_file.h"
@@ -327,6 +328,7 @@ void process_member(const struct process *process, struct member *out)
     add_endpoint(out, ENDPOINT_GOSSIP, config->advertise, 0);
     add_endpoint(out, ENDPOINT_CONTROL, config->advertise, 0);
     add_endpoint(out, ENDPOINT_DATA, config->advertise, 1);
+    out->later_size = next_put(out->later);
 }
 
 static enum err start_gossip(struct process *process, struct text *why)

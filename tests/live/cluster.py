@@ -44,6 +44,15 @@ def program(name):
     return str(path)
 
 
+def next_version():
+    """`atoll` of the build that stands in for the next version (docs/versions.md), made if it has to be."""
+    done = subprocess.run([ROOT / "dev", "build", "next", "--target", "atoll"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"the preset next cannot be built:\n{done.stdout}{done.stderr}")
+    return str(ROOT / "build" / "next" / "atoll")
+
+
 def wait_for(what, check, seconds=PATIENCE, every=0.05):
     """The first true value of check(); raises when there is none in time."""
     end = time.monotonic() + seconds
@@ -221,7 +230,7 @@ class Node(Process):
 
     def start(self):
         """Also again, after it ended: same identity, same ports, same disk."""
-        args = [*self.cluster.node_prefix, program("atoll"), "node", "--name", f"n{self.index}", "--listen",
+        args = [*self.cluster.node_prefix, self.cluster.atoll, "node", "--name", f"n{self.index}", "--listen",
                 f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}", "--data-dir",
                 self.dir / "data", "--credentials-dir", self.cluster.credentials,
                 *self.cluster.trust(), *self.options]
@@ -273,7 +282,7 @@ class Mount(Process):
     def __init__(self, cluster, number, what, options, env=None):
         self.dir = cluster.dir / f"mount{number}"
         self.dir.mkdir(exist_ok=True)
-        super().__init__(f"mount {number}", [*cluster.mount_prefix, program("atoll"), "mount", what,
+        super().__init__(f"mount {number}", [*cluster.mount_prefix, cluster.atoll, "mount", what,
                                              self.dir, "-f", *options],
                          cluster.dir / f"mount{number}.log", env=env)
 
@@ -308,6 +317,7 @@ class Cluster:
         self.members, self.mounts, self.others = [], [], []
         self.store = None
         self.seeds = ""
+        self.atoll = program("atoll")  # what nodes, mounts and commands are started with from now on
         self.node_prefix, self.mount_prefix = [], []  # a command that runs what follows it
         self.credentials = self.dir / "credentials"
         self.credentials.mkdir(exist_ok=True)
@@ -391,7 +401,7 @@ class Cluster:
 
     def cli(self, *args, admin=True, check=True, env=None):
         """Run `atoll ARGS`; its standard output."""
-        command = [program("atoll"), *map(str, args)]
+        command = [self.atoll, *map(str, args)]
         if admin:
             command += ["--admin", self.living()[0].admin]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)

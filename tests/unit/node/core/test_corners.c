@@ -350,6 +350,7 @@ static void a_message_of_a_later_version_is_passed_over(void **state)
     lab_send(lab, lab->clients[0].control, span_of(frame, sizeof frame), NULL);
     lab_run(lab, MSEC(1));
     assert_true(marked(lab, "node.message.newer"));
+    assert_int_equal(lab->nodes[0].node->metrics.unknown, 1);
     struct message ping = { .kind = MESSAGE_PING, .ping = { .request = 3 } };
     lab_client_send(lab, lab->clients[0].control, &ping);
     lab_run(lab, MSEC(1));

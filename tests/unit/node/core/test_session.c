@@ -115,6 +115,8 @@ static void a_newer_peer_that_still_speaks_our_version_is_welcome(void **state)
     assert_non_null(welcome);
     assert_int_equal(welcome->message.welcome.version, WIRE_VERSION_HIGHEST);
     assert_memory_equal(welcome->message.welcome.node, lab->nodes[0].id.b, ID_SIZE);
+    struct map_node *at = map_walk(&lab->nodes[0].node->sessions.links, NULL); /* the only one */
+    assert_int_equal(CONTAINER_OF(at, struct link, by_id)->version, WIRE_VERSION_HIGHEST);
     lab_free(lab);
 }
 

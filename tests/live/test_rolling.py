@@ -1,0 +1,127 @@
+"""Nodes are replaced one by one by those of the next version, and back, while mounts of both versions
+read (docs/versions.md). The next version is the preset `next`: protocols 1 and 2, and more than this
+one knows in every message, packet, record and file."""
+
+import json
+import os
+import threading
+
+import cluster as live
+import reading
+
+FILES = ("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=6",
+         "--generate", "data/set/big/,count=2,size=24MiB,seed=7",
+         "--generate", "data/late/,count=20,size=16KiB-400KiB,seed=8")
+
+
+class Forgetful(threading.Thread):
+    """The kernel forgets what mounts have shown it, again and again: so nodes are asked."""
+
+    def __init__(self, directory):
+        super().__init__(daemon=True)
+        self.directory, self.stopping = directory, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.stopping.wait(1.0):
+            live.drop_page_cache(self.directory)
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+
+
+def protocols(node):
+    """Name of a member -> the protocol that it and this node speak."""
+    return {m["name"]: m["protocol"] for m in node.json("/api/v1/nodes")["nodes"]}
+
+
+def speak(cluster, new):
+    """All are connected, in protocol 2 where both are of the next version."""
+    def agreed():
+        for node in cluster.members:
+            want = {f"n{i}": 2 if {i, node.index} <= new else 1 for i in range(len(cluster.members))}
+            want[f"n{node.index}"] = 2 if node.index in new else 1
+            if protocols(node) != want:
+                return False
+        return True
+    live.wait_for(f"protocols, with {sorted(new)} of the next version", agreed)
+
+
+def check(node):
+    """Nothing came that it took for damaged, or that it should not have been sent."""
+    values = node.metrics()
+    assert values["atoll_malformed_total"] == 0
+    assert values["atoll_messages_unknown_total"] == 0
+    assert values['atoll_gossip_dropped_total{reason="malformed"}'] == 0
+    assert values["atoll_disk_errors_total"] == 0
+    assert "malformed" not in node.log.read_text()
+
+
+def replace(cluster, index, program, new):
+    """A planned leave, and a start by the other version with the same identity and disk."""
+    node = cluster.members[index]
+    check(node)
+    assert node.stop() == 0
+    cluster.wait_agreed()
+    cluster.atoll = program
+    node.start()
+    cluster.wait_agreed()
+    speak(cluster, new)
+
+
+def use(cluster, number):
+    """What operators do in between: another key, another dataset, read through both mounts' versions."""
+    name = json.loads(cluster.cli("key", "rotate", "--ttl", "2s", "--json"))["key"]
+    live.wait_for("one key", lambda: all(
+        s["rotation"] == "none" and s["keys"][0]["key"] == name
+        for s in (n.json("/api/v1/keys") for n in cluster.members)))
+    cluster.dataset(f"late{number}", "s3://data/late/")
+    sums = reading.truth(cluster.store, "late/")
+    for _ in range(2):
+        mount = cluster.mount(f"late{number}")
+        assert sorted(os.listdir(mount.dir)) == sorted(sums)
+        assert all(reading.digest(mount.dir / n) == digest for n, (_, digest) in sums.items())
+        mount.close()
+        cluster.mounts.remove(mount)
+        cluster.atoll = cluster.this if cluster.atoll == cluster.next else cluster.next
+
+
+def test_five_nodes_become_the_next_version_and_this_one_again_while_mounts_read(cluster):
+    cluster.this, cluster.next = cluster.atoll, live.next_version()
+    origin = cluster.origin(*FILES)
+    cluster.nodes(5)
+    cluster.dataset("set", "s3://data/set/")
+    sums = reading.truth(origin, "set/")
+    made = []
+    for cluster.atoll in (cluster.this, cluster.next):
+        mount = cluster.mount("set")
+        made.append(reading.Reader(mount.dir, sorted(sums, reverse=len(made) == 1), sums, once=False))
+    origin.reset()
+    for reader in made:
+        reader.start()
+    live.wait_for("all files, once", lambda: all(r.done > len(sums) for r in made))
+    forgetful = Forgetful(cluster.mounts[0].dir)
+    new = set()
+    for index in range(5):
+        new.add(index)
+        replace(cluster, index, cluster.next, new)
+        if index == 1:
+            use(cluster, 1)
+    assert all(n.metrics()["atoll_next_messages_total"] > 0 for n in cluster.members)
+    for index in range(5):
+        new.discard(index)
+        replace(cluster, index, cluster.this, new)
+        if index == 2:
+            use(cluster, 2)
+    done = [r.done for r in made]
+    live.wait_for("all files, once more", lambda: all(r.done > d + len(sums) for r, d in zip(made, done)))
+    forgetful.stop()
+    faults = [fault for reader in made for fault in reader.stop()]
+    assert faults == []
+    for node in cluster.members:
+        check(node)
+    late = reading.truth(origin, "late/")
+    unique = sum(size for size, _ in [*sums.values(), *late.values()])
+    print(f"read {sum(r.bytes for r in made) / unique:.0f} times, from the source "
+          f"{reading.data_gets(origin)[1] / unique:.3f} times; longest wait {max(r.longest for r in made):.2f} s")
