@@ -52,6 +52,16 @@ static inline void list_remove(struct list *item)
     item->prev = item;
 }
 
+/* All items of `from`, behind those of `to`. */
+static inline void list_move_all(struct list *from, struct list *to)
+{
+    while (!list_is_empty(from)) {
+        struct list *item = from->next;
+        list_remove(item);
+        list_push_back(to, item);
+    }
+}
+
 /* The first item, NULL when empty; the caller applies CONTAINER_OF. */
 static inline struct list *list_first(struct list *head)
 {

@@ -177,6 +177,9 @@ static enum err read_record(struct disk *disk, const struct node_effect *effect)
             return ERR_CORRUPT;
         }
     }
+    if (effect->disk_read.header != NULL) {
+        memcpy(effect->disk_read.header, at, RECORD_HEADER_SIZE);
+    }
     return ERR_OK;
 }
 
@@ -412,6 +415,8 @@ static void scan_segment(struct disk *disk, struct segment *segment, usec_t *at_
         found->event.disk_record.record =
             (struct disk_record){ .block = record.block,
                                   .source = record.source,
+                                  .place = record.place,
+                                  .dataset = record.dataset,
                                   .segment = segment->number,
                                   .offset = offset,
                                   .header_size = RECORD_HEADER_SIZE,

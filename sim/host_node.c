@@ -18,6 +18,7 @@
 #define BLOCKS_MAX 4096
 #define DIRECTORIES_MAX 256
 #define DATASETS_MAX 8
+#define DRAIN_US SEC(10)
 #define QUEUE_US 15 /* from one thread to another */
 
 struct host_node *host_of(struct process *process)
@@ -254,6 +255,7 @@ static void make_node(struct host_node *host)
                                     .members_max = MEMBERS_MAX,
                                     .weight = host->weight,
                                     .weight_default = host->options.weight,
+                                    .drain_us = DRAIN_US,
                                     .credentials = "store",
                                     .marks = host->process.world->marks };
     snprintf(options.name, sizeof options.name, "%s", host->options.name);

@@ -104,6 +104,12 @@ static void ask_gone(struct node *node, struct ask *ask)
     case ASK_META:
         meta_on_gone(node, ask);
         return;
+    case ASK_TAKE:
+        handover_on_take_gone(node, ask);
+        return;
+    case ASK_TELL:
+        handover_on_tell_gone(node, ask);
+        return;
     }
     BUG("an ask of no kind");
 }

@@ -3,7 +3,7 @@
  * An ask is a member of the structure of its owner (a read; a directory request). While it is open
  * the asker gets PENDING after 50 ms and then every 100 ms on its control link, and it ends by
  * itself when its deadline passes, the asker cancels, or its link is gone: the owner is then told
- * once, by reads_on_gone or meta_on_gone, with the ask already closed, and sends nothing. */
+ * once, by reads_on_gone, meta_on_gone or handover_on_*_gone, with the ask already closed, and sends nothing. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +25,8 @@ struct session;
 enum ask_kind {
     ASK_READ,
     ASK_META, /* the metadata half's, all kinds */
+    ASK_TAKE, /* BLOCK_OFFER */
+    ASK_TELL, /* BLOCK_ASK */
 };
 
 struct ask {

@@ -64,6 +64,8 @@ struct block *blocks_take(struct node *node, struct block_id id, uint32_t size)
     }
     block = pool_take(&node->blocks.pool);
     CHECK(block != NULL && size > 0 && size <= BLOCK_SIZE_MAX);
+    uint32_t index = pool_index(&node->blocks.pool, block);
+    node->blocks.top = index < node->blocks.top ? node->blocks.top : index + 1;
     block->id = id;
     block->size = size;
     list_init(&block->of_segment);
@@ -77,7 +79,9 @@ void block_settle(struct node *node, struct block *block)
         block->writing > 0) {
         return;
     }
+    CHECK(block->object == NULL);
     map_remove(&node->blocks.by_id, &block->by_id);
+    block->size = 0;
     pool_give(&node->blocks.pool, block);
 }
 
@@ -96,6 +100,24 @@ bool block_give_buffer(struct node *node, struct block *block, enum memory_use u
     return true;
 }
 
+void block_describe(struct node *node, struct block *block, struct object *object)
+{
+    CHECK(object_id_equal(object->id, block->id.object));
+    block->place = object_place(object, block->id.index);
+    block->dataset = object->dataset;
+    if (block->object == NULL && block->buffer != NULL && object_keep(node, object)) {
+        block->object = object;
+    }
+}
+
+static void forget_object(struct node *node, struct block *block)
+{
+    if (block->object != NULL) {
+        object_unkeep(node, block->object);
+        block->object = NULL;
+    }
+}
+
 void block_drop_buffer(struct node *node, struct block *block)
 {
     struct buffer *buffer = block->buffer;
@@ -104,6 +126,7 @@ void block_drop_buffer(struct node *node, struct block *block)
     }
     block->buffer = NULL;
     block->arrived = 0;
+    forget_object(node, block);
     buffer_uncache(node, buffer);
 }
 
@@ -113,6 +136,7 @@ void blocks_on_evict(struct node *node, uint32_t index)
     CHECK(block->buffer != NULL && block->flight == NULL);
     block->buffer = NULL;
     block->arrived = 0;
+    forget_object(node, block);
     block_settle(node, block);
 }
 

@@ -13,24 +13,31 @@
 #include "node/core/node.h"
 
 struct flight;
+struct object;
 struct segment;
 
 struct block {
     struct map_node by_id;
     struct block_id id;
-    uint32_t size;
-    uint32_t arrived;        /* bytes of `buffer`, from the start */
-    struct buffer *buffer;   /* cached (memory.h); NULL: not in memory */
-    struct flight *flight;   /* NULL: nothing under way */
-    struct segment *segment; /* NULL: not on disk */
+    uint32_t size;             /* 0: this entry is free */
+    struct place place;        /* whose it is by the ring of */
+    struct dataset_id dataset; /* the first that wanted it */
+    struct object *object;     /* kept while it is in memory; NULL: no room for that */
+    uint32_t given;            /* to whom it has been handed over (handover.c); 0: to nobody */
+    uint32_t arrived;          /* bytes of `buffer`, from the start */
+    struct buffer *buffer;     /* cached (memory.h); NULL: not in memory */
+    struct flight *flight;     /* NULL: nothing under way */
+    struct segment *segment;   /* NULL: not on disk */
     struct list of_segment;
     uint32_t offset;  /* of the record in its segment */
     uint32_t writing; /* writes and reads of the disk that name it */
+    bool offered;     /* to its owner, who has not answered */
 };
 
 struct blocks {
     struct map by_id;
     struct pool pool;
+    uint32_t top; /* entries from here on were never used */
 };
 
 size_t blocks_memory(const struct node_options *options);
@@ -49,6 +56,8 @@ static inline uint32_t block_available(const struct block *block)
 }
 /* Give it memory. false: no room. */
 bool block_give_buffer(struct node *node, struct block *block, enum memory_use use);
+/* It is a block of that object: whose it is from now on, and while it is in memory what. */
+void block_describe(struct node *node, struct block *block, struct object *object);
 /* Let go of its memory. */
 void block_drop_buffer(struct node *node, struct block *block);
 void blocks_on_evict(struct node *node, uint32_t index);

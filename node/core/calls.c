@@ -31,6 +31,10 @@ REQUEST_IS_FIRST(root_offer);
 REQUEST_IS_FIRST(root_get);
 REQUEST_IS_FIRST(report_get);
 REQUEST_IS_FIRST(report);
+REQUEST_IS_FIRST(block_offer);
+REQUEST_IS_FIRST(block_offered);
+REQUEST_IS_FIRST(block_ask);
+REQUEST_IS_FIRST(block_is);
 
 uint64_t message_request(const struct message *message)
 {
@@ -66,6 +70,10 @@ uint64_t message_request(const struct message *message)
     case MESSAGE_ROOT_GET:
     case MESSAGE_REPORT_GET:
     case MESSAGE_REPORT:
+    case MESSAGE_BLOCK_OFFER:
+    case MESSAGE_BLOCK_OFFERED:
+    case MESSAGE_BLOCK_ASK:
+    case MESSAGE_BLOCK_IS:
         return message->ping.request;
     }
     BUG("a message of no kind");
@@ -143,6 +151,10 @@ static void count_call(struct node *node, enum call_kind kind)
     case CALL_FORWARD:
         node->metrics.peer_forwards++;
         return;
+    case CALL_BLOCK_OFFER:
+    case CALL_BLOCK_ASK:
+        node->metrics.peer_handover++;
+        return;
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:
     case CALL_SHARD_GET:
@@ -215,6 +227,9 @@ static enum call_more deliver(struct node *node, const struct call *call,
         return peek_on_answer(node, call, message, payload);
     case CALL_FORWARD:
         return reads_on_answer(node, call, message, payload);
+    case CALL_BLOCK_OFFER:
+    case CALL_BLOCK_ASK:
+        return handover_on_answer(node, call, message, payload);
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:
     case CALL_SHARD_GET:
@@ -238,6 +253,10 @@ static void fail(struct node *node, struct call *call, enum err err)
         return;
     case CALL_FORWARD:
         reads_on_failure(node, &over, err);
+        return;
+    case CALL_BLOCK_OFFER:
+    case CALL_BLOCK_ASK:
+        handover_on_failure(node, &over, err);
         return;
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:

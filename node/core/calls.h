@@ -23,8 +23,10 @@
 
 /* Who handles the answer: the switches in calls.c. */
 enum call_kind {
-    CALL_PEEK,    /* peek_on_answer, peek_on_failure */
-    CALL_FORWARD, /* a block request passed on: reads_on_answer, reads_on_failure */
+    CALL_PEEK,        /* peek_on_answer, peek_on_failure */
+    CALL_FORWARD,     /* a block request passed on: reads_on_answer, reads_on_failure */
+    CALL_BLOCK_OFFER, /* and the next: handover_on_answer, handover_on_failure */
+    CALL_BLOCK_ASK,
     /* The metadata half: meta_on_answer, meta_on_failure. */
     CALL_DIR_FORWARD,
     CALL_ROOT_GET,

@@ -185,6 +185,7 @@ bool catalog_install(struct node *node, const struct dataset *dataset, enum err 
         effects_push(node, &(struct node_effect){ .kind = NODE_CATALOG,
                                                   .catalog = { .digest = catalog->digest } });
     }
+    handover_wake(node); /* its blocks may be here already, and another node's */
     return true;
 }
 

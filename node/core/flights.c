@@ -58,6 +58,7 @@ struct flight *flight_new(struct node *node, struct block *block, struct object 
     }
     list_init(&flight->queued);
     list_init(&flight->waiters);
+    list_init(&flight->tells);
     flight->timer.kind = TIMER_PEEK;
     flight->block = block;
     flight->phase = phase;
@@ -74,6 +75,7 @@ struct flight *flight_new(struct node *node, struct block *block, struct object 
     if (phase == FLIGHT_LINE) {
         stand_in_line(node, flight);
     } else if (object != NULL) {
+        block_describe(node, block, object);
         flight->owes = true;
         store_owe(node, block->size);
     }
@@ -87,17 +89,23 @@ bool flights_may_begin(const struct node *node, struct block_id id, uint32_t siz
     return first && store_room(node) >= size;
 }
 
+bool flights_room_ahead(const struct node *node, uint32_t size)
+{
+    uint64_t most = node->options.region_size / AHEAD_SHARE;
+    return node->flights.ahead + size <= most && list_is_empty(&node->flights.line) &&
+           store_room(node) >= most + size;
+}
+
 struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
                             enum flight_phase phase)
 {
     struct block_id id = { .object = object->id, .index = index };
     uint32_t size = object_block_bytes(object->size, object->block_size, index);
-    uint64_t most = node->options.region_size / AHEAD_SHARE;
-    if (blocks_find(node, id) != NULL || node->flights.ahead + size > most) {
+    if (blocks_find(node, id) != NULL) {
         return NULL;
     }
-    if (!list_is_empty(&node->flights.line) || store_room(node) < most + size) {
-        MARK(node, "flights.ahead.disk");
+    if (!flights_room_ahead(node, size)) {
+        MARK(node, "flights.ahead.no_room");
         return NULL;
     }
     struct block *block = blocks_take(node, id, size);
@@ -165,7 +173,12 @@ static void flight_end(struct node *node, struct flight *flight, struct list *wa
 {
     struct block *block = flight->block;
     struct list *item;
+    struct list tells;
+    struct pull *pull = flight->pull;
+    const bool whole = block->arrived == block->size;
     list_init(waiters);
+    list_init(&tells);
+    list_move_all(&flight->tells, &tells);
     while ((item = list_first(&flight->waiters)) != NULL) {
         list_remove(item);
         CONTAINER_OF(item, struct read, waiting)->flight = NULL;
@@ -197,6 +210,10 @@ static void flight_end(struct node *node, struct flight *flight, struct list *wa
     }
     pool_give(&node->flights.pool, flight);
     block_settle(node, block);
+    if (pull != NULL) {
+        handover_on_pulled(node, pull, whole);
+    }
+    handover_on_told(node, &tells);
 }
 
 void flight_done(struct node *node, struct flight *flight)

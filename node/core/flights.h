@@ -21,6 +21,7 @@
 #define FLIGHT_PATIENCE_US SEC(5) /* a reader waits so long for other blocks to be written */
 
 struct fetch;
+struct pull;
 struct read;
 
 enum flight_phase {
@@ -39,12 +40,14 @@ struct flight {
     struct buffer *buffer; /* held; NULL in FLIGHT_TIERS, and FLIGHT_LINE when nothing is here */
     struct object *object; /* from FLIGHT_PEEK on; before, the waiters have it */
     enum flight_phase phase;
-    bool owes;       /* to the disk (store_owe) */
-    bool extent;     /* the neighbours will be wanted too */
-    bool acting;     /* in place of a silent owner */
-    bool differing;  /* asked for by a node whose view is another one */
-    bool ahead;      /* begun before anybody asked for it */
-    usec_t since_us; /* FLIGHT_LINE: by node_active; FLIGHT_PEEK */
+    bool owes;         /* to the disk (store_owe) */
+    bool extent;       /* the neighbours will be wanted too */
+    bool acting;       /* in place of a silent owner */
+    bool differing;    /* asked for by a node whose view is another one */
+    bool ahead;        /* begun before anybody asked for it */
+    usec_t since_us;   /* FLIGHT_LINE: by node_active; FLIGHT_PEEK */
+    struct list tells; /* BLOCK_ASKs that wait for it (handover.h) */
+    struct pull *pull; /* its block was offered to this node; NULL: it was not */
     /* FLIGHT_PEEK and FLIGHT_GATHER */
     struct timer timer; /* the next one is asked beside those that have not answered */
     struct node_id candidates[PEEKS_MAX];
@@ -83,6 +86,8 @@ bool flights_may_begin(const struct node *node, struct block_id id, uint32_t siz
  * already, or read-ahead has its share, or the disk has enough to write. */
 struct flight *flight_ahead(struct node *node, struct object *object, uint32_t index,
                             enum flight_phase phase);
+/* Have read-ahead and the disk that much room? */
+bool flights_room_ahead(const struct node *node, uint32_t size);
 /* Hold the block's buffer from now on. */
 void flight_hold(struct node *node, struct flight *flight);
 void flight_wait(struct flight *flight, struct read *read);

@@ -41,6 +41,11 @@ static bool place_is_good(const struct message_get *get, struct object_id object
     return place_of_extent(object, extent).v == get->place;
 }
 
+bool gets_is_good(const struct message_get *get, struct block_id id)
+{
+    return fields_are_good(get) && place_is_good(get, id.object);
+}
+
 static void refuse(struct node *node, struct link *link, const struct message_get *get,
                    enum err err)
 {

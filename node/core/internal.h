@@ -21,6 +21,7 @@
 #include "node/core/effects.h"
 #include "node/core/fetch.h"
 #include "node/core/flights.h"
+#include "node/core/handover.h"
 #include "node/core/keychain.h"
 #include "node/core/memory.h"
 #include "node/core/metrics.h"
@@ -51,6 +52,8 @@ enum timer_kind {
     TIMER_LEAVE,
     TIMER_WEIGHT,
     TIMER_KEYCHAIN,
+    TIMER_HANDOVER,
+    TIMER_TAKE,
 };
 /* 32 and above: the metadata half's own kinds. */
 #define TIMER_META_FIRST 32u
@@ -84,11 +87,13 @@ struct node {
     struct store store;
     struct weight weight;
     struct reads reads;
+    struct handover handover;
     struct meta *meta; /* the metadata half's state */
     bool started;
     bool owning; /* NODE_OWNING was said */
     bool leaving;
     bool drained;
+    bool handed_over; /* leaving: what could be is */
     struct timer leave_timer;
     struct timer heart; /* beats while there are peers: a late beat tells of a pause */
 };

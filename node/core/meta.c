@@ -184,6 +184,8 @@ enum call_more meta_on_answer(struct node *node, const struct call *call,
         return dirs_on_answer(node, call, message, payload);
     case CALL_PEEK:
     case CALL_FORWARD:
+    case CALL_BLOCK_OFFER:
+    case CALL_BLOCK_ASK:
         BUG("a call of the other half");
     case CALL_SHARD_OFFER:
     case CALL_ROOT_OFFER:
@@ -241,6 +243,8 @@ void meta_on_failure(struct node *node, const struct call *call, enum err err)
         return;
     case CALL_PEEK:
     case CALL_FORWARD:
+    case CALL_BLOCK_OFFER:
+    case CALL_BLOCK_ASK:
         BUG("a call of the other half");
     }
 }
@@ -285,6 +289,7 @@ void meta_on_event(struct node *node, const struct node_event *event)
         catalog_on_stored(node, event->meta_record.value);
     } else if (event->kind == NODE_META_READY) {
         catalog_on_loaded(node);
+        handover_wake(node);
     } else if (event->kind == NODE_ADMIN) {
         report_on_admin(node, event->admin.id, event->admin.kind, event->admin.argument);
     } else {

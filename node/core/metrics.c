@@ -78,6 +78,9 @@ void metrics_gauges(struct node *node)
         metrics->disk_size += node->options.tier[i].quota;
     }
     metrics->blocks_known = node->blocks.pool.used;
+    metrics->handover_left = node->handover.left + node->handover.untold;
+    metrics->handover_left_bytes = node->handover.left_bytes;
+    metrics->handover_taking = node->handover.taking_bytes;
     metrics->requests_open = node->asks.open;
     metrics->calls_open = node->calls.pool.used;
     metrics->fetches_open = node->fetches.pool.used;

@@ -13,7 +13,7 @@
 #define PAUSE_MIN_US MSEC(50) /* less is a busy machine, not a pause */
 #define AWAY_US MSEC(400)     /* so long that others may have acted for this node */
 #define RETURNED_US SEC(60)   /* then they are asked first that long */
-#define LEAVE_MOST_US SEC(5)
+#define LEAVE_LAST_US SEC(5)  /* for what is in hand when all is handed over */
 
 uint32_t node_members_max(const struct node_options *options)
 {
@@ -29,8 +29,8 @@ static size_t scratch_size(const struct node_options *options)
 static uint32_t timers_max(const struct node_options *options)
 {
     return calls_timers(options) + flights_timers(options) + fetches_timers(options) +
-           options->requests_max + options->links_max + node_members_max(options) +
-           meta_timers(options) + TIMERS_EXTRA;
+           handover_timers() + options->requests_max + options->links_max +
+           node_members_max(options) + meta_timers(options) + TIMERS_EXTRA;
 }
 
 size_t node_memory(const struct node_options *options)
@@ -41,7 +41,7 @@ size_t node_memory(const struct node_options *options)
            calls_memory(options) + asks_memory(options) + sends_memory(options) +
            rings_memory(options) + objects_memory(options) + blocks_memory(options) +
            flights_memory(options) + fetches_memory(options) + store_memory(options) +
-           reads_memory(options) + meta_memory(options) + 4096;
+           reads_memory(options) + handover_memory(options) + meta_memory(options) + 4096;
 }
 
 static enum err init_parts(struct node *node, struct arena *mem)
@@ -62,7 +62,8 @@ static enum err init_parts(struct node *node, struct arena *mem)
                 flights_init(&node->flights, mem, options) == ERR_OK &&
                 fetches_init(&node->fetches, mem, options) == ERR_OK &&
                 store_init(&node->store, mem, options) == ERR_OK &&
-                reads_init(&node->reads, mem, options) == ERR_OK;
+                reads_init(&node->reads, mem, options) == ERR_OK &&
+                handover_init(&node->handover, mem, options) == ERR_OK;
     return fits ? meta_new(node, mem) : ERR_NOMEM;
 }
 
@@ -129,6 +130,18 @@ static void on_ping(struct node *node, const struct link *link, uint64_t request
     node_send(node, link->id, &pong, (struct payload){ 0 });
 }
 
+/* What nodes ask each other. */
+static void on_node_request(struct node *node, struct link *link, const struct message *message)
+{
+    if (message->kind == MESSAGE_BLOCK_OFFER) {
+        handover_on_offer(node, link, &message->block_offer);
+    } else if (message->kind == MESSAGE_BLOCK_ASK) {
+        handover_on_ask(node, link, &message->block_ask);
+    } else {
+        meta_on_message(node, link, message);
+    }
+}
+
 /* What only the control link carries. */
 static void on_control(struct node *node, struct link *link, const struct message *message)
 {
@@ -149,12 +162,14 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_ROOT_OFFER:
     case MESSAGE_ROOT_GET:
     case MESSAGE_REPORT_GET:
+    case MESSAGE_BLOCK_OFFER:
+    case MESSAGE_BLOCK_ASK:
         if (link->session->role == WIRE_MOUNT) {
             MARK(node, "node.not_for_mounts");
             ask_refuse(node, link, message_request(message), ERR_DENIED, 0);
             return;
         }
-        meta_on_message(node, link, message);
+        on_node_request(node, link, message);
         return;
     case MESSAGE_DIR_GET:
     case MESSAGE_SHARD_GET:
@@ -184,6 +199,8 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_DIR_ROOT:
     case MESSAGE_SHARD:
     case MESSAGE_REPORT:
+    case MESSAGE_BLOCK_OFFERED:
+    case MESSAGE_BLOCK_IS:
         malformed(node, link);
         return;
     }
@@ -245,12 +262,21 @@ static void say_drained(struct node *node)
 {
     node->drained = true;
     timers_cancel(&node->timers, &node->leave_timer);
+    handover_tell_end(node);
     effects_push(node, &(struct node_effect){ .kind = NODE_DRAINED });
 }
 
 static void check_drained(struct node *node)
 {
-    if (node->leaving && !node->drained && node->asks.open == 0 && node->sends.bytes == 0 &&
+    if (!node->leaving || node->drained) {
+        return;
+    }
+    if (!node->handed_over && handover_is_over(node)) {
+        usec_t at_us = usec_min(node->leave_timer.at_us, node->now.mono_us + LEAVE_LAST_US);
+        node->handed_over = true;
+        timers_set(&node->timers, &node->leave_timer, at_us);
+    }
+    if (node->handed_over && node->asks.open == 0 && node->sends.bytes == 0 &&
         store_is_idle(node)) {
         say_drained(node);
     }
@@ -260,7 +286,9 @@ static void on_leave(struct node *node)
 {
     if (!node->leaving) {
         node->leaving = true;
-        timers_set(&node->timers, &node->leave_timer, node->now.mono_us + LEAVE_MOST_US);
+        node->handover.told_us = node->now.mono_us;
+        timers_set(&node->timers, &node->leave_timer, node->now.mono_us + node->options.drain_us);
+        handover_wake(node);
     }
 }
 
@@ -324,6 +352,12 @@ static void on_timer(struct node *node, struct timer *timer)
         return;
     case TIMER_WEIGHT:
         weight_on_timer(node);
+        return;
+    case TIMER_HANDOVER:
+        handover_on_timer(node);
+        return;
+    case TIMER_TAKE:
+        handover_on_take_timer(node);
         return;
     case TIMER_HEART:
         on_heart(node);

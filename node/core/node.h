@@ -53,6 +53,7 @@ struct node_options {
     uint32_t directories_max;
     uint32_t datasets_max;
     uint32_t members_max; /* of the view; 0: 1024 */
+    usec_t drain_us;      /* how long leaving may take; 0: it is at once */
     struct {
         uint64_t quota;        /* bytes of segments; 0: no such tier */
         uint32_t segment_size; /* bytes of one segment file */
@@ -105,6 +106,8 @@ struct listed {
 struct disk_record {
     struct block_id block;
     struct source_id source;
+    struct place place;
+    struct dataset_id dataset;
     uint32_t segment;
     uint32_t offset;      /* of the record in its segment */
     uint32_t header_size; /* payload starts behind it */
@@ -254,7 +257,7 @@ enum node_effect_kind {
     NODE_WEIGHT_KEEP, /* for the next starts; answered by WEIGHT_KEPT when it is durable */
     NODE_KEY_ROTATE,  /* to gossip: an operator wants another key; answered by KEY_ROTATED */
     NODE_LOG,
-    NODE_DRAINED, /* LEAVE: nothing is in hand any more */
+    NODE_DRAINED, /* LEAVE: nothing is in hand any more, and what could be handed over is */
 };
 
 /* Where one block's share of a ranged GET goes. */
@@ -352,6 +355,7 @@ struct node_effect {
             uint32_t size;
             uint8_t *data;
             uint8_t *checksums;
+            uint8_t *header; /* not NULL: the record's header goes there, too */
         } disk_read;
         struct {
             uint32_t tier;

@@ -4,27 +4,57 @@
 #include <string.h>
 
 #include "node/core/internal.h"
+#include "wire/dir.h"
+
+#define SHORT_WORTH 65536u /* bytes of the region for which one is kept: datasets of small files */
+#define LONG_WORTH (1u << 20) /* the same for those with long names */
+#define EXTRA 256u
+
+/* For what is in progress: any of them may have a long name. */
+static uint32_t working_max(const struct node_options *options)
+{
+    return options->requests_max + STORE_DEBTS_MAX + EXTRA;
+}
+
+static uint32_t kept_max(const struct node_options *options, uint32_t worth)
+{
+    uint64_t count = options->region_size / worth;
+    return count < options->blocks_max ? (uint32_t)count : options->blocks_max;
+}
 
 static uint32_t objects_max(const struct node_options *options)
 {
-    return options->requests_max + STORE_DEBTS_MAX + 256;
+    return working_max(options) + kept_max(options, SHORT_WORTH) + kept_max(options, LONG_WORTH);
+}
+
+static size_t short_size(void)
+{
+    return sizeof(struct object) + OBJECT_SHORT_MAX;
+}
+
+static size_t long_size(void)
+{
+    return sizeof(struct object) + OBJECT_KEY_MAX + OBJECT_PIN_MAX;
 }
 
 size_t objects_memory(const struct node_options *options)
 {
-    size_t count = objects_max(options);
-    return count * (sizeof(struct object) + 8 + 2 * sizeof(void *)) + 64;
+    size_t short_count = kept_max(options, SHORT_WORTH);
+    size_t long_count = objects_max(options) - short_count;
+    return short_count * (short_size() + 8) + long_count * (long_size() + 8) +
+           (short_count + long_count) * 2 * sizeof(void *) + 96;
 }
 
 enum err objects_init(struct objects *objects, struct arena *mem,
                       const struct node_options *options)
 {
-    *objects = (struct objects){ 0 };
-    enum err err = map_init(&objects->by_id, mem, objects_max(options));
-    if (err != ERR_OK) {
-        return err;
-    }
-    return pool_init(&objects->pool, mem, sizeof(struct object), objects_max(options));
+    uint32_t short_count = kept_max(options, SHORT_WORTH);
+    *objects = (struct objects){ .kept_long_max = kept_max(options, LONG_WORTH) };
+    bool fits = map_init(&objects->by_id, mem, objects_max(options)) == ERR_OK &&
+                pool_init(&objects->short_pool, mem, short_size(), short_count) == ERR_OK &&
+                pool_init(&objects->long_pool, mem, long_size(),
+                          objects_max(options) - short_count) == ERR_OK;
+    return fits ? ERR_OK : ERR_NOMEM;
 }
 
 static struct object *object_find(const struct node *node, struct object_id id)
@@ -39,6 +69,19 @@ static struct object *object_find(const struct node *node, struct object_id id)
     return NULL;
 }
 
+static struct object *object_new(struct objects *objects, size_t bytes)
+{
+    struct object *object = NULL;
+    if (bytes <= OBJECT_SHORT_MAX) {
+        object = pool_take(&objects->short_pool);
+    }
+    if (object != NULL) {
+        object->is_short = true;
+        return object;
+    }
+    return pool_take(&objects->long_pool);
+}
+
 struct object *object_take(struct node *node, struct object_id id, const struct message_get *get)
 {
     struct object *object = object_find(node, id);
@@ -46,7 +89,7 @@ struct object *object_take(struct node *node, struct object_id id, const struct 
         object->refs++;
         return object;
     }
-    object = pool_take(&node->objects.pool);
+    object = object_new(&node->objects, get->key.size + get->pin.size);
     if (object == NULL) {
         MARK(node, "objects.full");
         return NULL;
@@ -54,15 +97,16 @@ struct object *object_take(struct node *node, struct object_id id, const struct 
     CHECK(get->key.size <= OBJECT_KEY_MAX && get->pin.size <= OBJECT_PIN_MAX);
     object->id = id;
     object->size = get->size;
+    object->place.v = get->place;
     object->block_size = (uint32_t)get->block_size;
     object->key_size = (uint16_t)get->key.size;
     object->pin_size = (uint16_t)get->pin.size;
     object->refs = 1;
     memcpy(object->source.b, get->source, ID_SIZE);
     memcpy(object->dataset.b, get->dataset, ID_SIZE);
-    memcpy(object->key, get->key.data, get->key.size);
+    memcpy(object->bytes, get->key.data, get->key.size);
     if (get->pin.size > 0) {
-        memcpy(object->pin, get->pin.data, get->pin.size);
+        memcpy(object->bytes + object->key_size, get->pin.data, get->pin.size);
     }
     map_insert(&node->objects.by_id, &object->by_id, get_u64(id.b));
     return object;
@@ -76,12 +120,49 @@ void object_ref(struct object *object)
 
 void object_unref(struct node *node, struct object *object)
 {
-    CHECK(object->refs > 0);
+    struct objects *objects = &node->objects;
+    CHECK(object->refs > object->kept);
     object->refs--;
     if (object->refs == 0) {
-        map_remove(&node->objects.by_id, &object->by_id);
-        pool_give(&node->objects.pool, object);
+        map_remove(&objects->by_id, &object->by_id);
+        pool_give(object->is_short ? &objects->short_pool : &objects->long_pool, object);
     }
+}
+
+bool object_keep(struct node *node, struct object *object)
+{
+    struct objects *objects = &node->objects;
+    if (!object->is_short && object->kept == 0) {
+        if (objects->kept_long == objects->kept_long_max) {
+            MARK(node, "objects.kept.many");
+            return false;
+        }
+        objects->kept_long++;
+    }
+    objects->kept += object->kept == 0 ? 1 : 0;
+    object_ref(object);
+    object->kept++;
+    return true;
+}
+
+void object_unkeep(struct node *node, struct object *object)
+{
+    struct objects *objects = &node->objects;
+    CHECK(object->kept > 0);
+    object->kept--;
+    objects->kept -= object->kept == 0 ? 1 : 0;
+    if (!object->is_short && object->kept == 0) {
+        CHECK(objects->kept_long > 0);
+        objects->kept_long--;
+    }
+    object_unref(node, object);
+}
+
+struct place object_place(const struct object *object, uint32_t index)
+{
+    return object->size <= SMALL_FILE_MAX
+               ? object->place
+               : place_of_extent(object->id, index / extent_blocks(object->block_size));
 }
 
 uint64_t object_block_count(uint64_t size, uint32_t block_size)

@@ -95,7 +95,9 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
     const struct block *block = flight->block;
     uint32_t offset = block_available(block);
     const bool sure = index < flight->sure_count;
-    const usec_t left = PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
+    const usec_t left = flight->pull != NULL
+                            ? CALL_SILENCE_US
+                            : PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
     struct message message = { .kind = MESSAGE_GET,
                                .get = { .mode = GET_PEEK,
                                         .key = object_key(object),
@@ -105,6 +107,7 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
                                         .index = block->id.index,
                                         .offset = offset,
                                         .length = block->size - offset,
+                                        .place = block->place.v,
                                         .ring = node_ring_digest(node, object->dataset),
                                         .remaining_us = (uint64_t)PEEK_DEADLINE_US,
                                         .hops = 1 } };
@@ -126,6 +129,11 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
 /* Nobody has it. A block whose neighbours are wanted too waits for them a moment. */
 static void found_nowhere(struct node *node, struct flight *flight)
 {
+    if (flight->pull != NULL) {
+        MARK(node, "peek.pull.failed");
+        flight_reroute(node, flight); /* readers have more to ask than who offered it */
+        return;
+    }
     if (!flight->extent) {
         timers_cancel(&node->timers, &flight->timer);
         fetch_source(node, flight);

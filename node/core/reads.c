@@ -257,6 +257,7 @@ static void disk_whole(struct node *node, struct read *read, struct block *block
         fail_busy(node, read);
         return;
     }
+    block_describe(node, block, read->object);
     flight_wait(flight, read);
     if (!store_read(node, &(struct store_read){ .block = block,
                                                 .buffer = block->buffer,

@@ -67,6 +67,8 @@ enum err reads_init(struct reads *reads, struct arena *mem, const struct node_op
 
 /* A GET on an open data link. */
 void reads_on_get(struct node *node, struct link *link, const struct message_get *get);
+/* Are its fields what a mount or node would send, for that block? */
+bool gets_is_good(const struct message_get *get, struct block_id id);
 /* Find out where the bytes are to come from; for an admitted read that waits for nothing. */
 void reads_route(struct node *node, struct read *read);
 /* Admit what now fits the session's budget. */

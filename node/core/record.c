@@ -6,7 +6,8 @@
 #include "base/next.h"
 
 /* Little endian: magic 8, version 4, payload size 4, object size 8, block size 4, index 4, source
- * 16, object 16, key size 4, pin size 4, key, pin, checksums; zeros; CRC-64 in the last 8 bytes. */
+ * 16, object 16, key size 4, pin size 4, place 8, dataset 16, key, pin, checksums; zeros; CRC-64 in
+ * the last 8 bytes. */
 #define AT_VERSION 8u
 #define AT_PAYLOAD_SIZE 12u
 #define AT_OBJECT_SIZE 16u
@@ -16,7 +17,9 @@
 #define AT_OBJECT 48u
 #define AT_KEY_SIZE 64u
 #define AT_PIN_SIZE 68u
-#define AT_KEY 72u
+#define AT_PLACE 72u
+#define AT_DATASET 80u
+#define AT_KEY 96u
 #define AT_CRC (RECORD_HEADER_SIZE - 8u)
 
 static const uint8_t magic[8] = { 'A', 't', 'o', 'l', 'l', 'B', 'l', 'k' };
@@ -37,6 +40,8 @@ void record_encode(const struct record *record, uint8_t out[RECORD_HEADER_SIZE])
     memcpy(out + AT_OBJECT, record->block.object.b, ID_SIZE);
     put_u32(out + AT_KEY_SIZE, (uint32_t)record->key.size);
     put_u32(out + AT_PIN_SIZE, (uint32_t)record->pin.size);
+    put_u64(out + AT_PLACE, record->place.v);
+    memcpy(out + AT_DATASET, record->dataset.b, ID_SIZE);
     uint8_t *at = out + AT_KEY;
     if (record->key.size > 0) {
         memcpy(at, record->key.data, record->key.size);
@@ -72,18 +77,20 @@ enum err record_decode(struct span header, struct record *out)
     if (header.size < RECORD_HEADER_SIZE || memcmp(from, magic, sizeof magic) != 0) {
         return ERR_MALFORMED;
     }
-    if (get_u32(from + AT_VERSION) > RECORD_VERSION) {
-        return ERR_VERSION;
+    if (get_u32(from + AT_VERSION) != RECORD_VERSION) {
+        return get_u32(from + AT_VERSION) > RECORD_VERSION ? ERR_VERSION : ERR_MALFORMED;
     }
     if (get_u64(from + AT_CRC) != crc64(0, from, AT_CRC)) {
         return ERR_CORRUPT;
     }
     struct record record = { .object_size = get_u64(from + AT_OBJECT_SIZE),
+                             .place = { get_u64(from + AT_PLACE) },
                              .block_size = get_u32(from + AT_BLOCK_SIZE),
                              .payload_size = get_u32(from + AT_PAYLOAD_SIZE) };
     record.block.index = get_u32(from + AT_INDEX);
     memcpy(record.source.b, from + AT_SOURCE, ID_SIZE);
     memcpy(record.block.object.b, from + AT_OBJECT, ID_SIZE);
+    memcpy(record.dataset.b, from + AT_DATASET, ID_SIZE);
     record.key.size = get_u32(from + AT_KEY_SIZE);
     record.pin.size = get_u32(from + AT_PIN_SIZE);
     if (record.key.size > AT_CRC || record.pin.size > AT_CRC || !sizes_agree(&record)) {

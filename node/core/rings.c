@@ -116,6 +116,7 @@ static void swap(struct node *node, struct rings_use *use, const struct ring *ri
         arm(node, use->old[use->old_count - 1].until_us);
     }
     use->ring = ring;
+    handover_wake(node);
 }
 
 uint32_t rings_earlier(const struct node *node, const struct rings_use *use)
@@ -125,6 +126,27 @@ uint32_t rings_earlier(const struct node *node, const struct rings_use *use)
         count--;
     }
     return count;
+}
+
+void rings_prolong(struct node *node)
+{
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        struct rings_use *use = &node->rings.use[i];
+        const uint32_t earlier = rings_earlier(node, use);
+        for (uint32_t k = 0; k < earlier; k++) {
+            use->old[k].until_us = node->now.mono_us + RING_HANDOVER_US;
+        }
+    }
+}
+
+bool rings_are_settled(const struct node *node)
+{
+    const struct rings *rings = &node->rings;
+    bool settled = rings->building == 0;
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        settled = settled && (!rings->use[i].in_use || rings->use[i].built_view == rings->digest);
+    }
+    return settled;
 }
 
 bool rings_try(struct node *node, const struct rings_use *use, const struct member *members,
@@ -311,15 +333,6 @@ static void encode_all(struct node *node)
                                      rings->encoded_room - rings->encoded_size, &used);
         CHECK(err == ERR_OK);
         rings->encoded_size += used;
-    }
-}
-
-static void list_move_all(struct list *from, struct list *to)
-{
-    struct list *item;
-    while ((item = list_first(from)) != NULL) {
-        list_remove(item);
-        list_push_back(to, item);
     }
 }
 

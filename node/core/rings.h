@@ -103,6 +103,10 @@ static inline bool member_lives(const struct member *member)
 struct rings_use *rings_find(struct node *node, struct span selector);
 /* How many earlier tables are still in hand-over. */
 uint32_t rings_earlier(const struct node *node, const struct rings_use *use);
+/* Somebody still hands over: earlier tables are kept for another minute. */
+void rings_prolong(struct node *node);
+/* Is every ring in use that of the present view? */
+bool rings_are_settled(const struct node *node);
 /* Have a ring built of these members (in scratch bytes) as they would be; report_ring_trial gets it.
  * false: one is being built. */
 bool rings_try(struct node *node, const struct rings_use *use, const struct member *members,

@@ -26,6 +26,7 @@ struct disk_op {
     uint32_t offset;       /* of the record */
     uint32_t tier;         /* that does it */
     uint32_t size;         /* how many bytes */
+    struct load *load;     /* of a read that brings the header */
     struct flight *flight; /* of a read: who is told */
     struct read *read;
 };
@@ -112,6 +113,12 @@ static bool tier_to_write(const struct node *node, uint32_t *index)
         }
     }
     return false;
+}
+
+bool store_takes(const struct node *node)
+{
+    uint32_t index = 0;
+    return tier_to_write(node, &index);
 }
 
 /* ---- debts ------------------------------------------------------------------------------- */
@@ -224,6 +231,8 @@ static void header_make(struct store *store, struct disk_op *op)
     op->header = store->headers + (size_t)index * RECORD_HEADER_SIZE;
     struct record record = { .block = op->block->id,
                              .source = object->source,
+                             .place = op->block->place,
+                             .dataset = op->block->dataset,
                              .object_size = object->size,
                              .block_size = object->block_size,
                              .payload_size = op->block->size,
@@ -329,6 +338,7 @@ bool store_read(struct node *node, const struct store_read *what)
     op->tier = segment->tier;
     op->size = what->size;
     op->offset = block->offset;
+    op->load = what->load;
     op->flight = what->flight;
     op->read = what->read;
     if (what->read != NULL) {
@@ -338,6 +348,8 @@ bool store_read(struct node *node, const struct store_read *what)
     node->metrics.disk_read_bytes += what->size;
     struct disk_record record = { .block = block->id,
                                   .source = segment->source,
+                                  .place = block->place,
+                                  .dataset = block->dataset,
                                   .segment = segment->number,
                                   .offset = block->offset,
                                   .header_size = RECORD_HEADER_SIZE,
@@ -351,7 +363,8 @@ bool store_read(struct node *node, const struct store_read *what)
                                           .size = what->size,
                                           .data = what->buffer->data + what->into,
                                           .checksums = (uint8_t *)(what->buffer->checksums +
-                                                                   what->into / CHUNK_SIZE) } });
+                                                                   what->into / CHUNK_SIZE),
+                                          .header = what->header } });
     return true;
 }
 
@@ -437,6 +450,9 @@ static void read_done(struct node *node, struct disk_op *op, enum err err)
     if (err != ERR_OK) {
         read_failed(node, op->block, err, op->offset);
     }
+    if (op->load != NULL) {
+        handover_on_loaded(node, op->block, op->load, err);
+    }
     op_free(node, op);
     if (flight != NULL) {
         flights_on_disk(node, flight, err);
@@ -484,6 +500,8 @@ void store_on_record(struct node *node, uint32_t index, const struct disk_record
         MARK(node, "store.record.skipped");
         return;
     }
+    block->place = record->place;
+    block->dataset = record->dataset;
     segment_put(node, segment, block, record->offset);
     flights_on_record(node, block);
 }
@@ -503,6 +521,7 @@ void store_on_ready(struct node *node, const struct node_event *event)
     }
     if (store_is_ready(node)) {
         flights_on_tiers_ready(node);
+        handover_wake(node);
         node_check_owning(node);
     }
 }

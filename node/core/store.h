@@ -24,6 +24,7 @@
 #define STORE_DEBTS_MAX 2048u /* twice the GETs that may be open */
 #define STORE_ERRORS_MAX 16u  /* failed writes in a row until a tier is taken out */
 
+struct load;
 struct read;
 
 struct segment {
@@ -91,12 +92,16 @@ struct store_read {
     uint32_t offset; /* within the block */
     uint32_t into;   /* within the buffer: 0, or `offset` when the buffer is the block's */
     uint32_t size;
+    uint8_t *header;   /* NULL, or room for the record's header until the end */
+    struct load *load; /* whose that is (handover.h) */
     struct flight *flight;
     struct read *read;
 };
 bool store_read(struct node *node, const struct store_read *what);
 /* The reader left: its buffer is held until the disk is done, then nobody is told. */
 void store_forget_read(struct read *read);
+/* Does a disk take what is in memory? */
+bool store_takes(const struct node *node);
 /* Throw out the oldest segment of any tier; false: there is none. */
 bool store_drop_oldest(struct node *node);
 void store_on_record(struct node *node, uint32_t tier, const struct disk_record *record);

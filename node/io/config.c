@@ -14,6 +14,7 @@
 #define SLOTS_LOG2_DEFAULT 18 /* DESIGN 5: up to 1,000 nodes */
 #define MEMORY_MIN (128u << 20)
 #define QUOTA_MIN (64u << 20)
+#define DRAIN_MAX 86400
 
 static const struct option_row rows[] = {
 #define OPTION(name_, letter_, kind_, argument_, fallback_, help_) \
@@ -250,6 +251,11 @@ static enum err make_store(const struct options *options, struct config *out, st
     }
     const uint64_t gib = ((capacity > 0 ? capacity : out->memory) + (1u << 30) - 1) >> 30;
     out->weight = (uint32_t)(weight > 0 ? weight : gib > 65535 ? 65535 : gib);
+    const uint64_t drain = options_size(options, "drain");
+    if (drain > DRAIN_MAX) {
+        return refuse(why, "--drain", "must be at most 86400, a day");
+    }
+    out->drain_us = SEC((usec_t)drain);
     return ERR_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "node/io/options.h"
 #include "ring/view.h"
 #include "wire/trust.h"
@@ -30,6 +31,7 @@ struct config {
     struct config_tier tiers[CONFIG_TIERS_MAX];
     uint32_t tier_count;
     uint32_t weight; /* 0: from the tiers' quota or memory */
+    usec_t drain_us;
     char zone[MEMBER_ZONE_MAX + 1];
     char labels[MEMBER_LABELS_MAX + 1]; /* sorted */
     char data_dir[CONFIG_PATH_MAX];

@@ -119,6 +119,9 @@ static enum err read_checked(int fd, const struct node_effect *effect, uint8_t *
         }
     }
     memcpy(effect->disk_read.checksums, checksums, (size_t)chunk_count(size) * 8);
+    if (effect->disk_read.header != NULL) {
+        memcpy(effect->disk_read.header, header, RECORD_HEADER_SIZE);
+    }
     return ERR_OK;
 }
 
@@ -316,6 +319,8 @@ static enum err tell_record(struct disk_actor *disk, uint32_t segment, uint32_t 
         .disk_record = { .tier = disk->options.tier,
                          .record = { .block = record->block,
                                      .source = record->source,
+                                     .place = record->place,
+                                     .dataset = record->dataset,
                                      .segment = segment,
                                      .offset = offset,
                                      .header_size = RECORD_HEADER_SIZE,

@@ -258,6 +258,7 @@ static enum err make_peer(struct process *process, struct text *why)
     process->node.incarnation = process->incarnation;
     process->node.weight = process->weight;
     process->node.weight_default = config->weight;
+    process->node.drain_us = config->drain_us;
     struct peer_options options = {
         .node = process->node,
         .arena = process->sizing.arena,

@@ -20,7 +20,7 @@
 #include "node/io/process_inside.h"
 #include "node/io/systemd.h"
 
-#define LEAVE_US SEC(10) /* a node that cannot say goodbye goes without */
+#define GOODBYE_US SEC(10) /* a node that cannot say goodbye goes without */
 
 struct running {
     struct process *process;
@@ -39,7 +39,7 @@ static void leave(struct running *run)
     LOG(LOG_INFO, "node.leaving");
     systemd_notify("STOPPING=1");
     run->leaving = true;
-    run->leave_by_us = clock_mono_us() + LEAVE_US;
+    run->leave_by_us = clock_mono_us() + run->process->config.drain_us + GOODBYE_US;
     gossip_actor_leave(run->process->gossip, false);
     queue_push(run->process->in, &item_must(NODE_LEAVE, 0)->queue);
 }

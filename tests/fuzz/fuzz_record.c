@@ -10,7 +10,7 @@
 #define AT_OBJECT 48
 #define AT_KEY_SIZE 64
 #define AT_PIN_SIZE 68
-#define AT_KEY 72
+#define AT_KEY 96
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +36,8 @@ static void try_header(const uint8_t *header)
     CHECK(record_decode(span_of(again, sizeof again), &back) == ERR_OK);
     CHECK(block_id_equal(record.block, back.block));
     CHECK(source_id_equal(record.source, back.source));
+    CHECK(record.place.v == back.place.v);
+    CHECK(memcmp(record.dataset.b, back.dataset.b, ID_SIZE) == 0);
     CHECK(span_equal(record.key, back.key) && span_equal(record.pin, back.pin));
     CHECK(record.object_size == back.object_size && record.block_size == back.block_size);
     CHECK(record.payload_size == back.payload_size);
@@ -48,7 +50,7 @@ static void make_consistent(uint8_t *header)
     struct source_id source;
     uint32_t key_size = get_u32(header + AT_KEY_SIZE);
     uint32_t pin_size = get_u32(header + AT_PIN_SIZE);
-    memcpy(header, "AtollBlk\1\0\0", 12);
+    memcpy(header, "AtollBlk\2\0\0", 12);
     if (key_size <= 1024 && pin_size <= 256 && get_u32(header + AT_BLOCK_SIZE) > 0) {
         memcpy(source.b, header + AT_SOURCE, ID_SIZE);
         struct object_id object = object_id_make(source, span_of(header + AT_KEY, key_size),

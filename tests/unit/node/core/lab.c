@@ -125,6 +125,8 @@ void lab_start_unscanned(struct lab *lab, uint32_t index)
     w->options.incarnation++;
     assert_int_equal(node_new(&arena, &w->options, &w->node), ERR_OK);
     w->up = true;
+    w->leaving = false;
+    w->drained = false;
     w->owning = false;
     w->frozen = false;
     if (lab->hooks != NULL) {
@@ -189,6 +191,8 @@ void lab_tell_members(struct lab *lab)
         members[count] = lab_member(lab, i);
         if (!lab->nodes[i].up) {
             members[count].state = MEMBER_DEAD;
+        } else if (lab->nodes[i].leaving) {
+            members[count].state = MEMBER_LEAVING;
         }
         count++;
     }
@@ -199,6 +203,13 @@ void lab_tell_members(struct lab *lab)
                                             .view = { .members = members, .count = count } });
         }
     }
+}
+
+void lab_leave(struct lab *lab, uint32_t index)
+{
+    lab->nodes[index].leaving = true;
+    lab_event(lab, index, &(struct node_event){ .kind = NODE_LEAVE });
+    lab_tell_members(lab);
 }
 
 struct keyring lab_keyring(uint8_t byte)
@@ -244,6 +255,7 @@ static struct lab *make(uint32_t count, size_t region_size, uint64_t quota,
                                             .directories_max = 16,
                                             .datasets_max = 8,
                                             .members_max = 8,
+                                            .drain_us = SEC(5),
                                             .marks = &lab->marks };
         w->options.name[0] = (char)('a' + (int)i);
         w->options.weight = 100;

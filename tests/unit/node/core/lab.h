@@ -93,6 +93,7 @@ struct lab_node {
     uint8_t *region;
     struct disk disk;
     bool up;
+    bool leaving; /* its member record says so */
     bool frozen;
     bool owning;
     bool drained;
@@ -154,6 +155,8 @@ void lab_kill(struct lab *lab, uint32_t index);
 void lab_start(struct lab *lab, uint32_t index);
 /* ... before the disk has told anything. */
 void lab_start_unscanned(struct lab *lab, uint32_t index);
+/* It leaves in order, and all are told. */
+void lab_leave(struct lab *lab, uint32_t index);
 /* Tell every node that is up who the members are: those that are up. */
 void lab_tell_members(struct lab *lab);
 void lab_event(struct lab *lab, uint32_t index, const struct node_event *event);

@@ -158,6 +158,8 @@ static void disk_write(struct lab *lab, uint32_t index, const struct node_effect
     memcpy(kept->bytes + header.size, payload.data, payload.size);
     kept->record = (struct disk_record){ .block = record.block,
                                          .source = record.source,
+                                         .place = record.place,
+                                         .dataset = record.dataset,
                                          .segment = effect->disk_write.segment,
                                          .offset = effect->disk_write.offset,
                                          .header_size = RECORD_HEADER_SIZE,
@@ -187,6 +189,9 @@ static enum err read_kept(const struct disk_record_kept *kept, const struct node
         if (crc != get_u64(record.checksums + (size_t)((offset + at) / CHUNK_SIZE) * 8)) {
             return ERR_CORRUPT;
         }
+    }
+    if (effect->disk_read.header != NULL) {
+        memcpy(effect->disk_read.header, kept->bytes, RECORD_HEADER_SIZE);
     }
     return ERR_OK;
 }

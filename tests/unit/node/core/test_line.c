@@ -66,7 +66,8 @@ static void check_over(struct lab *lab)
     assert_int_equal(node_of(lab)->store.debt_count, 0);
     assert_int_equal(node_of(lab)->flights.line_count, 0);
     assert_int_equal(node_of(lab)->flights.pool.used, 0);
-    assert_int_equal(node_of(lab)->objects.pool.used, 0);
+    const struct objects *objects = &node_of(lab)->objects;
+    assert_int_equal(objects->short_pool.used + objects->long_pool.used, objects->kept);
     lab_free(lab);
 }
 

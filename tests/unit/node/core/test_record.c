@@ -18,12 +18,14 @@ static uint8_t checksums[256 * 8];
 static struct record example(void)
 {
     struct record record = { .object_size = BLOCK + PAYLOAD,
+                             .place = { 77 },
                              .block_size = BLOCK,
                              .payload_size = PAYLOAD,
                              .key = span_text("images/cat.jpg"),
                              .pin = span_text("\"0123\""),
                              .checksums = checksums };
     memset(record.source.b, 9, ID_SIZE);
+    memset(record.dataset.b, 5, ID_SIZE);
     record.block.object = object_id_make(record.source, record.key, record.pin, BLOCK);
     record.block.index = 1;
     for (uint32_t i = 0; i < sizeof checksums; i++) {
@@ -44,6 +46,8 @@ static void a_record_says_what_was_written(void **state)
     assert_true(source_id_equal(out.source, record.source));
     assert_true(span_equal(out.key, record.key));
     assert_true(span_equal(out.pin, record.pin));
+    assert_int_equal(out.place.v, 77);
+    assert_memory_equal(out.dataset.b, record.dataset.b, ID_SIZE);
     assert_int_equal(out.object_size, record.object_size);
     assert_int_equal(out.block_size, BLOCK);
     assert_int_equal(out.payload_size, PAYLOAD);
@@ -108,6 +112,18 @@ static void a_newer_format_is_told_apart(void **state)
     assert_int_equal(record_decode(span_of(header, sizeof header), &out), ERR_VERSION);
 }
 
+static void an_older_format_is_no_record(void **state)
+{
+    (void)state;
+    uint8_t header[RECORD_HEADER_SIZE];
+    struct record out;
+    struct record record = example();
+    record_encode(&record, header);
+    put_u32(header + 8, RECORD_VERSION - 1);
+    put_u64(header + RECORD_HEADER_SIZE - 8, crc64(0, header, RECORD_HEADER_SIZE - 8));
+    assert_int_equal(record_decode(span_of(header, sizeof header), &out), ERR_MALFORMED);
+}
+
 /* A checksum alone does not make sizes agree: somebody may have written it. */
 static void sizes_that_contradict_each_other_are_refused(void **state)
 {
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(any_flipped_bit_is_found),
         cmocka_unit_test(zeros_and_a_short_header_are_no_record),
         cmocka_unit_test(a_newer_format_is_told_apart),
+        cmocka_unit_test(an_older_format_is_no_record),
         cmocka_unit_test(sizes_that_contradict_each_other_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

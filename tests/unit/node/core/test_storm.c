@@ -206,7 +206,8 @@ static void check_quiet(const struct lab *lab, uint32_t index)
     assert_int_equal(node->flights.pool.used, 0);
     assert_int_equal(node->flights.ahead, 0);
     assert_int_equal(node->fetches.pool.used, 0);
-    assert_int_equal(node->objects.pool.used, 0);
+    assert_int_equal(node->objects.short_pool.used + node->objects.long_pool.used,
+                     node->objects.kept);
     assert_int_equal(node->sends.bytes, 0);
     assert_int_equal(node->reads.forwarding, 0);
     assert_int_equal(node->store.ops.used, 0);
