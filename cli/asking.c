@@ -150,6 +150,23 @@ static void show_counts(const char *title, const json_t *object, const struct wo
     putchar('\n');
 }
 
+/* "hand-over 1,204 blocks (4.7 GiB) to go, 32 MiB on their way": only while there are any. */
+static void show_handover(const json_t *handover)
+{
+    char blocks[TABLE_CELL_MAX];
+    char left[TABLE_CELL_MAX];
+    char taking[TABLE_CELL_MAX];
+    if (json_integer_value(part(handover, "left_blocks")) == 0 &&
+        json_integer_value(part(handover, "taking_bytes")) == 0) {
+        return;
+    }
+    table_cell("left_blocks", part(handover, "left_blocks"), blocks);
+    table_cell("left_bytes", part(handover, "left_bytes"), left);
+    table_cell("taking_bytes", part(handover, "taking_bytes"), taking);
+    printf("%-10s%s blocks (%s) to go to their new owners, %s on their way\n", "hand-over", blocks,
+           left, taking);
+}
+
 static void show_status(const json_t *answer)
 {
     static const struct word nodes[] = {
@@ -180,6 +197,7 @@ static void show_status(const json_t *answer)
     table_cell("amplification", part(part(answer, "source"), "amplification"), ratio);
     printf("%-10s%s times what was wanted\n", "", ratio);
     show_counts("open", part(answer, "open"), open, ARRAY_COUNT(open));
+    show_handover(part(answer, "handover"));
     table_cell("datasets", part(answer, "datasets"), more);
     printf("%-10s%s\n", "datasets", more);
     if (json_integer_value(part(answer, "hidden_keys")) > 0) {

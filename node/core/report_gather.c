@@ -274,6 +274,13 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .source_bytes = metrics->source_bytes,
         .source_wanted = metrics->source_wanted_bytes,
         .keys_hidden = metrics->keys_hidden,
+        .handover_left = metrics->handover_left,
+        .handover_left_bytes = metrics->handover_left_bytes,
+        .handover_taking = metrics->handover_taking,
+        .handover_given = metrics->handover_given,
+        .handover_given_bytes = metrics->handover_given_bytes,
+        .handover_taken = metrics->handover_taken,
+        .handover_taken_bytes = metrics->handover_taken_bytes,
         .source_errors = metrics->source_throttled + metrics->source_unreachable +
                          metrics->source_denied + metrics->source_missing +
                          metrics->source_changed + metrics->source_other,

@@ -108,6 +108,9 @@ static void put_numbers(struct json *json, const struct report_numbers *numbers)
     json_u64(json, "weight_wanted", numbers->weight_wanted);
     json_u64(json, "blocks", numbers->blocks);
     json_u64(json, "requests_open", numbers->requests_open);
+    json_u64(json, "handover_left_bytes", numbers->handover_left_bytes);
+    json_u64(json, "handover_given_bytes", numbers->handover_given_bytes);
+    json_u64(json, "handover_taken_bytes", numbers->handover_taken_bytes);
     json_u64(json, "served_bytes",
              numbers->served_memory + numbers->served_disk + numbers->served_peer +
                  numbers->served_source);

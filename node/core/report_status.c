@@ -254,6 +254,20 @@ static void put_space(struct json *json, const struct report_numbers *all)
     json_u64(json, "hidden_keys", all->keys_hidden);
 }
 
+/* What goes to new owners since the ring has changed: still to go, on its way, and so far. */
+static void put_handover(struct json *json, const struct report_numbers *all)
+{
+    json_open(json, "handover", '{');
+    json_u64(json, "left_blocks", all->handover_left);
+    json_u64(json, "left_bytes", all->handover_left_bytes);
+    json_u64(json, "taking_bytes", all->handover_taking);
+    json_u64(json, "given_blocks", all->handover_given);
+    json_u64(json, "given_bytes", all->handover_given_bytes);
+    json_u64(json, "taken_blocks", all->handover_taken);
+    json_u64(json, "taken_bytes", all->handover_taken_bytes);
+    json_close(json, '}');
+}
+
 static void put_traffic(struct json *json, const struct report_numbers *all)
 {
     uint64_t served = all->served_memory + all->served_disk + all->served_peer + all->served_source;
@@ -304,6 +318,7 @@ void report_status(struct node *node, struct gather *gather)
     put_nodes(&json, gather, &sums);
     put_ring(node, &json, &sums);
     put_space(&json, &sums.all);
+    put_handover(&json, &sums.all);
     put_traffic(&json, &sums.all);
     json_u64(&json, "datasets", catalog_living(node));
     json_close(&json, '}');

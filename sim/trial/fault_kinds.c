@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "sim/trial/faults.h"
+#include "sim/trial/reader.h"
 
 #define BACKOFF_US SEC(22) /* a node tries a source again after at most 20 s */
 #define SETTLE_US FAULTS_SETTLE_US
@@ -430,6 +431,24 @@ static void heal_disk(struct trial *trial, struct fault *fault)
         if ((fault->nodes >> i & 1) != 0) {
             disk_weather(trial->nodes[i]->disk)->failing -= share_of(fault);
         }
+    }
+}
+
+/* ---- readers ----------------------------------------------------------------------------------- */
+
+static void rest(struct trial *trial, struct fault *fault)
+{
+    (void)fault;
+    for (uint32_t i = 0; i < trial->reader_count; i++) {
+        reader_stop(trial->readers[i]);
+    }
+}
+
+static void go_on(struct trial *trial, struct fault *fault)
+{
+    (void)fault;
+    for (uint32_t i = 0; i < trial->reader_count; i++) {
+        reader_go_on(trial->readers[i]);
     }
 }
 

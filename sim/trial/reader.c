@@ -508,6 +508,15 @@ void reader_stop(struct reader *r)
     }
 }
 
+void reader_go_on(struct reader *r)
+{
+    const bool idle = reader_is_idle(r);
+    r->running = true;
+    if (idle) {
+        world_set(world_of(r), &r->next, rng_between(&r->rng, 0, MSEC(500)));
+    }
+}
+
 bool reader_is_idle(const struct reader *r)
 {
     return r->phase == PHASE_IDLE && !timer_is_set(&r->next.timer);

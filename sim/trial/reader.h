@@ -8,6 +8,8 @@ void reader_free(struct reader **reader);
 /* Go on until told to stop; `held_back` files are read in order, once, by every reader. */
 void reader_start(struct reader *reader, enum reader_pattern pattern, bool held_back);
 void reader_stop(struct reader *reader);
+/* Go on where it was stopped. */
+void reader_go_on(struct reader *reader);
 /* Nothing is under way. */
 bool reader_is_idle(const struct reader *reader);
 /* Has it done what it was started for? Only with `held_back`. */

@@ -1,5 +1,8 @@
 """The ring changes and nobody reads: what a node holds is with its new owner afterwards."""
 
+import signal
+import time
+
 import cluster as live
 import reading
 
@@ -7,9 +10,12 @@ FILES = ("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=3",
          "--generate", "data/set/big/,count=4,size=24MiB,seed=4")
 
 
-def start(cluster, nodes=4, **options):
+LARGE = ("--generate", "data/set/,count=40,size=16MiB,seed=5")
+
+
+def start(cluster, nodes=4, files=FILES, **options):
     """A cluster that holds all of a dataset; nobody reads any more."""
-    origin = cluster.origin(*FILES)
+    origin = cluster.origin(*files)
     cluster.nodes(nodes, **options)
     cluster.dataset("set", "s3://data/set/")
     sums = reading.truth(origin, "set/")
@@ -40,3 +46,86 @@ def test_what_a_leaving_node_held_is_with_its_new_owners_when_it_is_gone(cluster
     assert cluster.busiest().stop() == 0
     cluster.wait_agreed()
     assert read_again(cluster, origin, sums) == 0
+
+
+def test_two_that_leave_one_after_the_other_are_not_missed(cluster):
+    origin, sums = start(cluster)
+    assert cluster.busiest().stop() == 0
+    assert cluster.busiest().stop() == 0
+    cluster.wait_agreed()
+    assert read_again(cluster, origin, sums) == 0
+
+
+def test_without_a_disk_memory_is_handed_over(cluster):
+    origin, sums = start(cluster, tier=None, memory="384MiB")
+    assert cluster.busiest().stop() == 0
+    cluster.wait_agreed()
+    assert read_again(cluster, origin, sums) == 0
+
+
+def taken(node):
+    return node.metrics()['atoll_handover_bytes_total{way="taken"}']
+
+
+def test_a_node_that_joins_has_its_share_before_anybody_reads(cluster):
+    origin, sums = start(cluster, nodes=3)
+    [joined] = cluster.nodes(1)[-1:]
+    live.wait_for("hand-over", lambda: taken(joined) > 0 and not sum(
+        n.json("/api/v1/status")["handover"]["left_blocks"] for n in cluster.members))
+    assert read_again(cluster, origin, sums) == 0
+    metrics = joined.metrics()
+    assert metrics['atoll_served_bytes_total{tier="peer"}'] == 0
+    assert metrics["atoll_served_bytes_total"] >= taken(joined) * 0.99
+
+
+def leave_and_wait_for(cluster, leaver, share):
+    """It leaves, and that share of what it holds is with others."""
+    held = leaver.source_bytes()
+    others = [n for n in cluster.living() if n is not leaver]
+    leaver.signal(signal.SIGTERM)
+    live.wait_for("hand-over", lambda: sum(map(taken, others)) > held * share, every=0.01)
+    return held, others
+
+
+def test_killed_while_it_leaves_it_takes_with_it_what_was_not_handed_over(cluster):
+    origin, sums = start(cluster, files=LARGE)
+    leaver = cluster.busiest()
+    held, others = leave_and_wait_for(cluster, leaver, 0.2)
+    leaver.kill()
+    cluster.wait_agreed()
+    safe = sum(map(taken, others))
+    assert read_again(cluster, origin, sums) <= held - safe
+
+
+def test_a_taker_that_is_killed_costs_what_only_it_had(cluster):
+    origin, sums = start(cluster, files=LARGE)
+    leaver = cluster.busiest()
+    _, others = leave_and_wait_for(cluster, leaver, 0.1)
+    victim = max(others, key=taken)
+    lost = victim.source_bytes()
+    victim.kill()
+    assert leaver.process.wait(live.PATIENCE) == 0
+    cluster.wait_agreed()
+    assert read_again(cluster, origin, sums) <= lost
+
+
+def test_a_cluster_that_is_stopped_at_once_does_not_wait_for_itself(cluster):
+    start(cluster, files=LARGE)
+    began = time.monotonic()
+    for node in cluster.members:
+        node.signal(signal.SIGTERM)
+    codes = [node.process.wait(live.PATIENCE) for node in cluster.members]
+    assert codes == [0, 0, 0, 0]
+    assert time.monotonic() - began < 20
+
+
+def test_who_may_not_drain_leaves_at_once(cluster):
+    origin, sums = start(cluster)
+    hasty = cluster.node("--memory", "256MiB", "--drain", "0")
+    cluster.wait_agreed()
+    live.wait_for("hand-over", lambda: taken(hasty) > 0)
+    began = time.monotonic()
+    assert hasty.stop() == 0
+    assert time.monotonic() - began < 5
+    cluster.wait_agreed()
+    assert read_again(cluster, origin, sums) == 0  # those it took from have not forgotten them
