@@ -123,5 +123,7 @@ def test_five_nodes_become_the_next_version_and_this_one_again_while_mounts_read
         check(node)
     late = reading.truth(origin, "late/")
     unique = sum(size for size, _ in [*sums.values(), *late.values()])
-    print(f"read {sum(r.bytes for r in made) / unique:.0f} times, from the source "
-          f"{reading.data_gets(origin)[1] / unique:.3f} times; longest wait {max(r.longest for r in made):.2f} s")
+    read = reading.data_gets(origin)[1] / unique
+    print(f"read {sum(r.bytes for r in made) / unique:.0f} times, from the source {read:.3f} times; "
+          f"longest wait {max(r.longest for r in made):.2f} s")
+    assert read <= 1.01  # who leaves has handed its blocks over, and who is back is asked for what it kept
