@@ -133,7 +133,9 @@ static usec_t silent_at(const struct node *node, const struct call *call)
     if (!call->options.own_signs && peer != NULL) {
         last = usec_max(last, peer->heard_us);
     }
-    return last + call->options.silence_us;
+    const bool is_unheard = peer == NULL || peer->heard_us <= call->sign_us;
+    return last + (call->options.unheard_us != 0 && is_unheard ? call->options.unheard_us
+                                                               : call->options.silence_us);
 }
 
 static void call_arm(struct node *node, struct call *call)
@@ -277,6 +279,7 @@ static void call_sign(struct node *node, struct call *call)
 {
     call->sign_us = node_active(node);
     call->options.silence_us = usec_max(call->options.silence_us, CALL_SILENCE_US);
+    call->options.unheard_us = 0;
 }
 
 void calls_on_answer(struct node *node, struct node_id peer, const struct message *message,

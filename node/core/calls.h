@@ -44,6 +44,7 @@ struct call_options {
     enum call_kind kind;
     enum link_purpose purpose;
     usec_t silence_us;  /* 0: CALL_SILENCE_US */
+    usec_t unheard_us;  /* in place of it, while that node has said nothing since we asked; 0 */
     usec_t deadline_us; /* a moment of the monotonic clock; USEC_NEVER */
     bool own_signs;
     void *owner; /* handed back; the owner cancels the call before it dies */

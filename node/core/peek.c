@@ -117,8 +117,8 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
         call_start(node, flight->candidates[index], &message,
                    &(struct call_options){ .kind = CALL_PEEK,
                                            .purpose = LINK_DATA,
-                                           .silence_us = sure ? usec_max(left, PEEK_BESIDE_US)
-                                                              : PEEK_BESIDE_US,
+                                           .silence_us = usec_max(left, PEEK_BESIDE_US),
+                                           .unheard_us = sure ? 0 : PEEK_BESIDE_US,
                                            .deadline_us = node->now.mono_us + PEEK_DEADLINE_US,
                                            .own_signs = true,
                                            .owner = flight,

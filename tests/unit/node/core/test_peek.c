@@ -251,6 +251,36 @@ static void one_that_is_silent_to_the_asker_costs_an_acting_rank_25_ms(void **st
     lab_free(lab);
 }
 
+/* It has said something since it was asked: what else it was asked for may be on its way. */
+static void one_that_was_silent_to_the_asker_only_has_the_usual_time(void **state)
+{
+    (void)state;
+    char key[32];
+    struct lab *lab = settled(3, 0);
+    lab_key_of(lab, 1, SIZE, key);
+    uint32_t next = lab_rank(lab, key, SIZE, 0, 1);
+    lab_client_open(lab, 0, 1);
+    (void)ask(lab, 0, key, GET_PLAIN);
+    lab_run(lab, SEC(1));
+    lab_client_open(lab, 1, next);
+    lab->source.latency_us = MSEC(60);
+    struct message get = lab_get(lab, key, SIZE, 1);
+    (void)lab_client_get(lab, 0, &get);
+    lab_run(lab, MSEC(1));
+    uint64_t requests[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        get = lab_get(lab, key, SIZE, i);
+        get.get.mode = GET_ACTING;
+        get.get.silent = span_of(lab->nodes[1].id.b, ID_SIZE);
+        requests[i] = lab_client_get(lab, 1, &get);
+    }
+    lab_run(lab, SEC(1));
+    assert_int_equal(lab_client_bytes(&lab->clients[1], requests[0], key, 0), LAB_BLOCK);
+    assert_int_equal(lab_client_bytes(&lab->clients[1], requests[1], key, 1), LAB_BLOCK);
+    assert_int_equal(lab->source.gets, 2);
+    lab_free(lab);
+}
+
 static void silent_ranks_cost_an_acting_one_at_most_100_ms_or_so(void **state)
 {
     (void)state;
@@ -474,6 +504,7 @@ int main(void)
         cmocka_unit_test(an_acting_rank_looks_at_the_others_before_the_source),
         cmocka_unit_test(an_acting_rank_asks_those_that_only_the_asker_finds_silent),
         cmocka_unit_test(one_that_is_silent_to_the_asker_costs_an_acting_rank_25_ms),
+        cmocka_unit_test(one_that_was_silent_to_the_asker_only_has_the_usual_time),
         cmocka_unit_test(silent_ranks_cost_an_acting_one_at_most_100_ms_or_so),
         cmocka_unit_test(a_node_that_joins_takes_blocks_from_their_previous_owner),
         cmocka_unit_test(a_remaining_node_takes_blocks_from_the_one_that_owned_them_before),
