@@ -83,8 +83,9 @@ struct catalog {
     uint64_t clock;
     uint64_t digest;
     bool loaded;
-    uint64_t pull;     /* call under way */
-    struct list pulls; /* asks of others that are being answered */
+    uint64_t pull;          /* call under way */
+    struct node_id untried; /* who was said to differ, when it could not be asked; zero: nobody */
+    struct list pulls;      /* asks of others that are being answered */
     struct timer timer;
 };
 
@@ -127,6 +128,8 @@ void catalog_on_op_timer(struct node *node, struct catalog_op *op);
 void catalog_on_stored(struct node *node, struct span value);
 void catalog_on_loaded(struct node *node);
 void catalog_on_peer(struct node *node, struct node_id peer);
+/* Requests can be sent to this peer from now on. */
+void catalog_on_open(struct node *node, struct node_id peer);
 void catalog_on_record(struct node *node, struct link *link,
                        const struct message_catalog_record *message);
 void catalog_on_pull(struct node *node, struct link *link,

@@ -18,6 +18,14 @@ static void log_record(struct node *node, const char *event, struct span name, e
     node_log(node, LOG_WARN, &text);
 }
 
+static void pull_untried(struct node *node)
+{
+    const struct node_id peer = node->meta->catalog.untried;
+    if (!node_id_is_zero(peer)) {
+        catalog_on_peer(node, peer);
+    }
+}
+
 /* ---- this node's store ------------------------------------------------------------------- */
 
 void catalog_on_stored(struct node *node, struct span value)
@@ -40,6 +48,7 @@ void catalog_on_loaded(struct node *node)
     effects_push(node, &(struct node_effect){ .kind = NODE_CATALOG,
                                               .catalog = { .digest = catalog->digest } });
     node_check_owning(node);
+    pull_untried(node);
 }
 
 /* ---- taking a record over ---------------------------------------------------------------- */
@@ -186,7 +195,8 @@ void catalog_on_peer(struct node *node, struct node_id peer)
 {
     struct catalog *catalog = &node->meta->catalog;
     if (catalog->pull != 0 || !catalog->loaded) {
-        return; /* gossip says it again as long as it is so */
+        catalog->untried = peer;
+        return;
     }
     struct message message = { .kind = MESSAGE_CATALOG_PULL,
                                .catalog_pull = { .digest = catalog->digest } };
@@ -195,6 +205,22 @@ void catalog_on_peer(struct node *node, struct node_id peer)
                                     .deadline_us = node->now.mono_us + PULL_US,
                                     .owner = catalog };
     catalog->pull = call_start(node, peer, &message, &options);
+    catalog->untried = catalog->pull != 0 ? (struct node_id){ 0 } : peer;
+}
+
+void catalog_on_open(struct node *node, struct node_id peer)
+{
+    if (node_id_equal(peer, node->meta->catalog.untried)) {
+        MARK(node, "catalog.pull.when_open");
+        catalog_on_peer(node, peer);
+    }
+}
+
+/* Gossip names others again as long as they differ. */
+static void pull_over(struct node *node)
+{
+    node->meta->catalog.pull = 0;
+    pull_untried(node);
 }
 
 enum call_more catalog_on_pulled(struct node *node, const struct call *call,
@@ -205,7 +231,7 @@ enum call_more catalog_on_pulled(struct node *node, const struct call *call,
         merge(node, message->catalog_record.record, NULL);
         return CALL_MORE;
     }
-    node->meta->catalog.pull = 0; /* ACK: that was all; FAIL: gossip says it again */
+    pull_over(node); /* ACK: that was all; FAIL: gossip says it again */
     return CALL_DONE;
 }
 
@@ -214,7 +240,7 @@ void catalog_on_pull_failed(struct node *node, const struct call *call, enum err
     (void)call;
     CHECK(err != ERR_OK);
     MARK(node, "catalog.pull.failed");
-    node->meta->catalog.pull = 0;
+    pull_over(node);
 }
 
 /* Send what fits this step; true: that was all. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "node/core/catalog.h"
 #include "node/core/internal.h"
 #include "ring/view.h"
 
@@ -385,6 +386,7 @@ static void on_welcome(struct node *node, struct peer *peer, struct link *link,
         give_evidence(node, peer);
         keychain_on_open(node, peer);
         say_next(node, link);
+        catalog_on_open(node, peer->id);
         if (peer->data != NULL) {
             say_hello(node, peer, peer->data);
         }

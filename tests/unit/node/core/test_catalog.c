@@ -413,6 +413,26 @@ static void node_with_another_digest_pulls_what_it_lacks(void **state)
     shelf_free(shelf);
 }
 
+/* Gossip knows of a difference before the links are up, and would say it again only 2 s later. */
+static void a_difference_told_too_early_is_looked_into_when_the_link_opens(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    struct dataset dataset = second(shelf);
+    (void)state;
+    lab_kill(shelf->lab, 1);
+    shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, SEC(6));
+    lab_start(shelf->lab, 1);
+    struct node_event event = { .kind = NODE_PEER_CATALOG };
+    event.peer_catalog.node = shelf->lab->nodes[0].id;
+    lab_event(shelf->lab, 1, &event);
+    assert_false(knows(shelf, 1, "second"));
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(1));
+    assert_true(knows(shelf, 1, "second"));
+    shelf_free(shelf);
+}
+
 static void datasets_survive_a_restart_of_the_whole_cluster(void **state)
 {
     struct shelf *shelf = shelf_new(2);
@@ -489,6 +509,7 @@ int main(void)
         cmocka_unit_test(record_from_the_future_is_refused_and_logged),
         cmocka_unit_test(change_after_a_record_from_a_fast_clock_still_wins),
         cmocka_unit_test(node_with_another_digest_pulls_what_it_lacks),
+        cmocka_unit_test(a_difference_told_too_early_is_looked_into_when_the_link_opens),
         cmocka_unit_test(datasets_survive_a_restart_of_the_whole_cluster),
         cmocka_unit_test(catalog_that_is_full_refuses_one_more),
         cmocka_unit_test(mount_cannot_push_a_record),
