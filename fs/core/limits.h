@@ -2,14 +2,15 @@
 #pragma once
 #include "base/time.h"
 
-#define SILENCE_US MSEC(400)       /* DESIGN 7.5 */
-#define LAG_US MSEC(20)            /* a step later than that: we were not running */
-#define LAG_GRACE_US MSEC(100)     /* what has piled up meanwhile is read first */
-#define ATTEMPT_US SEC(30)         /* a node may work on one question that long */
-#define ROUND_MIN_US MSEC(200)     /* all ranks failed: wait before the next round */
-#define ROUND_MAX_US SEC(2)        /* ... doubling up to this */
-#define ENTRY_MAX_US SEC(3600)     /* the kernel asks again after that; answered from here */
-#define ATTR_MAX_US SEC(86400)     /* attributes of one (path, pin) never change */
+#define SILENCE_US MSEC(400)   /* DESIGN 7.5 */
+#define LAG_US MSEC(20)        /* a step later than that: we were not running */
+#define LAG_GRACE_US MSEC(100) /* what has piled up meanwhile is read first */
+#define ATTEMPT_US SEC(30)     /* a node may work on one question that long */
+#define ROUND_MIN_US MSEC(200) /* all ranks failed: wait before the next round */
+#define ROUND_MAX_US SEC(2)    /* ... doubling up to this */
+#define CORRUPT_ROUNDS 3       /* in a row that end with a wrong checksum, before it is an error */
+#define ENTRY_MAX_US SEC(3600) /* the kernel asks again after that; answered from here */
+#define ATTR_MAX_US SEC(86400) /* attributes of one (path, pin) never change */
 #define FRESH_MAX_US SEC(31536000) /* "for ever" without overflow */
 #define INTERRUPT_US SEC(1)        /* a request that ends within it is not cut short by a signal */
 #define AGAIN_US SEC(1) /* the kernel's second request comes within that, on a busy machine too */

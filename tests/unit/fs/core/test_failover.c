@@ -13,6 +13,8 @@
 
 #include "tests/unit/fs/core/world.h"
 
+#include "fs/core/limits.h"
+
 #define MIB (1u << 20)
 #define SIZE ((uint64_t)8 * MIB)
 
@@ -297,6 +299,34 @@ static void wrong_checksum_goes_to_the_next_rank(void **state)
     world_free(w);
 }
 
+static void wrong_checksums_of_all_ranks_are_no_error_when_they_pass(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = settled(&ino);
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].lies = 1;
+    }
+    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    assert_int_equal(world_count(w, MESSAGE_GET), 4);
+    world_free(w);
+}
+
+static void wrong_checksums_that_stay_are_an_error(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = settled(&ino);
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].lies = UINT32_MAX;
+    }
+    const struct world_reply *reply = world_wait(w, start_read(w, ino), SEC(3));
+    assert_true(reply->done);
+    assert_int_equal(reply->err, EIO);
+    assert_int_equal(world_count(w, MESSAGE_GET), 3 * (1 + CORRUPT_ROUNDS));
+    world_free(w);
+}
+
 static void part_that_came_is_not_asked_for_again(void **state)
 {
     (void)state;
@@ -539,6 +569,8 @@ int main(void)
         cmocka_unit_test(node_without_the_credential_is_passed),
         cmocka_unit_test(refusal_of_all_ranks_is_told_at_once),
         cmocka_unit_test(wrong_checksum_goes_to_the_next_rank),
+        cmocka_unit_test(wrong_checksums_of_all_ranks_are_no_error_when_they_pass),
+        cmocka_unit_test(wrong_checksums_that_stay_are_an_error),
         cmocka_unit_test(part_that_came_is_not_asked_for_again),
         cmocka_unit_test(denied_request_renews_its_capability_once),
         cmocka_unit_test(denial_is_not_final_before_a_renewal_was_answered),
