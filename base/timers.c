@@ -1,32 +1,30 @@
-/* base/timers.c: a 4-ary heap of pointers; each timer knows its place in it. */
+/* base/timers.c: a 4-ary heap; each timer knows its place in it. */
 #include "base/timers.h"
-
-#include <stddef.h>
 
 #define WIDTH 4u /* half the depth of a binary heap; four children share a cache line or two */
 
-static bool goes_before(const struct timer *a, const struct timer *b)
+static bool goes_before(const struct timer_slot *a, const struct timer_slot *b)
 {
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
 }
 
-static void put(struct timers *timers, uint32_t at, struct timer *timer)
+static void put(struct timers *timers, uint32_t at, struct timer_slot slot)
 {
-    timers->heap[at] = timer;
-    timer->index = at + 1;
+    timers->heap[at] = slot;
+    slot.timer->index = at + 1;
 }
 
-static void sift_up(struct timers *timers, uint32_t at, struct timer *timer)
+static void sift_up(struct timers *timers, uint32_t at, struct timer_slot slot)
 {
     while (at > 0) {
         uint32_t parent = (at - 1) / WIDTH;
-        if (!goes_before(timer, timers->heap[parent])) {
+        if (!goes_before(&slot, &timers->heap[parent])) {
             break;
         }
         put(timers, at, timers->heap[parent]);
         at = parent;
     }
-    put(timers, at, timer);
+    put(timers, at, slot);
 }
 
 /* The earliest child of `at`, or `count` when it has none. */
@@ -38,29 +36,34 @@ static uint32_t earliest_child(const struct timers *timers, uint32_t at)
     }
     uint32_t best = (uint32_t)first;
     for (uint64_t child = first + 1; child < first + WIDTH && child < timers->count; child++) {
-        if (goes_before(timers->heap[child], timers->heap[best])) {
+        if (goes_before(&timers->heap[child], &timers->heap[best])) {
             best = (uint32_t)child;
         }
     }
     return best;
 }
 
-static void sift_down(struct timers *timers, uint32_t at, struct timer *timer)
+static void sift_down(struct timers *timers, uint32_t at, struct timer_slot slot)
 {
     for (;;) {
         uint32_t child = earliest_child(timers, at);
-        if (child == timers->count || !goes_before(timers->heap[child], timer)) {
+        if (child == timers->count || !goes_before(&timers->heap[child], &slot)) {
             break;
         }
         put(timers, at, timers->heap[child]);
         at = child;
     }
-    put(timers, at, timer);
+    put(timers, at, slot);
+}
+
+size_t timers_memory(uint32_t limit)
+{
+    return limit * sizeof(struct timer_slot) + 16;
 }
 
 enum err timers_init(struct timers *timers, struct arena *mem, uint32_t limit)
 {
-    struct timer **heap = arena_array(mem, limit, sizeof(struct timer *));
+    struct timer_slot *heap = arena_array(mem, limit, sizeof *heap);
     if (heap == NULL) {
         return ERR_NOMEM;
     }
@@ -76,7 +79,8 @@ void timers_set(struct timers *timers, struct timer *timer, usec_t at_us)
     timer->order = timers->next_order;
     timers->next_order++;
     timers->count++;
-    sift_up(timers, timers->count - 1, timer);
+    sift_up(timers, timers->count - 1,
+            (struct timer_slot){ .at_us = at_us, .order = timer->order, .timer = timer });
 }
 
 void timers_cancel(struct timers *timers, struct timer *timer)
@@ -85,15 +89,16 @@ void timers_cancel(struct timers *timers, struct timer *timer)
         return;
     }
     uint32_t at = timer->index - 1;
-    CHECK(at < timers->count && timers->heap[at] == timer);
+    CHECK(at < timers->count && timers->heap[at].timer == timer);
+    const struct timer_slot gone = timers->heap[at];
     timer->index = 0;
     timers->count--;
-    struct timer *last = timers->heap[timers->count];
-    timers->heap[timers->count] = NULL;
-    if (last == timer) {
+    const struct timer_slot last = timers->heap[timers->count];
+    timers->heap[timers->count].timer = NULL;
+    if (last.timer == timer) {
         return;
     }
-    if (goes_before(last, timer)) {
+    if (goes_before(&last, &gone)) {
         sift_up(timers, at, last);
     } else {
         sift_down(timers, at, last);
@@ -102,15 +107,15 @@ void timers_cancel(struct timers *timers, struct timer *timer)
 
 usec_t timers_next(const struct timers *timers)
 {
-    return timers->count == 0 ? USEC_NEVER : timers->heap[0]->at_us;
+    return timers->count == 0 ? USEC_NEVER : timers->heap[0].at_us;
 }
 
 struct timer *timers_expire(struct timers *timers, usec_t now_us)
 {
-    if (timers->count == 0 || timers->heap[0]->at_us > now_us) {
+    if (timers->count == 0 || timers->heap[0].at_us > now_us) {
         return NULL;
     }
-    struct timer *timer = timers->heap[0];
+    struct timer *timer = timers->heap[0].timer;
     timers_cancel(timers, timer);
     return timer;
 }

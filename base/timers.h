@@ -1,6 +1,7 @@
 /* base/timers.h: deadlines in a 4-ary heap. Intrusive: a timer lives in the item it belongs to. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -15,13 +16,21 @@ struct timer {
     uint32_t kind;  /* the owner's: which CONTAINER_OF to apply */
 };
 
+/* A place in the heap. It has the keys, too: comparing them must not look at every timer. */
+struct timer_slot {
+    usec_t at_us;
+    uint64_t order;
+    struct timer *timer;
+};
+
 struct timers {
-    struct timer **heap;
+    struct timer_slot *heap;
     uint32_t count;
     uint32_t limit;
     uint64_t next_order;
 };
 
+size_t timers_memory(uint32_t limit);
 enum err timers_init(struct timers *timers, struct arena *mem, uint32_t limit) MUST_USE;
 /* Sets or moves; at most `limit` are set at once (CHECKed: size it by what it serves). */
 void timers_set(struct timers *timers, struct timer *timer, usec_t at_us);

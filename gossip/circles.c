@@ -1,100 +1,103 @@
-/* gossip/circles.c: who observes whom. Each of K permutations of the living members, seeded by its
- * number, is a circle in which everybody observes the next: about K observers each, and those of
- * different members are spread all over (an expander, as in Rapid and Orleans). With up to K other
- * members everybody observes everybody. */
+/* gossip/circles.c: who observes whom. In each of K permutations of the living members, made by
+ * hashes of their ids, everybody observes the next: exactly K observers each but for chance
+ * meetings, and those of different members are spread all over (an expander, as in Rapid and
+ * Orleans). With up to K other members everybody observes everybody.
+ *
+ * No permutation is kept: whom we observe changes with few joins and deaths, and whoever observes
+ * another one is looked up when that one is doubted. */
 #include "gossip/internal.h"
 
 #include "base/hash.h"
 
 #define CIRCLE_SEED 0x61746f6c6c2d6331u
+#define MULTIPLIER 0x9e3779b97f4a7c15u /* odd, without structure: 2^64 by the golden ratio */
 
-struct seat {
-    uint64_t hash;
-    uint32_t peer;
-};
-
-size_t circles_memory(uint32_t members_max)
+/* Where an id stands in a circle. `salt` is the circle's. */
+static uint64_t place_of(uint64_t id_hash, uint64_t salt)
 {
-    size_t row = (members_max * sizeof(uint32_t) + 15) / 16 * 16;
-    return members_max * sizeof(struct seat) + 16 + 2 * OBSERVERS_MAX * row + 16;
+    const unsigned __int128 product = (unsigned __int128)(id_hash ^ salt) * MULTIPLIER;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-enum err circles_init(struct gossip *g, struct arena *mem)
+static uint64_t salt_of(uint32_t k)
 {
-    bool whole = true;
-    g->seats = arena_array(mem, g->peers_max, sizeof *g->seats);
+    return hash64_mix(CIRCLE_SEED, k);
+}
+
+static uint64_t place_at(const struct gossip *g, uint32_t peer, uint32_t k)
+{
+    return place_of(records_id_hash(g->records, g->peers[peer].record), salt_of(k));
+}
+
+void circles_init(struct gossip *g)
+{
+    const uint64_t hash = hash64(g->id.b, sizeof g->id.b, 0);
     for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
-        g->circle[k] = arena_array(mem, g->peers_max, sizeof *g->circle[k]);
-        g->place[k] = arena_array(mem, g->peers_max, sizeof *g->place[k]);
-        whole = whole && g->circle[k] != NULL && g->place[k] != NULL;
+        g->place[k] = place_of(hash, salt_of(k));
+        g->next[k] = NO_PEER;
     }
-    g->circles_stale = true;
-    return whole && g->seats != NULL ? ERR_OK : ERR_NOMEM;
-}
-
-static bool is_after(const struct seat *a, const struct seat *b)
-{
-    return a->hash != b->hash ? a->hash > b->hash : a->peer > b->peer;
-}
-
-static void sift_down(struct seat *seats, uint32_t root, uint32_t count)
-{
-    for (uint32_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
-        if (child + 1 < count && is_after(&seats[child + 1], &seats[child])) {
-            child++;
-        }
-        if (!is_after(&seats[child], &seats[root])) {
-            return;
-        }
-        struct seat lower = seats[root];
-        seats[root] = seats[child];
-        seats[child] = lower;
-        root = child;
-    }
-}
-
-static void sort_seats(struct seat *seats, uint32_t count)
-{
-    for (uint32_t root = count / 2; root > 0; root--) {
-        sift_down(seats, root - 1, count);
-    }
-    for (uint32_t end = count; end > 1; end--) {
-        struct seat last = seats[0];
-        seats[0] = seats[end - 1];
-        seats[end - 1] = last;
-        sift_down(seats, 0, end - 1);
-    }
-}
-
-static void draw_circle(struct gossip *g, uint32_t k)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (roster_is_living(&g->peers[i])) {
-            struct node_id id = g->peers[i].known.id;
-            g->seats[count].hash = hash64(id.b, sizeof id.b, CIRCLE_SEED + k);
-            g->seats[count].peer = i;
-            count++;
-        }
-    }
-    CHECK(count == g->living);
-    sort_seats(g->seats, count);
-    for (uint32_t i = 0; i < count; i++) {
-        g->circle[k][i] = g->seats[i].peer;
-        g->place[k][g->seats[i].peer] = i;
-    }
-}
-
-static void refresh(struct gossip *g)
-{
-    if (!g->circles_stale) {
-        return;
-    }
-    g->circles_stale = false;
     g->probes_stale = true;
-    for (uint32_t k = 0; k < OBSERVERS_MAX && g->living > OBSERVERS_MAX + 1; k++) {
-        draw_circle(g, k);
+}
+
+static bool is_few(const struct gossip *g)
+{
+    return g->living <= OBSERVERS_MAX + 1;
+}
+
+void circles_joined(struct gossip *g, uint32_t peer)
+{
+    if (g->living <= OBSERVERS_MAX + 2) {
+        g->probes_stale = true;
     }
+    for (uint32_t k = 0; k < OBSERVERS_MAX && peer != g->self; k++) {
+        if (g->next[k] != NO_PEER &&
+            place_at(g, peer, k) - g->place[k] < place_at(g, g->next[k], k) - g->place[k]) {
+            g->next[k] = peer;
+            g->probes_stale = true;
+        }
+    }
+}
+
+void circles_left(struct gossip *g, uint32_t peer)
+{
+    if (g->living <= OBSERVERS_MAX + 1) {
+        g->probes_stale = true;
+    }
+    for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
+        if (g->next[k] == peer) {
+            g->next[k] = NO_PEER;
+            g->probes_stale = true;
+        }
+    }
+}
+
+static void look_up_next(struct gossip *g, uint32_t k)
+{
+    const uint64_t salt = salt_of(k);
+    uint64_t nearest = UINT64_MAX;
+    for (uint32_t i = 0; i < g->peers_high; i++) {
+        if (i == g->self || !roster_is_living(&g->peers[i])) {
+            continue;
+        }
+        const uint64_t behind_us =
+            place_of(records_id_hash(g->records, g->peers[i].record), salt) - g->place[k];
+        if (behind_us <= nearest) {
+            nearest = behind_us;
+            g->next[k] = i;
+        }
+    }
+}
+
+/* `peer` is added unless it is there. */
+static uint32_t add_once(uint32_t *peers, uint32_t count, uint32_t peer)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (peers[i] == peer) {
+            return count;
+        }
+    }
+    peers[count] = peer;
+    return count + 1;
 }
 
 static uint32_t everybody_else(const struct gossip *g, uint32_t peer, uint32_t out[OBSERVERS_MAX])
@@ -109,35 +112,69 @@ static uint32_t everybody_else(const struct gossip *g, uint32_t peer, uint32_t o
     return count;
 }
 
-static uint32_t neighbours(struct gossip *g, uint32_t peer, uint32_t step,
-                           uint32_t out[OBSERVERS_MAX])
+uint32_t circles_subjects(struct gossip *g, uint32_t out[OBSERVERS_MAX])
 {
     uint32_t count = 0;
-    refresh(g);
-    if (!roster_is_living(&g->peers[peer])) {
+    if (!roster_is_living(roster_self(g))) {
         return 0;
     }
-    if (g->living <= OBSERVERS_MAX + 1) {
-        return everybody_else(g, peer, out);
+    if (is_few(g)) {
+        return everybody_else(g, g->self, out);
     }
     for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
-        uint32_t next = g->circle[k][(g->place[k][peer] + step) % g->living];
-        uint32_t same = 0;
-        while (same < count && out[same] != next) {
-            same++;
+        if (g->next[k] == NO_PEER) {
+            look_up_next(g, k);
         }
-        out[same] = next;
-        count = same == count ? count + 1 : count;
+        count = add_once(out, count, g->next[k]);
     }
     return count;
 }
 
-uint32_t circles_observers(struct gossip *g, uint32_t peer, uint32_t out[OBSERVERS_MAX])
+/* The one before `peer` in each circle, all in one pass. */
+static void draw(const struct gossip *g, uint32_t peer, struct jury *jury)
 {
-    return neighbours(g, peer, g->living - 1, out); /* the one before */
+    uint64_t salt[OBSERVERS_MAX];
+    uint64_t place[OBSERVERS_MAX];
+    uint64_t nearest[OBSERVERS_MAX];
+    uint32_t found[OBSERVERS_MAX];
+    for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
+        salt[k] = salt_of(k);
+        place[k] = place_at(g, peer, k);
+        nearest[k] = UINT64_MAX;
+        found[k] = NO_PEER;
+    }
+    for (uint32_t i = 0; i < g->peers_high; i++) {
+        if (i == peer || !roster_is_living(&g->peers[i])) {
+            continue;
+        }
+        const uint64_t hash = records_id_hash(g->records, g->peers[i].record);
+        for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
+            const uint64_t before = place[k] - place_of(hash, salt[k]);
+            found[k] = before <= nearest[k] ? i : found[k];
+            nearest[k] = before <= nearest[k] ? before : nearest[k];
+        }
+    }
+    jury->count = 0;
+    for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
+        CHECK(found[k] != NO_PEER);
+        jury->count = add_once(jury->peers, jury->count, found[k]);
+    }
 }
 
-uint32_t circles_subjects(struct gossip *g, uint32_t peer, uint32_t out[OBSERVERS_MAX])
+const struct jury *circles_jury(struct gossip *g, uint32_t peer, struct jury *jury)
 {
-    return neighbours(g, peer, 1, out);
+    if (jury->count > 0 && jury->version == g->version) {
+        return jury;
+    }
+    jury->version = g->version;
+    jury->count = 0;
+    if (!roster_is_living(&g->peers[peer])) {
+        return jury;
+    }
+    if (is_few(g)) {
+        jury->count = everybody_else(g, peer, jury->peers);
+    } else {
+        draw(g, peer, jury);
+    }
+    return jury;
 }

@@ -4,12 +4,16 @@
 
 #define HEAD_SIZE (1 + 1 + 4 + 8 + 8 + 8 + 8 + ID_SIZE)
 #define SECTION_HEAD 3u
-#define STATE_SIZE (ID_SIZE + 8 + 1 + 1)
 #define VOTE_SIZE (ID_SIZE + 8 + 1)
 #define VOTES_HEAD (ID_SIZE + 8 + 1)
 #define NEWEST_SIZE (4 + 4 + 8)
 #define BOX_HEAD (TRUST_KEY_SIZE + 8)
+#define CONTACT_SIZE (16u + 2u)
+#define HAVE_HEAD (1u + 2u)
 #define FLAG_READY 1u
+#define FLAG_NEWS 2u
+#define WAIT_SHIFT 2u /* the other six bits: how long, in steps of 32 ms */
+#define WAIT_STEP_US MSEC(32)
 
 #define TAG_NEXT 250u /* of the build that stands in for the next version */
 
@@ -49,7 +53,22 @@ static uint8_t *add(struct datagram *d, enum datagram_tag tag, size_t size)
     return at + SECTION_HEAD;
 }
 
-bool datagram_add_record(struct datagram *d, const struct member *member, bool ready)
+static uint8_t flags_of(struct telling how)
+{
+    const usec_t wait_us = usec_min(how.wait_us, DATAGRAM_WAIT_MAX_US);
+    const uint32_t steps = (uint32_t)((wait_us + WAIT_STEP_US - 1) / WAIT_STEP_US);
+    return (uint8_t)(steps << WAIT_SHIFT | (how.is_news ? FLAG_NEWS : 0) |
+                     (how.ready ? FLAG_READY : 0));
+}
+
+static struct telling telling_of(uint8_t flags)
+{
+    return (struct telling){ .ready = (flags & FLAG_READY) != 0,
+                             .is_news = (flags & FLAG_NEWS) != 0,
+                             .wait_us = (flags >> WAIT_SHIFT) * WAIT_STEP_US };
+}
+
+bool datagram_add_record(struct datagram *d, const struct member *member, struct telling how)
 {
     uint8_t record[MEMBER_RECORD_MAX];
     size_t size = 0;
@@ -59,7 +78,7 @@ bool datagram_add_record(struct datagram *d, const struct member *member, bool r
     if (to == NULL) {
         return false;
     }
-    to[0] = ready ? FLAG_READY : 0;
+    to[0] = flags_of(how);
     memcpy(to + 1, record, size);
     next_put(to + 1 + size);
     return true;
@@ -67,15 +86,15 @@ bool datagram_add_record(struct datagram *d, const struct member *member, bool r
 
 bool datagram_add_state(struct datagram *d, const struct datagram_state *state)
 {
-    uint8_t *to = add(d, DATAGRAM_STATE, STATE_SIZE + NEXT_BYTES);
+    uint8_t *to = add(d, DATAGRAM_STATE, DATAGRAM_STATE_SIZE + NEXT_BYTES);
     if (to == NULL) {
         return false;
     }
     memcpy(to, state->id.b, ID_SIZE);
     put_u64(to + 16, state->incarnation);
     to[24] = (uint8_t)state->state;
-    to[25] = state->ready ? FLAG_READY : 0;
-    next_put(to + STATE_SIZE);
+    to[25] = flags_of(state->how);
+    next_put(to + DATAGRAM_STATE_SIZE);
     return true;
 }
 
@@ -157,26 +176,92 @@ bool datagram_add_box(struct datagram *d, const struct datagram_box *box)
     return to != NULL;
 }
 
+bool datagram_add_young(struct datagram *d, uint64_t digest)
+{
+    uint8_t *to = add(d, DATAGRAM_YOUNG, sizeof digest);
+    if (to != NULL) {
+        put_u64(to, digest);
+    }
+    return to != NULL;
+}
+
+bool datagram_add_contacts(struct datagram *d, const struct address *list, uint32_t count)
+{
+    CHECK(count <= DATAGRAM_CONTACTS_MAX);
+    uint8_t *to = add(d, DATAGRAM_CONTACTS, count * (size_t)CONTACT_SIZE);
+    for (uint32_t i = 0; to != NULL && i < count; i++, to += CONTACT_SIZE) {
+        memcpy(to, list[i].ip, sizeof list[i].ip);
+        put_u16(to + sizeof list[i].ip, list[i].port);
+    }
+    return to != NULL;
+}
+
+bool datagram_begin_have(struct datagram *d, uint32_t salt, struct datagram_writer *out)
+{
+    uint8_t *to = add(d, DATAGRAM_HAVE, sizeof salt);
+    if (to == NULL) {
+        return false;
+    }
+    put_u32(to, salt);
+    *out = (struct datagram_writer){ .d = d, .size = to - sizeof(uint16_t) };
+    return true;
+}
+
+bool datagram_add_prints(struct datagram_writer *w, uint8_t bucket, const uint16_t *prints,
+                         uint16_t count)
+{
+    const size_t size = HAVE_HEAD + count * sizeof(uint16_t);
+    CHECK(bucket < DATAGRAM_BUCKETS);
+    if (w->d->room - w->d->used < size) {
+        return false;
+    }
+    uint8_t *to = w->d->data + w->d->used;
+    to[0] = bucket;
+    put_u16(to + 1, count);
+    for (uint16_t i = 0; i < count; i++) {
+        put_u16(to + HAVE_HEAD + i * sizeof(uint16_t), prints[i]);
+    }
+    w->d->used += size;
+    put_u16(w->size, (uint16_t)(get_u16(w->size) + size));
+    return true;
+}
+
+bool datagram_next_have(struct span *rest, struct datagram_have *out)
+{
+    if (rest->size < HAVE_HEAD) {
+        return false;
+    }
+    const size_t size = HAVE_HEAD + get_u16(rest->data + 1) * sizeof(uint16_t);
+    if (rest->size < size) {
+        return false;
+    }
+    *out = (struct datagram_have){ .bucket = rest->data[0],
+                                   .count = get_u16(rest->data + 1),
+                                   .prints = rest->data + HAVE_HEAD };
+    *rest = span_of(rest->data + size, rest->size - size);
+    return true;
+}
+
 static bool read_record(struct span from, struct datagram_section *out)
 {
     if (from.size < 1) {
         return false;
     }
     struct span rest = span_of(from.data + 1, from.size - 1);
-    out->record.ready = (from.data[0] & FLAG_READY) != 0;
+    out->record.how = telling_of(from.data[0]);
     return member_decode(&rest, &out->record.member) == ERR_OK &&
            out->record.member.incarnation <= DATAGRAM_INCARNATION_MAX;
 }
 
 static bool read_state(struct span from, struct datagram_section *out)
 {
-    if (from.size < STATE_SIZE || from.data[24] > MEMBER_LEFT) {
+    if (from.size < DATAGRAM_STATE_SIZE || from.data[24] > MEMBER_LEFT) {
         return false;
     }
     memcpy(out->state.id.b, from.data, ID_SIZE);
     out->state.incarnation = get_u64(from.data + 16);
     out->state.state = (enum member_state)from.data[24];
-    out->state.ready = (from.data[25] & FLAG_READY) != 0;
+    out->state.how = telling_of(from.data[25]);
     return !node_id_is_zero(out->state.id) && out->state.incarnation <= DATAGRAM_INCARNATION_MAX;
 }
 
@@ -219,6 +304,46 @@ static bool read_mask(struct span from, struct datagram_section *out)
         return false;
     }
     out->mask = get_u64(from.data);
+    return true;
+}
+
+static bool read_have(struct span from, struct datagram_section *out)
+{
+    struct datagram_have have;
+    if (from.size < sizeof(uint32_t)) {
+        return false;
+    }
+    out->have.salt = get_u32(from.data);
+    out->have.rest = span_of(from.data + sizeof(uint32_t), from.size - sizeof(uint32_t));
+    struct span rest = out->have.rest;
+    while (datagram_next_have(&rest, &have)) {
+        if (have.bucket >= DATAGRAM_BUCKETS) {
+            return false;
+        }
+    }
+    return rest.size == 0;
+}
+
+static bool read_contacts(struct span from, struct datagram_section *out)
+{
+    out->contacts.count = (uint32_t)(from.size / CONTACT_SIZE);
+    if (from.size % CONTACT_SIZE != 0 || out->contacts.count > DATAGRAM_CONTACTS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < out->contacts.count; i++) {
+        const uint8_t *at = from.data + i * CONTACT_SIZE;
+        memcpy(out->contacts.list[i].ip, at, sizeof out->contacts.list[i].ip);
+        out->contacts.list[i].port = get_u16(at + sizeof out->contacts.list[i].ip);
+    }
+    return true;
+}
+
+static bool read_young(struct span from, struct datagram_section *out)
+{
+    if (from.size != sizeof out->young) {
+        return false;
+    }
+    out->young = get_u64(from.data);
     return true;
 }
 
@@ -287,7 +412,7 @@ static bool read_box(struct span from, struct datagram_section *out)
 
 static bool is_known_tag(uint8_t tag)
 {
-    return (tag >= DATAGRAM_RECORD && tag <= DATAGRAM_MASK) ||
+    return (tag >= DATAGRAM_RECORD && tag <= DATAGRAM_YOUNG) ||
            (tag >= DATAGRAM_KEYS_NEWEST && tag <= DATAGRAM_KEYS_BOX);
 }
 
@@ -325,6 +450,15 @@ static enum outcome read_section(uint8_t tag, struct span from, struct datagram_
         break;
     case DATAGRAM_KEYS_BOX:
         good = read_box(from, out);
+        break;
+    case DATAGRAM_HAVE:
+        good = read_have(from, out);
+        break;
+    case DATAGRAM_CONTACTS:
+        good = read_contacts(from, out);
+        break;
+    case DATAGRAM_YOUNG:
+        good = read_young(from, out);
         break;
     }
     return good ? READ : MALFORMED;

@@ -7,9 +7,12 @@
 #include "gossip/gossip.h"
 
 #define DATAGRAM_BUCKETS 64u
+#define DATAGRAM_STATE_SIZE (ID_SIZE + 8u + 1u + 1u)
 #define DATAGRAM_VOTES_MAX 16u /* in one section */
+#define DATAGRAM_CONTACTS_MAX 8u
 /* Nobody's clock comes near (ms << 16: the year 2,200,000); above it a refutation could overflow. */
 #define DATAGRAM_INCARNATION_MAX (1ull << 62)
+#define DATAGRAM_WAIT_MAX_US MSEC(2016)
 
 enum datagram_kind {
     DATAGRAM_PING = 1,    /* answer me, if you are `target` (zero: whoever you are) */
@@ -38,9 +41,12 @@ enum datagram_tag {
     DATAGRAM_RECORD = 1, /* a member's whole record */
     DATAGRAM_STATE = 2,  /* the state of a member whose record is known */
     DATAGRAM_VOTES = 3,  /* who finds a member unreachable */
-    DATAGRAM_SUMS = 4,   /* digest of each bucket of the sender's members */
-    DATAGRAM_MASK = 5,   /* buckets that differ: yours, please */
-    /* numbers for ever; 6 to 15 are free */
+    DATAGRAM_SUMS = 4, /* digest of each bucket of the sender's members: which differ from yours? */
+    DATAGRAM_MASK = 5, /* those; none: you have got all that I have */
+    DATAGRAM_HAVE = 6, /* a fingerprint of each member in some buckets: what else do you know? */
+    DATAGRAM_CONTACTS = 7, /* addresses of some members, for a newcomer */
+    DATAGRAM_YOUNG = 8, /* where nobody owns, and this is the digest: all who are ready own now */
+    /* numbers for ever; 9 to 15 are free */
     DATAGRAM_KEYS_NEWEST = 16, /* the newest key that the sender holds durably */
     DATAGRAM_KEYS_STAGES = 17, /* how far each member is with that key */
     DATAGRAM_KEYS_PUBLIC = 18, /* the asker's half of a key that nobody else will know */
@@ -60,11 +66,25 @@ struct datagram_votes {
     struct datagram_vote vote[DATAGRAM_VOTES_MAX];
 };
 
+/* What goes along with a record or a state. */
+struct telling {
+    bool ready;     /* the member said that its warming is over */
+    bool is_news;   /* to be passed on by those to whom it is new */
+    usec_t wait_us; /* until it comes into force; at most DATAGRAM_WAIT_MAX_US are told */
+};
+
 struct datagram_state {
     struct node_id id;
     uint64_t incarnation;
     enum member_state state;
-    bool ready; /* it said that its warming is over */
+    struct telling how;
+};
+
+/* Members of one bucket, each as 16 bits: enough within a bucket, with another salt each time. */
+struct datagram_have {
+    uint8_t bucket;
+    uint16_t count;
+    const uint8_t *prints; /* u16 each */
 };
 
 struct datagram_newest {
@@ -91,12 +111,21 @@ struct datagram_section {
     union {
         struct {
             struct member member;
-            bool ready;
+            struct telling how;
         } record;
         struct datagram_state state;
         struct datagram_votes votes;
         uint64_t sums[DATAGRAM_BUCKETS];
         uint64_t mask;
+        struct {
+            uint32_t salt;
+            struct span rest; /* for datagram_next_have */
+        } have;
+        struct {
+            uint32_t count;
+            struct address list[DATAGRAM_CONTACTS_MAX];
+        } contacts;
+        uint64_t young;
         struct datagram_newest newest;
         struct datagram_stages stages;
         uint8_t public_key[TRUST_KEY_SIZE];
@@ -113,11 +142,23 @@ struct datagram {
 
 void datagram_begin(struct datagram *d, uint8_t *data, size_t room,
                     const struct datagram_head *head);
-bool datagram_add_record(struct datagram *d, const struct member *member, bool ready);
+bool datagram_add_record(struct datagram *d, const struct member *member, struct telling how);
 bool datagram_add_state(struct datagram *d, const struct datagram_state *state);
 bool datagram_add_votes(struct datagram *d, const struct datagram_votes *votes);
 bool datagram_add_sums(struct datagram *d, const uint64_t sums[DATAGRAM_BUCKETS]);
 bool datagram_add_mask(struct datagram *d, uint64_t mask);
+bool datagram_add_young(struct datagram *d, uint64_t digest);
+bool datagram_add_contacts(struct datagram *d, const struct address *list, uint32_t count);
+/* One HAVE of several buckets: begin, then each bucket with its prints. false: no room for it. */
+struct datagram_writer {
+    struct datagram *d;
+    uint8_t *size; /* of the section, to be written again */
+};
+bool datagram_begin_have(struct datagram *d, uint32_t salt, struct datagram_writer *out);
+bool datagram_add_prints(struct datagram_writer *w, uint8_t bucket, const uint16_t *prints,
+                         uint16_t count);
+/* false: no more of them. */
+bool datagram_next_have(struct span *rest, struct datagram_have *out);
 bool datagram_add_newest(struct datagram *d, const struct datagram_newest *newest);
 bool datagram_add_stages(struct datagram *d, const struct datagram_stages *stages);
 bool datagram_add_public(struct datagram *d, const uint8_t public_key[TRUST_KEY_SIZE]);

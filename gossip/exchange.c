@@ -68,7 +68,7 @@ void exchange_newest(struct gossip *g, const struct arrival *a,
         return;
     }
     if (newest->id.v == g->seal.keys[0].id.v) {
-        if (a->peer != NULL && a->head.incarnation == a->peer->known.incarnation) {
+        if (a->peer != NULL && a->head.incarnation == a->peer->incarnation) {
             stages_heard(g, a->peer, KEY_STAGE_HAS);
         }
     } else if (is_newer(newest, keyring_newest(ring))) {
@@ -84,12 +84,12 @@ static bool is_same(const struct address *a, const struct address *b)
 static bool is_somebody(const struct gossip *g, const struct address *from)
 {
     for (uint32_t i = 0; i < g->seed_count; i++) {
-        if (is_same(&g->seeds[i], from)) {
+        if (is_same(&g->seeds[i].address, from)) {
             return true;
         }
     }
     for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (g->peers[i].used && is_same(roster_address(&g->peers[i]), from)) {
+        if (roster_is_used(&g->peers[i]) && is_same(roster_address(g, &g->peers[i]), from)) {
             return true;
         }
     }

@@ -8,7 +8,7 @@
 static void announce(struct gossip *g, enum member_state state)
 {
     struct peer *self = roster_self(g);
-    if (self->known.state < state) {
+    if (self->state < state) {
         roster_decide(g, self, state);
     }
 }
@@ -18,7 +18,7 @@ void farewell_leave(struct gossip *g, bool drained)
     if (!drained && g->leaving == LEAVING_NOT) {
         g->leaving = LEAVING_ANNOUNCED;
         announce(g, MEMBER_LEAVING);
-        g->spread_at_us = g->now.mono_us;
+        g->flood_at_us = g->now.mono_us;
     }
     if (drained && g->leaving < LEAVING_SAYING_GOODBYE) {
         g->leaving = LEAVING_SAYING_GOODBYE;

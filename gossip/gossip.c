@@ -4,13 +4,19 @@
 
 #define CLUSTER_NAME_MAX 64u
 #define RNG_STREAM 0x676f73736970u
+#define MEMBERS_LIMIT (1u << 23) /* roster.c keeps places in 24 bits */
+
+/* One for each member, and those that take the place of another. */
+static uint32_t records_limit(uint32_t members_max)
+{
+    return members_max + 4;
+}
 
 size_t gossip_memory(uint32_t members_max)
 {
-    size_t peers = members_max * sizeof(struct peer) + 16;
-    size_t buckets = 2 * members_max * sizeof(void *) + 16;
-    return sizeof(struct gossip) + 16 + peers + buckets + view_memory(members_max) +
-           seal_memory(members_max) + circles_memory(members_max) + keys_memory(members_max) + 16;
+    return sizeof(struct gossip) + 16 + records_memory(records_limit(members_max)) +
+           roster_memory(members_max) + rumours_memory(members_max) + repair_memory(members_max) +
+           seal_memory(members_max) + keys_memory(members_max);
 }
 
 static bool is_valid(const struct gossip_options *options)
@@ -19,19 +25,24 @@ static bool is_valid(const struct gossip_options *options)
     const struct address *address = member_address(self, ENDPOINT_GOSSIP);
     return options->cluster.size > 0 && options->cluster.size <= CLUSTER_NAME_MAX &&
            !node_id_is_zero(self->id) && self->incarnation < DATAGRAM_INCARNATION_MAX &&
-           options->members_max > 0 && address != NULL && address->port != 0 &&
-           (options->insecure || keyring_is_valid(&options->ring));
+           options->members_max > 0 && options->members_max <= MEMBERS_LIMIT && address != NULL &&
+           address->port != 0 && (options->insecure || keyring_is_valid(&options->ring));
 }
 
 static void init_timers(struct gossip *g)
 {
     g->review_at_us = USEC_NEVER;
     g->publish_at_us = USEC_NEVER;
-    g->spread_at_us = USEC_NEVER;
+    g->reviewed_us = LONG_AGO;
+    g->deadline_us = USEC_NEVER;
+    g->flood_at_us = USEC_NEVER;
+    g->due_us = USEC_NEVER;
+    g->accuse_at_us = USEC_NEVER;
     g->join_at_us = USEC_NEVER;
     g->warming_since_us = USEC_NEVER;
     g->budget[TRAFFIC_PROBE] = (struct budget){ .rate = PROBE_RATE, .burst = PROBE_RATE };
     g->budget[TRAFFIC_BULK] = (struct budget){ .rate = BULK_RATE, .burst = BULK_BURST };
+    g->budget[TRAFFIC_FLOOD] = (struct budget){ .rate = FLOOD_RATE, .burst = FLOOD_BURST };
 }
 
 static void add_self(struct gossip *g, const struct member *member)
@@ -40,10 +51,9 @@ static void add_self(struct gossip *g, const struct member *member)
     self.state = MEMBER_WARMING;
     self.version = 1;
     struct peer *peer = roster_add(g, &self, false);
-    CHECK(peer != NULL);
-    g->self = roster_index(g, peer);
-    bool changed = view_merge(g->view, &self, NULL);
-    CHECK(changed);
+    CHECK(peer != NULL && roster_index(g, peer) == g->self);
+    publish_soon(g, peer, 0);
+    publish_tick(g);
 }
 
 enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)
@@ -58,15 +68,18 @@ enum err gossip_new(struct arena *mem, const struct gossip_options *options, str
     g->marks = options->marks;
     g->id = options->self.id;
     g->first_incarnation = options->self.incarnation;
+    g->gathering = true;
     g->peers_max = options->members_max;
-    g->peers = arena_array(mem, g->peers_max, sizeof *g->peers);
+    g->records = options->records;
     rng_init(&g->rng, options->seed, RNG_STREAM);
-    list_init(&g->rumours);
     prober_init(g);
+    votes_init(g);
+    circles_init(g);
     init_timers(g);
-    if (g->peers == NULL || map_init(&g->by_id, mem, g->peers_max) != ERR_OK ||
-        view_new(mem, g->peers_max, &g->view) != ERR_OK ||
-        seal_init(&g->seal, mem, options) != ERR_OK || circles_init(g, mem) != ERR_OK ||
+    if ((g->records == NULL &&
+         records_new(mem, records_limit(g->peers_max), &g->records) != ERR_OK) ||
+        roster_init(g, mem) != ERR_OK || rumours_init(g, mem) != ERR_OK ||
+        repair_init(g, mem) != ERR_OK || seal_init(&g->seal, mem, options) != ERR_OK ||
         keys_init(g, mem, options) != ERR_OK) {
         return ERR_NOMEM;
     }
@@ -95,13 +108,11 @@ static void take_facts(struct gossip *g, const struct member *facts)
 {
     struct peer *self = roster_self(g);
     struct member next = *facts;
-    const struct member *before = &self->known;
-    next.id = before->id;
-    next.incarnation = before->incarnation;
-    next.state = before->state;
-    next.version = before->version + 1;
-    self->known = next;
-    roster_changed(g, self);
+    next.id = g->id;
+    next.version = self->version + 1;
+    roster_before(g, self);
+    roster_facts(g, self, &next);
+    roster_after(g, self);
     rumours_record(g, self);
     publish_soon(g, self, 0);
 }
@@ -112,9 +123,10 @@ static void become_ready(struct gossip *g)
     if (self->ready) {
         return;
     }
+    roster_before(g, self);
     self->ready = true;
-    roster_changed(g, self);
-    rumours_record(g, self);
+    roster_after(g, self);
+    rumours_state(g, self);
 }
 
 static void take_event(struct gossip *g, const struct gossip_event *event)
@@ -157,25 +169,41 @@ static void take_event(struct gossip *g, const struct gossip_event *event)
 
 /* ---- time ---- */
 
+static usec_t next_deadline(const struct gossip *g)
+{
+    if (g->finished || !g->started) {
+        return USEC_NEVER;
+    }
+    if (notices_wait(g) || keys_wait(g)) {
+        return g->now.mono_us;
+    }
+    usec_t next = usec_min(prober_deadline(g), repair_deadline(g));
+    next = usec_min(next, usec_min(identity_deadline(g), heal_deadline(g)));
+    next = usec_min(next, usec_min(g->review_at_us, publish_deadline(g)));
+    next = usec_min(next, usec_min(g->flood_at_us, g->due_us));
+    next = usec_min(next, keys_deadline(g));
+    next = g->accusing > 0 ? usec_min(next, g->accuse_at_us) : next;
+    if (g->leaving == LEAVING_SAYING_GOODBYE) {
+        next = usec_min(next, usec_min(g->farewell_at_us, g->farewell_until_us));
+    }
+    return next;
+}
+
 /* A tick that comes late means that this process did not run: what the others did meanwhile is
  * still unread in the socket, and nothing may be held against them. */
 static void look_at_the_clock(struct gossip *g, struct now now)
 {
-    usec_t due_us = gossip_deadline(g);
+    const usec_t due_us = g->deadline_us;
     g->now = now;
     if (!g->started || due_us == USEC_NEVER || now.mono_us - due_us < STALL_US) {
         return;
     }
     usec_t late_us = now.mono_us - due_us;
     prober_stalled(g, late_us);
-    cut_stalled(g);
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        if (peer->used && peer->suspected_us != USEC_NEVER) {
-            peer->suspected_us += late_us;
-        }
-        if (peer->used && peer->accused_until_us != USEC_NEVER) {
-            peer->accused_until_us += late_us;
+    cut_stalled(g, late_us);
+    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
+        if (g->doubts[i].peer != NO_PEER && g->doubts[i].suspected_us != USEC_NEVER) {
+            g->doubts[i].suspected_us += late_us;
         }
     }
 }
@@ -192,6 +220,7 @@ void gossip_step(struct gossip *g, struct now now, const struct gossip_event *ev
     look_at_the_clock(g, now);
     take_event(g, event);
     prober_tick(g);
+    hearsay_tick(g);
     repair_tick(g);
     identity_tick(g);
     heal_tick(g);
@@ -203,36 +232,12 @@ void gossip_step(struct gossip *g, struct now now, const struct gossip_event *ev
     keys_flush(g);
     notices_flush(g);
     g->out = NULL;
+    g->deadline_us = next_deadline(g);
 }
 
 usec_t gossip_deadline(const struct gossip *g)
 {
-    if (g->finished || !g->started) {
-        return USEC_NEVER;
-    }
-    if (notices_wait(g) || keys_wait(g)) {
-        return g->now.mono_us;
-    }
-    usec_t next = usec_min(prober_deadline(g), repair_deadline(g));
-    next = usec_min(next, usec_min(identity_deadline(g), heal_deadline(g)));
-    next = usec_min(next, usec_min(g->review_at_us, g->publish_at_us));
-    next = usec_min(next, usec_min(g->spread_at_us, keys_deadline(g)));
-    if (g->leaving == LEAVING_SAYING_GOODBYE) {
-        next = usec_min(next, usec_min(g->farewell_at_us, g->farewell_until_us));
-    }
-    return next;
-}
-
-const struct view *gossip_view(const struct gossip *g)
-{
-    return g->view;
-}
-
-const struct member *gossip_self(const struct gossip *g)
-{
-    const struct member *self = view_find(g->view, g->id);
-    CHECK(self != NULL);
-    return self;
+    return g->deadline_us;
 }
 
 const struct gossip_stats *gossip_stats(const struct gossip *g)

@@ -4,8 +4,8 @@
  * event, carries out the effects in order, and sends a TICK when gossip_deadline has come. A process
  * is one machine for its whole life; nothing here waits, allocates or draws randomness of its own.
  *
- * What others may believe is the published view (gossip_view): suspicion stays inside, and a view
- * changes by whole cuts, so that several crashes or joins move the ring once. */
+ * What others may believe is the published view (gossip_at): suspicion stays inside, and what moves
+ * the ring is published by whole cuts, so that several crashes or joins move it once. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +26,7 @@
 #define GOSSIP_BOOT_SIZE 16
 
 struct gossip;
+struct records;
 
 struct gossip_options {
     struct span cluster; /* its name, 1 to 64 bytes: in every packet, also when insecure */
@@ -38,7 +39,9 @@ struct gossip_options {
     uint8_t secret[TRUST_KEY_SIZE]; /* the same: under what follows from it keys travel */
     uint64_t seed;                  /* of every random choice */
     uint32_t members_max;           /* members and tombstones together */
-    struct marks *marks;            /* may be NULL */
+    struct records *records; /* gossip/records.h: shared by many machines in one thread; NULL:
+                                       one of its own */
+    struct marks *marks;     /* may be NULL */
 };
 
 enum gossip_event_kind {
@@ -91,7 +94,7 @@ struct gossip_event {
 
 enum gossip_effect_kind {
     GOSSIP_SEND,            /* one datagram */
-    GOSSIP_VIEW,            /* the published view changed: gossip_view */
+    GOSSIP_VIEW,            /* the published view changed (gossip_at), or the gathering is over */
     GOSSIP_RESOLVE,         /* resolve the seeds (again) and give SEEDS, also when there are none */
     GOSSIP_PERSIST,         /* write our incarnation to disk; a restart needs a higher one */
     GOSSIP_LEFT,            /* enough members know that we left: the process may end */
@@ -116,7 +119,7 @@ struct gossip_effect {
     union {
         struct {
             struct address to;
-            struct span bytes; /* hold until the next gossip_step */
+            struct span bytes; /* in the packets below */
         } send;
         struct {
             uint64_t digest;
@@ -136,6 +139,7 @@ struct gossip_effect {
 struct gossip_effects {
     struct gossip_effect items[GOSSIP_EFFECTS_MAX];
     uint32_t count;
+    uint8_t packets[GOSSIP_EFFECTS_MAX][GOSSIP_PACKET_MAX];
 };
 
 struct gossip_stats {
@@ -156,7 +160,7 @@ struct gossip_stats {
     uint32_t loss_permille;     /* of round trips to the median member that we probe */
 };
 
-/* Bytes of arena that gossip_new takes. */
+/* Bytes of arena that gossip_new takes, with records of its own. */
 size_t gossip_memory(uint32_t members_max);
 /* ERR_NOMEM: the arena is too small. ERR_INVALID: the cluster's name, the id or the gossip endpoint
  * is missing or too long, or the ring is none. */
@@ -169,13 +173,34 @@ void gossip_step(struct gossip *gossip, struct now now, const struct gossip_even
  * that its own process stood still. */
 usec_t gossip_deadline(const struct gossip *gossip);
 
-/* Valid until the next gossip_step. Contains us. */
-const struct view *gossip_view(const struct gossip *gossip);
+/* The published view, us and tombstones included: a member a place, in no particular order. A place
+ * may be empty: false. */
+uint32_t gossip_places(const struct gossip *gossip);
+bool gossip_at(const struct gossip *gossip, uint32_t place, struct member *out);
+/* false: not in the view. */
+bool gossip_find(const struct gossip *gossip, struct node_id id, struct member *out);
+/* How many the view holds, tombstones included. */
+uint32_t gossip_count(const struct gossip *gossip);
+/* Of the view's living members with all they say of themselves: equal views, equal digests. */
+uint64_t gossip_digest(const struct gossip *gossip);
+/* Too little is known yet to say who owns: no ring may be made of the view. So it is from the start
+ * until the cluster is met, or begun together, or there is nobody to wait for; and never again. */
+bool gossip_is_gathering(const struct gossip *gossip);
+/* Who owns as the view has it: where nobody does, all who are warming; nobody while gathering. */
+struct gossip_owners {
+    uint64_t digest; /* of their ids */
+    uint32_t count;
+};
+struct gossip_owners gossip_owners(const struct gossip *gossip);
+/* The part of an owner in that digest, which is their sum. */
+uint64_t gossip_owner(struct node_id id);
 /* Our own record as published. */
-const struct member *gossip_self(const struct gossip *gossip);
+struct member gossip_self(const struct gossip *gossip);
 /* The keys we hold; `count` is 0 when insecure. Valid until the next gossip_step. */
 const struct keyring *gossip_ring(const struct gossip *gossip);
 /* How far each living member is with the newest key, at most `most` of them; returns how many there
  * are. */
 uint32_t gossip_stages(const struct gossip *gossip, struct key_holder *out, uint32_t most);
 const struct gossip_stats *gossip_stats(const struct gossip *gossip);
+/* Bytes of what waits to be told to others. */
+uint64_t gossip_backlog(const struct gossip *gossip);

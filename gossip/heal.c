@@ -17,6 +17,7 @@ void heal_start(struct gossip *g)
     g->join_at_us = USEC_NEVER; /* until there are seeds */
     g->heal_at_us = g->now.mono_us + about(g, HEAL_US);
     g->resolve_at_us = g->now.mono_us;
+    g->next_seed = (uint32_t)rng_below(&g->rng, GOSSIP_SEEDS_MAX);
     g->sweep_at_us = g->now.mono_us + SWEEP_US;
 }
 
@@ -27,65 +28,97 @@ static bool is_same_address(const struct address *a, const struct address *b)
 
 void heal_seeds(struct gossip *g, const struct address *addresses, uint32_t count)
 {
-    const struct address *own = roster_address(roster_self(g));
+    const struct address *own = roster_address(g, roster_self(g));
     g->seed_count = 0;
     g->seeds_known = true;
     for (uint32_t i = 0; i < count && g->seed_count < GOSSIP_SEEDS_MAX; i++) {
         if (addresses[i].port != 0 && !is_same_address(own, &addresses[i])) {
-            g->seeds[g->seed_count++] = addresses[i];
+            g->seeds[g->seed_count++] = (struct seed){ .address = addresses[i], .peer = NO_PEER };
         }
     }
-    if (g->living <= 1) {
+    if (g->living <= 1 || g->gathering) {
         g->join_at_us = usec_min(g->join_at_us, g->now.mono_us);
     }
 }
 
+void heal_answered(struct gossip *g, const struct address *from)
+{
+    for (uint32_t i = 0; i < g->seed_count && g->gathering; i++) {
+        g->seeds[i].answers = g->seeds[i].answers || is_same_address(from, &g->seeds[i].address);
+    }
+}
+
+static bool is_there(const struct gossip *g, uint32_t index, const struct seed *seed)
+{
+    const struct peer *peer = &g->peers[index];
+    return roster_is_living(peer) && is_same_address(roster_address(g, peer), &seed->address);
+}
+
+static bool is_of_a_living_member(struct gossip *g, struct seed *seed)
+{
+    if (seed->peer != NO_PEER && is_there(g, seed->peer, seed)) {
+        return true; /* as the last time */
+    }
+    seed->peer = NO_PEER;
+    for (uint32_t i = 0; i < g->peers_high && seed->peer == NO_PEER; i++) {
+        seed->peer = is_there(g, i, seed) ? i : NO_PEER;
+    }
+    return seed->peer != NO_PEER;
+}
+
+static bool is_met(struct gossip *g, struct seed *seed)
+{
+    return (g->gathering && g->living > 1 && seed->answers) || is_of_a_living_member(g, seed);
+}
+
+bool heal_expects_more(struct gossip *g)
+{
+    bool all_met = g->seeds_known;
+    if (g->now.mono_us - g->started_us >= JOIN_PATIENCE_US) {
+        return false;
+    }
+    for (uint32_t i = 0; i < g->seed_count && all_met; i++) {
+        all_met = is_met(g, &g->seeds[i]);
+    }
+    return !all_met;
+}
+
+/* The seeds in turn, but those that are met. */
 static void join(struct gossip *g)
 {
-    if (g->living > 1) {
+    uint32_t asked = 0;
+    if (g->living > 1 && !heal_expects_more(g)) {
         g->join_wait_us = JOIN_FIRST_US;
         g->join_at_us = USEC_NEVER;
         return;
     }
-    for (uint32_t i = 0; i < SEEDS_AT_ONCE && i < g->seed_count && parcel_has_room(g); i++) {
-        uint64_t skip = rng_below(&g->rng, g->seed_count - i); /* draw without drawing one twice */
-        struct address seed = g->seeds[i + skip];
-        g->seeds[i + skip] = g->seeds[i];
-        g->seeds[i] = seed;
-        pings_introduce(g, &seed, NULL);
-    }
-    g->join_at_us = g->now.mono_us + about(g, g->join_wait_us);
-    g->join_wait_us = usec_min(2 * g->join_wait_us, HEAL_US);
-}
-
-static bool is_of_a_living_member(struct gossip *g, const struct address *seed)
-{
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (roster_is_living(&g->peers[i]) && is_same_address(roster_address(&g->peers[i]), seed)) {
-            return true;
+    for (uint32_t i = 0; i < g->seed_count && asked < SEEDS_AT_ONCE && parcel_has_room(g); i++) {
+        struct seed *seed = &g->seeds[g->next_seed++ % g->seed_count];
+        if (!is_met(g, seed)) {
+            pings_introduce(g, &seed->address, NULL);
+            asked++;
         }
     }
-    return false;
+    g->join_at_us = g->now.mono_us + about(g, g->join_wait_us);
+    g->join_wait_us =
+        usec_min(2 * g->join_wait_us, heal_expects_more(g) ? JOIN_GATHERING_US : HEAL_US);
 }
 
-/* One of those we have lost, or never met; each as likely. */
+/* One of those we have lost, or never met. Where there are both, each kind gets half. */
 static void contact_somebody(struct gossip *g)
 {
-    const struct address *chosen = NULL;
-    const struct peer *dead = NULL;
+    const struct peer *dead = roster_random_dead(g);
+    const struct address *chosen = dead != NULL ? roster_address(g, dead) : NULL;
+    const struct address *seed = NULL;
     uint64_t seen = 0;
     for (uint32_t i = 0; i < g->seed_count; i++) {
         if (!is_of_a_living_member(g, &g->seeds[i]) && rng_below(&g->rng, ++seen) == 0) {
-            chosen = &g->seeds[i];
+            seed = &g->seeds[i].address;
         }
     }
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        const struct peer *peer = &g->peers[i];
-        if (peer->used && peer->known.state == MEMBER_DEAD && roster_address(peer) != NULL &&
-            rng_below(&g->rng, ++seen) == 0) {
-            chosen = roster_address(peer);
-            dead = peer;
-        }
+    if (seed != NULL && (chosen == NULL || rng_below(&g->rng, 2) == 0)) {
+        chosen = seed;
+        dead = NULL;
     }
     if (chosen != NULL) {
         pings_introduce(g, chosen, dead);

@@ -12,12 +12,13 @@ void identity_refute(struct gossip *g, uint64_t above)
         return;
     }
     MARK(g, "gossip.self.refuted");
-    CHECK(above >= self->known.incarnation);
-    self->known.incarnation = above + 1;
+    CHECK(above >= self->incarnation);
+    roster_before(g, self);
+    self->incarnation = above + 1;
+    roster_after(g, self);
     g->stats.refutations++;
     g->tell_persist = true;
-    notices_add(g, GOSSIP_MEMBER_REFUTED, &self->known);
-    roster_changed(g, self);
+    notices_add(g, GOSSIP_MEMBER_REFUTED, self);
     rumours_record(g, self);
     publish_soon(g, self, 0);
 }
@@ -33,44 +34,49 @@ static void ask_twin(struct gossip *g, const struct address *at)
 
 static bool is_elsewhere(const struct gossip *g, const struct address *at)
 {
-    const struct address *own = roster_address(&g->peers[g->self]);
+    const struct address *own = roster_address(g, &g->peers[g->self]);
     return at != NULL && own != NULL && memcmp(at, own, sizeof *at) != 0;
 }
 
 /* We owned, or left, by a word that is not ours? */
 static bool is_false_state(const struct gossip *g, enum member_state state)
 {
-    enum member_state ours = g->peers[g->self].known.state;
+    const enum member_state ours = (enum member_state)g->peers[g->self].state;
     return state > ours && state != MEMBER_OWNING;
 }
 
-static void be_promoted(struct gossip *g)
+static void be_promoted(struct gossip *g, struct telling how)
 {
-    roster_decide(g, roster_self(g), MEMBER_OWNING);
+    struct peer *self = roster_self(g);
+    roster_before(g, self);
+    self->state = MEMBER_OWNING;
+    roster_after(g, self);
+    rumours_state(g, self);
+    publish_heard(g, self, true, how);
 }
 
 void identity_hear_state(struct gossip *g, const struct datagram_state *state)
 {
     struct peer *self = roster_self(g);
-    if (state->incarnation < self->known.incarnation) {
+    if (state->incarnation < self->incarnation) {
         return;
     }
-    if (state->incarnation > self->known.incarnation || is_false_state(g, state->state)) {
+    if (state->incarnation > self->incarnation || is_false_state(g, state->state)) {
         identity_refute(g, state->incarnation);
-    } else if (state->state > self->known.state) {
-        be_promoted(g);
+    } else if (state->state > (enum member_state)self->state) {
+        be_promoted(g, state->how);
     }
 }
 
-void identity_hear(struct gossip *g, const struct member *member)
+void identity_hear(struct gossip *g, const struct member *member, struct telling how)
 {
     struct peer *self = roster_self(g);
-    struct datagram_state state = { .id = g->id,
-                                    .incarnation = member->incarnation,
-                                    .state = member->state };
+    struct datagram_state state = {
+        .id = g->id, .incarnation = member->incarnation, .state = member->state, .how = how
+    };
     const struct address *at = member_address(member, ENDPOINT_GOSSIP);
     struct member facts = *member;
-    struct member ours = self->known;
+    struct member ours = roster_member(g, self);
     if (member_is_living(member) && is_elsewhere(g, at)) {
         ask_twin(g, at); /* the process before us, or another one */
     }
@@ -131,17 +137,15 @@ static struct contest *find_contest(struct gossip *g, struct node_id id)
 
 static bool is_claim(struct gossip *g, const struct arrival *a, const struct member *member)
 {
-    static const uint8_t unknown[GOSSIP_BOOT_SIZE];
     const struct peer *peer = a->peer;
     if (peer == NULL || !roster_is_living(peer) || !node_id_equal(member->id, a->sender) ||
-        member->incarnation <= peer->known.incarnation || roster_address(peer) == NULL) {
+        member->incarnation <= peer->incarnation || roster_address(g, peer) == NULL) {
         return false;
     }
-    bool is_same_process = memcmp(peer->boot, a->boot, GOSSIP_BOOT_SIZE) == 0 &&
-                           memcmp(peer->boot, unknown, GOSSIP_BOOT_SIZE) != 0;
+    const bool is_same_process = seal_is_of(&g->seal, peer->window, a->sender, a->boot);
     const struct address *at = member_address(member, ENDPOINT_GOSSIP);
     CHECK(peer != roster_self(g));
-    return !is_same_process && (at == NULL || memcmp(at, roster_address(peer), sizeof *at) != 0);
+    return !is_same_process && (at == NULL || memcmp(at, roster_address(g, peer), sizeof *at) != 0);
 }
 
 bool identity_contest(struct gossip *g, const struct arrival *a,
@@ -157,20 +161,28 @@ bool identity_contest(struct gossip *g, const struct arrival *a,
     }
     if (!contest->used || memcmp(contest->boot, a->boot, GOSSIP_BOOT_SIZE) != 0) {
         MARK(g, "gossip.identity.contested");
+        g->contest_count += contest->used ? 0 : 1;
         *contest = (struct contest){ .used = true, .at_us = g->now.mono_us };
     }
     contest->claim = section->record.member;
-    contest->ready = section->record.ready;
+    contest->how = section->record.how;
     memcpy(contest->boot, a->boot, GOSSIP_BOOT_SIZE);
     contest->from = a->from;
     contest->number = a->head.kind == DATAGRAM_PING ? a->head.number : contest->number;
     return true;
 }
 
+static void end_contest(struct gossip *g, struct contest *contest)
+{
+    CHECK(contest->used && g->contest_count > 0);
+    contest->used = false;
+    g->contest_count--;
+}
+
 static void admit(struct gossip *g, struct contest *contest)
 {
-    contest->used = false;
-    roster_hear(g, &contest->claim, contest->ready);
+    end_contest(g, contest);
+    hearsay_member(g, &contest->claim, contest->how);
 }
 
 void identity_contest_answered(struct gossip *g, uint32_t index,
@@ -185,7 +197,7 @@ void identity_contest_answered(struct gossip *g, uint32_t index,
         return;
     }
     MARK(g, "gossip.identity.refused");
-    contest->used = false;
+    end_contest(g, contest);
     parcel_answer(g, &contest->from,
                   (struct datagram_head){ .kind = DATAGRAM_REFUSED,
                                           .number = contest->number,
@@ -196,20 +208,20 @@ static void pursue(struct gossip *g, struct contest *contest)
 {
     const struct peer *peer = roster_find(g, contest->claim.id);
     uint32_t index = (uint32_t)(contest - g->contests);
-    if (peer == NULL || !roster_is_living(peer) || roster_address(peer) == NULL ||
-        peer->known.incarnation >= contest->claim.incarnation || contest->tries == CONTEST_TRIES) {
+    if (peer == NULL || !roster_is_living(peer) || roster_address(g, peer) == NULL ||
+        peer->incarnation >= contest->claim.incarnation || contest->tries == CONTEST_TRIES) {
         MARK(g, "gossip.identity.admitted");
         admit(g, contest);
         return;
     }
     contest->tries++;
     contest->at_us = g->now.mono_us + CONTEST_US;
-    pings_claimant(g, roster_address(peer), PING_CONTEST, contest->claim.id, index);
+    pings_claimant(g, roster_address(g, peer), PING_CONTEST, contest->claim.id, index);
 }
 
 void identity_tick(struct gossip *g)
 {
-    for (uint32_t i = 0; i < CONTESTS_MAX; i++) {
+    for (uint32_t i = 0; i < CONTESTS_MAX && g->contest_count > 0; i++) {
         struct contest *contest = &g->contests[i];
         if (contest->used && g->now.mono_us >= contest->at_us && parcel_has_room(g)) {
             pursue(g, contest);
@@ -220,7 +232,7 @@ void identity_tick(struct gossip *g)
 usec_t identity_deadline(const struct gossip *g)
 {
     usec_t next = USEC_NEVER;
-    for (uint32_t i = 0; i < CONTESTS_MAX; i++) {
+    for (uint32_t i = 0; i < CONTESTS_MAX && g->contest_count > 0; i++) {
         next = g->contests[i].used ? usec_min(next, g->contests[i].at_us) : next;
     }
     return next;

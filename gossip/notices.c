@@ -2,23 +2,52 @@
  * lost; lines for the log can, when a whole cluster changes at once. */
 #include "gossip/internal.h"
 
-void notices_add(struct gossip *g, enum gossip_effect_kind kind, const struct member *member)
+void notices_add(struct gossip *g, enum gossip_effect_kind kind, const struct peer *peer)
 {
     if (g->notice_count == NOTICES_MAX) {
         MARK(g, "gossip.notices.full");
         return;
     }
-    g->notices[(g->notice_first + g->notice_count++) % NOTICES_MAX] =
-        (struct notice){ .kind = kind, .node = member->id, .incarnation = member->incarnation };
+    g->notices[(g->notice_first + g->notice_count++) % NOTICES_MAX] = (struct notice){
+        .kind = kind, .node = roster_id(g, peer), .incarnation = peer->incarnation
+    };
 }
 
-void notices_catalog(struct gossip *g, struct peer *peer, uint64_t catalog)
+/* The entry of this member, or the one whose news is oldest; NULL: all are still to be told. */
+static struct catalog *find_catalog(struct gossip *g, uint32_t peer)
 {
-    bool is_told = peer->catalog_told == catalog && peer->catalog_told_own == g->catalog &&
-                   g->now.mono_us - peer->catalog_told_us < CATALOG_AGAIN_US;
-    peer->catalog = catalog;
-    peer->catalog_due = catalog != g->catalog && !is_told;
-    g->tell_catalogs = g->tell_catalogs || peer->catalog_due;
+    struct catalog *oldest = NULL;
+    for (uint32_t i = 0; i < CATALOGS_MAX; i++) {
+        struct catalog *catalog = &g->catalogs[i];
+        if (catalog->peer == peer) {
+            return catalog;
+        }
+        if (!catalog->due && (oldest == NULL || catalog->told_us < oldest->told_us)) {
+            oldest = catalog;
+        }
+    }
+    return oldest;
+}
+
+void notices_catalog(struct gossip *g, const struct peer *peer, uint64_t digest)
+{
+    const uint32_t index = roster_index(g, peer);
+    if (digest == g->catalog && !g->tell_catalogs) {
+        return; /* nearly always */
+    }
+    struct catalog *catalog = find_catalog(g, index);
+    if (catalog == NULL) {
+        MARK(g, "gossip.catalogs.full"); /* its next packet has it again */
+        return;
+    }
+    if (catalog->peer != index) {
+        *catalog = (struct catalog){ .peer = index, .told_us = LONG_AGO };
+    }
+    const bool is_told = catalog->digest == digest && catalog->own == g->catalog &&
+                         g->now.mono_us - catalog->told_us < CATALOG_AGAIN_US;
+    catalog->digest = digest;
+    catalog->due = digest != g->catalog && !is_told;
+    g->tell_catalogs = g->tell_catalogs || catalog->due;
 }
 
 static bool has_room(const struct gossip *g)
@@ -34,11 +63,10 @@ static void put(struct gossip *g, struct gossip_effect effect)
 
 static void put_flag(struct gossip *g, bool *flag, enum gossip_effect_kind kind)
 {
-    const struct member *self = &roster_self(g)->known;
     if (*flag && has_room(g)) {
         *flag = false;
         put(g, (struct gossip_effect){
-                   .kind = kind, .node = self->id, .incarnation = self->incarnation });
+                   .kind = kind, .node = g->id, .incarnation = roster_self(g)->incarnation });
     }
 }
 
@@ -47,22 +75,23 @@ static void flush_catalogs(struct gossip *g)
     if (!g->tell_catalogs) {
         return;
     }
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        if (!peer->used || !peer->catalog_due) {
+    for (uint32_t i = 0; i < CATALOGS_MAX; i++) {
+        struct catalog *catalog = &g->catalogs[i];
+        const struct peer *peer = catalog->due ? &g->peers[catalog->peer] : NULL;
+        if (peer == NULL || !roster_is_used(peer)) {
+            catalog->due = false;
             continue;
         }
         if (!has_room(g)) {
             return; /* the flag stays: the rest at the next step */
         }
-        peer->catalog_due = false;
-        peer->catalog_told = peer->catalog;
-        peer->catalog_told_own = g->catalog;
-        peer->catalog_told_us = g->now.mono_us;
+        catalog->due = false;
+        catalog->own = g->catalog;
+        catalog->told_us = g->now.mono_us;
         put(g, (struct gossip_effect){ .kind = GOSSIP_PEER_CATALOG,
-                                       .node = peer->known.id,
-                                       .incarnation = peer->known.incarnation,
-                                       .catalog = { .digest = peer->catalog } });
+                                       .node = roster_id(g, peer),
+                                       .incarnation = peer->incarnation,
+                                       .catalog = { .digest = catalog->digest } });
     }
     g->tell_catalogs = false;
 }

@@ -2,9 +2,14 @@
  * wait for rumours and repair. */
 #include "gossip/internal.h"
 
+bool parcel_has_room_for(const struct gossip *g, uint32_t packets)
+{
+    return g->out->count + EFFECTS_RESERVED + packets <= GOSSIP_EFFECTS_MAX;
+}
+
 bool parcel_has_room(const struct gossip *g)
 {
-    return g->out->count + EFFECTS_RESERVED < GOSSIP_EFFECTS_MAX;
+    return parcel_has_room_for(g, 1);
 }
 
 static struct budget *refill(struct gossip *g, enum traffic traffic)
@@ -29,16 +34,23 @@ void parcel_begin(struct gossip *g, struct parcel *parcel, const struct address 
                   struct datagram_head head)
 {
     CHECK(parcel_has_room(g));
-    head.incarnation = roster_self(g)->known.incarnation;
+    head.incarnation = roster_self(g)->incarnation;
     head.about = head.kind == DATAGRAM_RELAYED ? head.about : g->first_incarnation;
     head.digest = roster_digest(g);
     head.catalog = g->catalog;
     parcel->to = *to;
     parcel->traffic = head.kind == DATAGRAM_SPREAD ? TRAFFIC_BULK : TRAFFIC_PROBE;
     parcel->key = g->seal.present;
-    parcel->bytes = g->packets[g->out->count];
+    parcel->bytes = g->out->packets[g->out->count];
     datagram_begin(&parcel->body, parcel->bytes + SEAL_HEADER, SEAL_BODY_MAX, &head);
     exchange_fill(g, &parcel->body);
+    parcel->bare = SIZE_MAX;
+}
+
+void parcel_fill(struct gossip *g, struct parcel *parcel)
+{
+    parcel->bare = parcel->body.used;
+    rumours_fill(g, &parcel->body);
 }
 
 void parcel_end(struct gossip *g, struct parcel *parcel)
@@ -50,7 +62,9 @@ void parcel_end(struct gossip *g, struct parcel *parcel)
         return;
     }
     size_t size = seal_close_under(&g->seal, parcel->key, parcel->bytes, parcel->body.used);
-    budget->tokens -= (int64_t)size * SEC(1);
+    const size_t rides = parcel->bare == SIZE_MAX ? 0 : parcel->body.used - parcel->bare;
+    budget->tokens -= (int64_t)(size - rides) * SEC(1);
+    g->budget[TRAFFIC_BULK].tokens -= (int64_t)rides * SEC(1); /* paid for by its own class */
     g->stats.sent_packets++;
     g->stats.sent_bytes += size;
     g->out->items[g->out->count++] = (struct gossip_effect){
@@ -66,10 +80,6 @@ void parcel_answer(struct gossip *g, const struct address *to, struct datagram_h
         return;
     }
     parcel_begin(g, &parcel, to, head);
-    size_t bare = parcel.body.used;
-    rumours_fill(g, &parcel.body);
-    /* What rides along is paid for by its own class. */
-    g->budget[TRAFFIC_BULK].tokens -= (int64_t)(parcel.body.used - bare) * SEC(1);
-    g->budget[parcel.traffic].tokens += (int64_t)(parcel.body.used - bare) * SEC(1);
+    parcel_fill(g, &parcel);
     parcel_end(g, &parcel);
 }

@@ -27,41 +27,42 @@ struct ping *pings_find(struct gossip *g, uint32_t number)
     return pings_is_recent(g, number) && ping->purpose != PING_NONE ? ping : NULL;
 }
 
-/* A member that others doubt or bury hears of it first, so that it can say that it lives. */
+/* A member that others bury hears of it first, so that it can say that it lives. */
 static void add_what_is_said(struct gossip *g, struct datagram *d, struct peer *peer)
 {
-    struct datagram_state state = { .id = peer->known.id,
-                                    .incarnation = peer->known.incarnation,
-                                    .state = peer->known.state };
-    if (peer->accused_until_us != USEC_NEVER) {
-        state.incarnation = peer->accused_incarnation;
+    const struct news *news = rumours_find(g, peer);
+    struct datagram_state state = { .id = roster_id(g, peer),
+                                    .incarnation = peer->incarnation,
+                                    .state = (enum member_state)peer->state };
+    if (news != NULL && news->due == DUE_DEATH) {
+        state.incarnation = news->incarnation;
         state.state = MEMBER_DEAD;
     }
-    if (!member_is_living(&peer->known) || state.state == MEMBER_DEAD) {
+    if (state.state >= MEMBER_DEAD) {
         datagram_add_state(d, &state);
     }
-    rumours_add_votes(g, d, peer);
 }
 
 uint32_t pings_member(struct gossip *g, struct peer *peer, enum ping_purpose purpose,
                       uint32_t detail)
 {
     struct parcel parcel;
-    struct datagram_head head = { .kind = DATAGRAM_PING, .target = peer->known.id };
-    if (!parcel_has_room(g) || roster_address(peer) == NULL) {
+    struct datagram_head head = { .kind = DATAGRAM_PING, .target = roster_id(g, peer) };
+    if (!parcel_has_room(g) || roster_address(g, peer) == NULL) {
         return 0;
     }
-    head.number = pings_new(g, purpose, peer->known.id, detail);
-    parcel_begin(g, &parcel, roster_address(peer), head);
+    head.number = pings_new(g, purpose, head.target, detail);
+    parcel_begin(g, &parcel, roster_address(g, peer), head);
     add_what_is_said(g, &parcel.body, peer);
     if (purpose == PING_FAREWELL) {
         const struct peer *self = roster_self(g);
         datagram_add_state(&parcel.body,
                            &(struct datagram_state){ .id = g->id,
-                                                     .incarnation = self->known.incarnation,
-                                                     .state = self->known.state });
+                                                     .incarnation = self->incarnation,
+                                                     .state = (enum member_state)self->state,
+                                                     .how = { .is_news = true } });
     }
-    rumours_fill(g, &parcel.body);
+    parcel_fill(g, &parcel);
     parcel_end(g, &parcel);
     return head.number;
 }
@@ -71,15 +72,17 @@ void pings_introduce(struct gossip *g, const struct address *to, const struct pe
     struct parcel parcel;
     struct datagram_head head = { .kind = DATAGRAM_PING };
     const struct peer *self = roster_self(g);
+    const struct member record = roster_member(g, self);
     head.number = pings_new(g, PING_CONTACT, head.target, 0);
     parcel_begin(g, &parcel, to, head);
     if (dead != NULL) {
         datagram_add_state(&parcel.body,
-                           &(struct datagram_state){ .id = dead->known.id,
-                                                     .incarnation = dead->known.incarnation,
-                                                     .state = dead->known.state });
+                           &(struct datagram_state){ .id = roster_id(g, dead),
+                                                     .incarnation = dead->incarnation,
+                                                     .state = (enum member_state)dead->state });
     }
-    datagram_add_record(&parcel.body, &self->known, self->ready);
+    datagram_add_record(&parcel.body, &record,
+                        (struct telling){ .ready = self->ready, .is_news = true });
     parcel_end(g, &parcel);
 }
 

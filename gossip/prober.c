@@ -1,8 +1,9 @@
-/* gossip/prober.c: asks the members we observe whether they live, and asks for others.
+/* gossip/prober.c: asks the members we observe whether they live.
  *
- * One period: a ping; when no ack comes in time, round after round of a ping and two relays, until
- * an ack comes from anywhere. So many rounds without one are a vote (votes.c); how many depends on
- * the loss that our probes of all members see, by its median: a bad subject must not hide itself. */
+ * One period: a ping; when no ack comes in time, round after round of a ping and two relays
+ * (relays.c), until an ack comes from anywhere. So many rounds without one are a vote (votes.c); how
+ * many depends on the loss that our probes of all members see, by its median: a bad subject must
+ * not hide itself. */
 #include "gossip/internal.h"
 
 #define LOSS_ALL 65536u
@@ -16,10 +17,17 @@ static usec_t stretched(const struct gossip *g, usec_t wait_us)
     return wait_us * (4 + (usec_t)g->health) / 4;
 }
 
+static usec_t period(const struct gossip *g)
+{
+    return g->living > OBSERVERS_MAX + 1 ? PROBE_PERIOD_MANY_US : PROBE_PERIOD_US;
+}
+
 void prober_init(struct gossip *g)
 {
+    g->company_us = LONG_AGO;
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        g->probes[i].peer = NO_PEER;
+        g->probe_peer[i] = NO_PEER;
+        g->probe_at_us[i] = USEC_NEVER;
     }
 }
 
@@ -27,7 +35,7 @@ struct probe *prober_find(struct gossip *g, const struct peer *peer)
 {
     uint32_t index = roster_index(g, peer);
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        if (g->probes[i].peer == index) {
+        if (g->probe_peer[i] == index) {
             return &g->probes[i];
         }
     }
@@ -36,18 +44,29 @@ struct probe *prober_find(struct gossip *g, const struct peer *peer)
 
 /* ---- whom we observe ---- */
 
-static void begin_period(struct probe *probe, usec_t at_us)
+static void set_at(struct gossip *g, const struct probe *probe, usec_t at_us)
+{
+    g->probe_at_us[probe - g->probes] = at_us;
+}
+
+static void begin_period(struct gossip *g, struct probe *probe, usec_t at_us)
 {
     probe->waiting = false;
     probe->misses = 0;
-    probe->at_us = at_us;
+    set_at(g, probe, at_us);
+}
+
+static void stop(struct gossip *g, uint32_t nth)
+{
+    g->probe_peer[nth] = NO_PEER;
+    g->probe_at_us[nth] = USEC_NEVER;
 }
 
 void prober_restart(struct gossip *g, const struct peer *peer)
 {
     struct probe *probe = prober_find(g, peer);
     if (probe != NULL) {
-        begin_period(probe, g->now.mono_us);
+        begin_period(g, probe, g->now.mono_us);
     }
 }
 
@@ -55,7 +74,8 @@ void prober_forget(struct gossip *g, const struct peer *peer)
 {
     struct probe *probe = prober_find(g, peer);
     if (probe != NULL) {
-        probe->peer = NO_PEER;
+        stop(g, (uint32_t)(probe - g->probes));
+        g->probes_stale = true;
     }
 }
 
@@ -71,28 +91,28 @@ static bool is_among(const uint32_t *peers, uint32_t count, uint32_t peer)
 
 static void observe(struct gossip *g, uint32_t peer)
 {
-    struct probe *free = NULL;
+    uint32_t free = OBSERVERS_MAX;
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        if (g->probes[i].peer == peer) {
+        if (g->probe_peer[i] == peer) {
             return;
         }
-        free = g->probes[i].peer == NO_PEER ? &g->probes[i] : free;
+        free = g->probe_peer[i] == NO_PEER ? i : free;
     }
-    CHECK(free != NULL);
-    memset(free, 0, sizeof *free);
-    free->peer = peer;
-    free->voted_us = LONG_AGO;
-    begin_period(free, g->now.mono_us + rng_between(&g->rng, 0, PROBE_PERIOD_US));
+    CHECK(free < OBSERVERS_MAX);
+    struct probe *probe = &g->probes[free];
+    *probe = (struct probe){ .voted_us = LONG_AGO, .acked_us = LONG_AGO, .evidence_us = LONG_AGO };
+    g->probe_peer[free] = peer;
+    begin_period(g, probe, g->now.mono_us + rng_between(&g->rng, 0, period(g)));
 }
 
 static void choose_subjects(struct gossip *g)
 {
     uint32_t subjects[OBSERVERS_MAX];
-    uint32_t count = circles_subjects(g, g->self, subjects);
+    uint32_t count = circles_subjects(g, subjects);
     g->probes_stale = false;
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        if (g->probes[i].peer != NO_PEER && !is_among(subjects, count, g->probes[i].peer)) {
-            g->probes[i].peer = NO_PEER;
+        if (g->probe_peer[i] != NO_PEER && !is_among(subjects, count, g->probe_peer[i])) {
+            stop(g, i);
         }
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -113,7 +133,7 @@ static uint32_t median_loss(const struct gossip *g)
     uint32_t sorted[OBSERVERS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        if (g->probes[i].peer == NO_PEER) {
+        if (g->probe_peer[i] == NO_PEER) {
             continue;
         }
         uint32_t at = count++;
@@ -140,57 +160,43 @@ static uint32_t misses_for_a_vote(struct gossip *g)
 
 /* ---- a round ---- */
 
-static struct peer *choose_relay(struct gossip *g, uint32_t subject, const struct peer *other)
-{
-    for (uint32_t tries = 0; tries < 8; tries++) {
-        struct peer *relay = roster_random(g);
-        if (relay != NULL && roster_index(g, relay) != subject && relay != other &&
-            !votes_ours_stands(g, relay)) {
-            return relay;
-        }
-    }
-    return NULL;
-}
-
-static void ask_relays(struct gossip *g, struct probe *probe)
-{
-    struct peer *subject = &g->peers[probe->peer];
-    struct peer *other = NULL;
-    probe->relays_asked = 0;
-    probe->relays_heard = 0;
-    for (uint32_t i = 0; i < RELAYS && parcel_has_room(g); i++) {
-        struct peer *relay = choose_relay(g, probe->peer, other);
-        if (relay == NULL || roster_address(relay) == NULL) {
-            return;
-        }
-        other = relay;
-        struct datagram_head head = { .kind = DATAGRAM_RELAY, .target = subject->known.id };
-        head.number = pings_new(g, PING_PROBE, subject->known.id, 0);
-        parcel_answer(g, roster_address(relay), head);
-        probe->relays_asked++;
-    }
-}
-
 static void ping(struct gossip *g, struct probe *probe, usec_t wait_us)
 {
-    pings_member(g, &g->peers[probe->peer], PING_PROBE, 0);
+    pings_member(g, &g->peers[prober_subject(g, probe)], PING_PROBE, 0);
     probe->waiting = true;
-    probe->at_us = g->now.mono_us + stretched(g, wait_us);
+    set_at(g, probe, g->now.mono_us + stretched(g, wait_us));
+}
+
+static bool is_spared(const struct gossip *g, const struct probe *probe)
+{
+    return g->now.mono_us - probe->evidence_us <= EVIDENCE_US &&
+           g->now.mono_us - probe->acked_us <= EVIDENCE_PING_US;
 }
 
 static void begin(struct gossip *g, struct probe *probe)
 {
-    struct peer *peer = &g->peers[probe->peer];
-    usec_t now_us = g->now.mono_us;
-    probe->started_us = now_us;
+    probe->started_us = g->now.mono_us;
     probe->relays_asked = 0;
-    if (now_us - peer->evidence_us <= EVIDENCE_US && now_us - peer->acked_us <= EVIDENCE_PING_US) {
+    if (is_spared(g, probe)) {
         MARK(g, "gossip.probe.spared");
         /* Look when it is too old, so that under load all observers miss a member together. */
-        probe->at_us = usec_max(peer->evidence_us + EVIDENCE_US + 1, now_us + PROBE_AGAIN_US);
+        set_at(g, probe,
+               usec_max(probe->evidence_us + EVIDENCE_US + 1, g->now.mono_us + PROBE_AGAIN_US));
         return;
     }
     ping(g, probe, PROBE_TIMEOUT_US);
+}
+
+void prober_wake(struct gossip *g, const struct peer *peer)
+{
+    struct probe *probe = prober_find(g, peer);
+    if (probe != NULL && !probe->waiting && !is_spared(g, probe)) {
+        MARK(g, "gossip.probe.woken");
+        probe->started_us = g->now.mono_us;
+        probe->relays_asked = 0;
+        probe->waiting = true;
+        set_at(g, probe, g->now.mono_us + stretched(g, PROBE_TIMEOUT_US));
+    }
 }
 
 static void vote(struct gossip *g, struct probe *probe, struct peer *peer)
@@ -214,7 +220,7 @@ static void get_worse(struct gossip *g, uint32_t by)
 
 static void miss(struct gossip *g, struct probe *probe)
 {
-    struct peer *peer = &g->peers[probe->peer];
+    struct peer *peer = &g->peers[prober_subject(g, probe)];
     if (probe->misses == 0) {
         measure(probe, true);
     }
@@ -227,7 +233,7 @@ static void miss(struct gossip *g, struct probe *probe)
         vote(g, probe, peer);
     }
     ping(g, probe, probe->misses > PROBE_ROUNDS_FAST ? PROBE_PERIOD_US : PROBE_AGAIN_US);
-    ask_relays(g, probe);
+    relays_ask(g, probe);
 }
 
 static void got_better(struct gossip *g)
@@ -238,28 +244,41 @@ static void got_better(struct gossip *g)
     g->health_at_us = g->now.mono_us + HEALTH_DECAY_US;
 }
 
-void prober_good(struct gossip *g, struct peer *peer, uint64_t incarnation, bool acked)
+static void end_period(struct gossip *g, struct probe *probe, bool acked)
 {
-    struct probe *probe = prober_find(g, peer);
-    usec_t now_us = g->now.mono_us;
-    if (incarnation < peer->known.incarnation) {
-        MARK(g, "gossip.contact.of_the_process_before");
-        return;
-    }
-    peer->good_us = now_us;
-    peer->good_incarnation = incarnation;
-    peer->acked_us = acked ? now_us : peer->acked_us;
-    if (votes_ours_stands(g, peer)) {
-        votes_cast(g, peer, false);
-    }
-    if (probe == NULL || !probe->waiting) {
+    const usec_t now_us = g->now.mono_us;
+    probe->acked_us = acked ? now_us : probe->acked_us;
+    if (!probe->waiting) {
         return;
     }
     if (probe->misses == 0 && acked) {
         measure(probe, false);
         got_better(g);
     }
-    begin_period(probe, usec_max(probe->started_us + PROBE_PERIOD_US, now_us + PROBE_AGAIN_US));
+    begin_period(g, probe, usec_max(probe->started_us + period(g), now_us + PROBE_AGAIN_US));
+}
+
+void prober_good(struct gossip *g, struct peer *peer, uint64_t incarnation, bool acked)
+{
+    struct probe *probe = prober_find(g, peer);
+    struct news *news = rumours_find(g, peer);
+    if (incarnation < peer->incarnation || !roster_is_living(peer)) {
+        MARK(g, "gossip.contact.of_the_process_before");
+        return;
+    }
+    roster_touch(g, peer);
+    g->company_us = g->now.mono_us;
+    peer->is_met = peer->is_met || incarnation == peer->incarnation;
+    if (news != NULL && news->due == DUE_DEATH) {
+        news->is_answered = true;
+        news->is_acked = news->is_acked || acked;
+    }
+    if (votes_ours_stands(g, peer)) {
+        votes_cast(g, peer, false);
+    }
+    if (probe != NULL) {
+        end_period(g, probe, acked);
+    }
 }
 
 void prober_evidence(struct gossip *g, struct node_id id)
@@ -268,76 +287,11 @@ void prober_evidence(struct gossip *g, struct node_id id)
     if (peer == NULL || !roster_is_living(peer)) {
         return;
     }
-    peer->evidence_us = g->now.mono_us;
-    prober_good(g, peer, peer->known.incarnation, false);
-}
-
-/* ---- asking for others ---- */
-
-static void answer_relay(struct gossip *g, enum datagram_kind kind, const struct relaying *r,
-                         uint64_t incarnation)
-{
-    struct datagram_head head = {
-        .kind = kind, .number = r->number, .target = r->target, .about = incarnation
-    };
-    parcel_answer(g, &r->asker, head);
-}
-
-void prober_relay(struct gossip *g, const struct datagram_head *head, const struct address *from)
-{
-    struct peer *target = roster_find(g, head->target);
-    uint32_t i = 0;
-    while (i < RELAYINGS_MAX && g->relayings[i].used) {
-        i++;
-    }
-    if (i == RELAYINGS_MAX || target == NULL || target == roster_self(g)) {
-        MARK(g, "gossip.relay.refused");
-        return; /* no nack either: the asker sees that we are not well */
-    }
-    struct relaying *r = &g->relayings[i];
-    *r = (struct relaying){ .used = true, .asker = *from, .number = head->number };
-    r->target = head->target;
-    r->until_us = g->now.mono_us + RELAY_US;
-    pings_member(g, target, PING_RELAY, i);
-}
-
-void prober_relay_done(struct gossip *g, uint32_t relaying, uint64_t incarnation)
-{
-    struct relaying *r = &g->relayings[relaying];
-    if (r->used) {
-        r->used = false;
-        answer_relay(g, DATAGRAM_RELAYED, r, incarnation);
-    }
-}
-
-void prober_relayed(struct gossip *g, const struct datagram_head *head)
-{
-    struct ping *asked = pings_find(g, head->number);
-    struct peer *peer = roster_find(g, head->target);
-    if (asked == NULL || asked->purpose != PING_PROBE || peer == NULL ||
-        !node_id_equal(asked->target, head->target)) {
-        return;
-    }
-    asked->purpose = PING_NONE;
     struct probe *probe = prober_find(g, peer);
     if (probe != NULL) {
-        probe->relays_heard++;
+        probe->evidence_us = g->now.mono_us;
     }
-    if (head->kind == DATAGRAM_RELAYED) {
-        MARK(g, "gossip.probe.saved_by_relay");
-        prober_good(g, peer, head->about, false);
-    }
-}
-
-static void give_up_relaying(struct gossip *g)
-{
-    for (uint32_t i = 0; i < RELAYINGS_MAX; i++) {
-        struct relaying *r = &g->relayings[i];
-        if (r->used && r->until_us <= g->now.mono_us && parcel_has_room(g)) {
-            r->used = false;
-            answer_relay(g, DATAGRAM_NACK, r, 0);
-        }
-    }
+    prober_good(g, peer, peer->incarnation, false);
 }
 
 /* ---- time ---- */
@@ -347,13 +301,15 @@ void prober_stalled(struct gossip *g, usec_t late_us)
     MARK(g, "gossip.health.stalled");
     get_worse(g, late_us >= 2 * STALL_US ? HEALTH_MUTE + 2 : 2);
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        begin_period(&g->probes[i], g->now.mono_us + rng_between(&g->rng, 0, RELAY_US));
+        if (g->probe_peer[i] != NO_PEER) {
+            begin_period(g, &g->probes[i], g->now.mono_us + rng_between(&g->rng, 0, RELAY_US));
+        }
     }
 }
 
 void prober_tick(struct gossip *g)
 {
-    if (g->circles_stale || g->probes_stale) {
+    if (g->probes_stale) {
         choose_subjects(g);
     }
     if (g->health > 0 && g->health_at_us <= g->now.mono_us) {
@@ -361,7 +317,7 @@ void prober_tick(struct gossip *g)
     }
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
         struct probe *probe = &g->probes[i];
-        if (probe->peer == NO_PEER || probe->at_us > g->now.mono_us || !parcel_has_room(g)) {
+        if (g->probe_at_us[i] > g->now.mono_us || !parcel_has_room(g)) {
             continue;
         }
         if (probe->waiting) {
@@ -370,21 +326,18 @@ void prober_tick(struct gossip *g)
             begin(g, probe);
         }
     }
-    give_up_relaying(g);
+    relays_tick(g);
     g->stats.health = g->health;
 }
 
 usec_t prober_deadline(const struct gossip *g)
 {
     usec_t next = g->health > 0 ? g->health_at_us : USEC_NEVER;
-    if (g->circles_stale || g->probes_stale) {
+    if (g->probes_stale) {
         return g->now.mono_us;
     }
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        next = g->probes[i].peer != NO_PEER ? usec_min(next, g->probes[i].at_us) : next;
+        next = usec_min(next, g->probe_at_us[i]);
     }
-    for (uint32_t i = 0; i < RELAYINGS_MAX; i++) {
-        next = g->relayings[i].used ? usec_min(next, g->relayings[i].until_us) : next;
-    }
-    return next;
+    return usec_min(next, relays_deadline(g));
 }

@@ -1,29 +1,16 @@
 /* gossip/receive.c: a packet from its bytes to what it changes. */
 #include "gossip/internal.h"
 
-static void hear_votes(struct gossip *g, const struct datagram_votes *votes)
-{
-    if (!node_id_equal(votes->subject, g->id)) {
-        votes_hear(g, votes);
-        return;
-    }
-    for (uint32_t i = 0; i < votes->count; i++) {
-        if (votes->vote[i].down && votes->incarnation == roster_self(g)->known.incarnation) {
-            identity_refute(g, votes->incarnation);
-        }
-    }
-}
-
 static void hear_record(struct gossip *g, const struct arrival *a,
                         const struct datagram_section *section)
 {
     const struct member *member = &section->record.member;
     if (node_id_equal(member->id, g->id)) {
-        identity_hear(g, member);
+        identity_hear(g, member, section->record.how);
         return;
     }
     if (!identity_contest(g, a, section)) {
-        roster_hear(g, member, section->record.ready);
+        hearsay_member(g, member, section->record.how);
     }
 }
 
@@ -38,17 +25,28 @@ static void hear_section(struct gossip *g, const struct arrival *a,
         if (node_id_equal(section->state.id, g->id)) {
             identity_hear_state(g, &section->state);
         } else {
-            roster_hear_state(g, &section->state);
+            hearsay_state(g, &section->state);
         }
         return;
     case DATAGRAM_VOTES:
-        hear_votes(g, &section->votes);
+        votes_hear(g, &section->votes);
         return;
     case DATAGRAM_SUMS:
         repair_sums(g, &a->from, section->sums);
         return;
     case DATAGRAM_MASK:
         repair_mask(g, &a->from, section->mask);
+        return;
+    case DATAGRAM_HAVE:
+        repair_have(g, &a->from, section);
+        return;
+    case DATAGRAM_CONTACTS:
+        if (a->head.kind == DATAGRAM_ACK) {
+            repair_contacts(g, section);
+        }
+        return;
+    case DATAGRAM_YOUNG:
+        cut_hear_young(g, section->young);
         return;
     case DATAGRAM_KEYS_NEWEST:
         exchange_newest(g, a, &section->newest);
@@ -62,22 +60,47 @@ static void hear_section(struct gossip *g, const struct arrival *a,
     }
 }
 
-/* A sender that we believe dead is told so first: then it can refute. */
+/* Somebody comes from outside: here are others that it can ask. */
+static void add_contacts(struct gossip *g, struct datagram *d, const struct arrival *a)
+{
+    struct address list[DATAGRAM_CONTACTS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < DATAGRAM_CONTACTS_MAX; i++) {
+        const struct peer *peer = roster_random(g);
+        if (peer != NULL && peer != a->peer && roster_address(g, peer) != NULL) {
+            list[count++] = *roster_address(g, peer);
+        }
+    }
+    if (count > 0) {
+        datagram_add_contacts(d, list, count);
+    }
+}
+
 static void acknowledge(struct gossip *g, const struct arrival *a)
 {
     struct parcel parcel;
     struct datagram_head head = { .kind = DATAGRAM_ACK, .number = a->head.number };
+    const bool is_dead = a->peer != NULL && !roster_is_living(a->peer);
     head.target = a->sender;
-    if (a->peer == NULL || roster_is_living(a->peer) || !parcel_has_room(g)) {
-        parcel_answer(g, &a->from, head);
+    if (!parcel_has_room(g)) {
+        MARK(g, "gossip.parcel.no_room");
         return;
     }
-    MARK(g, "gossip.ack.to_the_dead");
     parcel_begin(g, &parcel, &a->from, head);
-    datagram_add_state(&parcel.body,
-                       &(struct datagram_state){ .id = a->sender,
-                                                 .incarnation = a->peer->known.incarnation,
-                                                 .state = a->peer->known.state });
+    if (is_dead) { /* it is told so first: then it can refute */
+        MARK(g, "gossip.ack.to_the_dead");
+        datagram_add_state(&parcel.body,
+                           &(struct datagram_state){ .id = a->sender,
+                                                     .incarnation = a->peer->incarnation,
+                                                     .state = (enum member_state)a->peer->state });
+    }
+    if (node_id_is_zero(a->head.target) && a->head.digest != roster_digest(g)) {
+        const struct member self = roster_member(g, roster_self(g));
+        datagram_add_record(&parcel.body, &self,
+                            (struct telling){ .ready = roster_self(g)->ready });
+        add_contacts(g, &parcel.body, a);
+    }
+    parcel.bare = parcel.body.used;
     rumours_fill(g, &parcel.body);
     parcel_end(g, &parcel);
 }
@@ -93,8 +116,9 @@ static void take_ack(struct gossip *g, const struct arrival *a)
     enum ping_purpose purpose = ping->purpose;
     uint32_t detail = ping->detail;
     ping->purpose = PING_NONE;
+    heal_answered(g, &a->from);
     if (purpose == PING_RELAY) {
-        prober_relay_done(g, detail, a->head.incarnation);
+        relays_done(g, detail, a->head.incarnation);
     }
     if (purpose == PING_CONTEST) {
         identity_contest_answered(g, detail, a->boot);
@@ -129,11 +153,13 @@ static void act(struct gossip *g, const struct arrival *a, struct span sections)
         take_ack(g, a);
         return;
     case DATAGRAM_RELAY:
-        prober_relay(g, &a->head, &a->from);
+        relays_take(g, &a->head, &a->from);
         return;
     case DATAGRAM_RELAYED:
     case DATAGRAM_NACK:
-        prober_relayed(g, &a->head);
+        if (relays_answered(g, &a->head) && a->peer != NULL) {
+            prober_good(g, a->peer, a->head.incarnation, false); /* the relay itself is well */
+        }
         return;
     case DATAGRAM_SPREAD:
         return;
@@ -164,14 +190,16 @@ static void take_in(struct gossip *g, struct arrival *a, struct span sections)
 {
     struct datagram_section section;
     struct span rest = sections;
-    a->peer = roster_find(g, a->sender);
+    const bool is_bare = sections.size == 0;
     while (datagram_next(&rest, &section)) {
         hear_section(g, a, &section);
     }
-    a->peer = roster_find(g, a->sender); /* it may have told us of itself just now */
+    if (!is_bare) {
+        a->peer = roster_find(g, a->sender); /* it may have told us of itself just now */
+    }
     /* Not of a later incarnation: who claims an id is not yet who has it (identity.c). */
-    if (a->peer != NULL && a->head.incarnation == a->peer->known.incarnation) {
-        memcpy(a->peer->boot, a->boot, GOSSIP_BOOT_SIZE);
+    if (a->peer != NULL && a->head.incarnation == a->peer->incarnation) {
+        a->peer->window = a->window;
         notices_catalog(g, a->peer, a->head.catalog);
         if (a->key == 0) { /* the newest */
             stages_heard(g, a->peer, KEY_STAGE_USES);
@@ -213,7 +241,11 @@ void receive_packet(struct gossip *g, const struct address *from, uint8_t *data,
     struct seal_opened opened;
     struct arrival a = { .from = *from };
     struct span sections;
-    enum seal_verdict verdict = seal_open(&g->seal, data, size, &opened);
+    if (seal_sender(data, size, &a.sender)) {
+        a.peer = roster_find(g, a.sender); /* as it says: that is to be seen */
+    }
+    const uint32_t hint = a.peer != NULL ? a.peer->window : SEAL_NO_WINDOW;
+    const enum seal_verdict verdict = seal_open(&g->seal, data, size, hint, &opened);
     if (verdict == SEAL_UNKNOWN) {
         exchange_unknown(g, from);
     }
@@ -234,6 +266,7 @@ void receive_packet(struct gossip *g, const struct address *from, uint8_t *data,
     }
     g->stats.received_packets++;
     g->stats.received_bytes += size;
+    a.window = opened.window;
     if (node_id_equal(a.sender, g->id)) {
         meet_twin(g, &a);
         return;

@@ -1,104 +1,317 @@
-/* gossip/roster.c: what is known of each member. Records merge as in the view (ring/view.h), with
- * one exception: "dead" about a member that we have reason to believe alive is put to it first. */
+/* gossip/roster.c: the table of members: found by id, counted, summed up, drawn from at random.
+ * Whoever changes a member says so before and after: the sums follow from that. */
 #include "gossip/internal.h"
 
 #include "base/hash.h"
 
-#define DIGEST_SEED 0x61746f6c6c2d6731u
+#define TICK_SHIFT 16u /* peer->when: 65.536 ms each, for nearly nine years */
+#define PLACE_BITS 24u
+#define PLACE_MASK ((1u << PLACE_BITS) - 1)
+#define TRIES 64u /* to draw a living member among tombstones */
 
-static uint64_t id_hash(struct node_id id)
+static uint32_t index_slots(uint32_t members_max)
 {
-    return hash64(id.b, sizeof id.b, 0);
+    uint32_t slots = 16;
+    while (slots < members_max + members_max / 4) {
+        slots *= 2;
+    }
+    return slots;
 }
 
-struct peer *roster_find(struct gossip *g, struct node_id id)
+size_t roster_memory(uint32_t members_max)
 {
-    for (struct map_node *n = map_first(&g->by_id, id_hash(id)); n != NULL; n = map_next(n)) {
-        struct peer *peer = CONTAINER_OF(n, struct peer, by_id);
-        if (node_id_equal(peer->known.id, id)) {
+    const size_t each = sizeof(struct peer) + 2 * sizeof(struct tomb) + 2 * sizeof(uint32_t);
+    return members_max * each + index_slots(members_max) * sizeof(uint32_t) + 5 * 16;
+}
+
+enum err roster_init(struct gossip *g, struct arena *mem)
+{
+    const uint32_t slots = index_slots(g->peers_max);
+    g->peers = arena_array(mem, g->peers_max, sizeof *g->peers);
+    g->index = arena_array(mem, slots, sizeof *g->index);
+    g->index_mask = slots - 1;
+    g->tombs_max = 2 * g->peers_max;
+    g->tombs = arena_array(mem, g->tombs_max, sizeof *g->tombs);
+    g->waiting = arena_array(mem, g->peers_max, sizeof *g->waiting);
+    g->touched = arena_array(mem, g->peers_max, sizeof *g->touched);
+    return g->peers == NULL || g->index == NULL || g->tombs == NULL || g->waiting == NULL ||
+                   g->touched == NULL
+               ? ERR_NOMEM
+               : ERR_OK;
+}
+
+/* ---- by id ------------------------------------------------------------------------------------- */
+
+static uint32_t entry_of(uint64_t hash, uint32_t place)
+{
+    return (uint32_t)(hash >> 56) << PLACE_BITS | (place + 1);
+}
+
+static uint64_t hash_at(const struct gossip *g, uint32_t slot)
+{
+    return records_id_hash(g->records, g->peers[(g->index[slot] & PLACE_MASK) - 1].record);
+}
+
+struct peer *roster_find(const struct gossip *g, struct node_id id)
+{
+    const uint64_t hash = hash64(id.b, sizeof id.b, 0);
+    const uint32_t tag = (uint32_t)(hash >> 56);
+    for (uint32_t slot = (uint32_t)hash & g->index_mask; g->index[slot] != 0;
+         slot = (slot + 1) & g->index_mask) {
+        if (g->index[slot] >> PLACE_BITS != tag) {
+            continue;
+        }
+        struct peer *peer = &g->peers[(g->index[slot] & PLACE_MASK) - 1];
+        if (node_id_equal(roster_id(g, peer), id)) {
             return peer;
         }
     }
     return NULL;
 }
 
-uint32_t roster_bucket(struct node_id id)
+static void index_insert(struct gossip *g, uint32_t place)
 {
-    return id.b[0] % DATAGRAM_BUCKETS;
+    const uint64_t hash = records_id_hash(g->records, g->peers[place].record);
+    uint32_t slot = (uint32_t)hash & g->index_mask;
+    while (g->index[slot] != 0) {
+        slot = (slot + 1) & g->index_mask;
+    }
+    g->index[slot] = entry_of(hash, place);
 }
 
-static uint64_t part_of_digest(const struct peer *peer)
+/* What stands behind it moves up, so that no search ends too early. */
+static void index_remove(struct gossip *g, uint32_t place)
 {
-    uint8_t record[MEMBER_RECORD_MAX];
-    size_t size = 0;
-    if (!roster_is_living(peer)) {
-        return 0;
+    const uint64_t hash = records_id_hash(g->records, g->peers[place].record);
+    uint32_t hole = (uint32_t)hash & g->index_mask;
+    while ((g->index[hole] & PLACE_MASK) != place + 1) {
+        CHECK(g->index[hole] != 0);
+        hole = (hole + 1) & g->index_mask;
     }
-    enum err err = member_encode(&peer->known, record, sizeof record, &size);
-    CHECK(err == ERR_OK);
-    uint64_t hash = hash64(record, size, DIGEST_SEED + (peer->ready ? 1 : 0));
-    return hash == 0 ? 1 : hash;
+    for (uint32_t at = (hole + 1) & g->index_mask; g->index[at] != 0;
+         at = (at + 1) & g->index_mask) {
+        const uint32_t home = (uint32_t)hash_at(g, at) & g->index_mask;
+        if (((at - home) & g->index_mask) >= ((at - hole) & g->index_mask)) {
+            g->index[hole] = g->index[at];
+            hole = at;
+        }
+    }
+    g->index[hole] = 0;
 }
 
-static void clear_accusation(struct gossip *g, struct peer *peer)
+/* ---- what is known ----------------------------------------------------------------------------- */
+
+struct node_id roster_id(const struct gossip *g, const struct peer *peer)
 {
-    if (peer->accused_until_us != USEC_NEVER) {
-        CHECK(g->accusing > 0);
-        peer->accused_until_us = USEC_NEVER;
-        g->accusing--;
-    }
+    return records_facts(g->records, peer->record)->id;
 }
 
-void roster_changed(struct gossip *g, struct peer *peer)
+struct member roster_member(const struct gossip *g, const struct peer *peer)
 {
-    bool lived = peer->hash != 0;
-    uint64_t hash = part_of_digest(peer);
-    g->sums[roster_bucket(peer->known.id)] += hash - peer->hash;
-    peer->hash = hash;
-    g->changed_us = g->now.mono_us;
-    if (lived != (hash != 0)) {
-        g->living = lived ? g->living - 1 : g->living + 1;
-        g->circles_stale = true;
-    }
-    if (lived && hash == 0) {
-        peer->died_us = g->now.mono_us;
-        votes_clear(g, peer);
-        prober_forget(g, peer);
-        clear_accusation(g, peer);
-    }
-    cut_look_soon(g);
+    struct member member = *records_facts(g->records, peer->record);
+    member.incarnation = peer->incarnation;
+    member.version = peer->version;
+    member.state = (enum member_state)peer->state;
+    return member;
+}
+
+const struct address *roster_address(const struct gossip *g, const struct peer *peer)
+{
+    return member_address(records_facts(g->records, peer->record), ENDPOINT_GOSSIP);
+}
+
+static uint32_t tick_of(const struct gossip *g)
+{
+    return (uint32_t)(g->now.mono_us >> TICK_SHIFT) + 1;
+}
+
+usec_t roster_age_us(const struct gossip *g, const struct peer *peer)
+{
+    return peer->when == 0 ? SEC(1000000000) : (usec_t)(tick_of(g) - peer->when) << TICK_SHIFT;
+}
+
+void roster_touch(struct gossip *g, struct peer *peer)
+{
+    peer->when = tick_of(g);
+}
+
+uint32_t roster_bucket(const struct gossip *g, const struct peer *peer)
+{
+    return roster_id(g, peer).b[0] % DATAGRAM_BUCKETS;
 }
 
 uint64_t roster_digest(const struct gossip *g)
 {
-    uint64_t digest = 0;
-    for (uint32_t i = 0; i < DATAGRAM_BUCKETS; i++) {
-        digest += g->sums[i];
+    return g->living > 0 && g->sum == 0 ? 1 : g->sum;
+}
+
+/* ---- tombstones -------------------------------------------------------------------------------- */
+
+static bool is_valid(const struct gossip *g, const struct tomb *tomb)
+{
+    const struct peer *peer = &g->peers[tomb->peer];
+    return roster_is_used(peer) && !roster_is_living(peer) && peer->when == tomb->since;
+}
+
+static struct tomb *tomb_at(struct gossip *g, uint32_t nth)
+{
+    return &g->tombs[(g->tombs_first + nth) % g->tombs_max];
+}
+
+static void tombs_compact(struct gossip *g)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < g->tombs_count; i++) {
+        const struct tomb tomb = *tomb_at(g, i);
+        if (is_valid(g, &tomb)) {
+            *tomb_at(g, kept++) = tomb;
+        }
     }
-    return g->living > 0 && digest == 0 ? 1 : digest;
+    g->tombs_count = kept;
+}
+
+static void tombs_add(struct gossip *g, struct peer *peer)
+{
+    roster_touch(g, peer);
+    if (g->tombs_count == g->tombs_max) {
+        tombs_compact(g);
+        CHECK(g->tombs_count < g->tombs_max);
+    }
+    *tomb_at(g, g->tombs_count++) =
+        (struct tomb){ .peer = roster_index(g, peer), .since = peer->when };
+}
+
+/* One that nobody needs: not ourselves, also when we have left; and not one that the view has still
+ * to show. */
+static bool is_idle(const struct gossip *g, const struct tomb *tomb)
+{
+    return is_valid(g, tomb) && tomb->peer != g->self && !g->peers[tomb->peer].touched;
 }
 
 static struct peer *oldest_tombstone(struct gossip *g)
 {
-    struct peer *oldest = NULL;
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        if (!peer->used || roster_is_living(peer) || peer->touched || i == g->self) {
-            continue; /* ourselves: also when we have left */
-        }
-        if (oldest == NULL || peer->died_us < oldest->died_us) {
-            oldest = peer;
+    while (g->tombs_count > 0 && !is_valid(g, tomb_at(g, 0))) {
+        g->tombs_first = (g->tombs_first + 1) % g->tombs_max;
+        g->tombs_count--;
+    }
+    for (uint32_t i = 0; i < g->tombs_count; i++) {
+        if (is_idle(g, tomb_at(g, i))) {
+            return &g->peers[tomb_at(g, i)->peer];
         }
     }
-    return oldest;
+    return NULL;
+}
+
+void roster_sweep(struct gossip *g)
+{
+    for (;;) {
+        struct peer *oldest = oldest_tombstone(g);
+        if (oldest == NULL || roster_age_us(g, oldest) < TOMBSTONE_US) {
+            return;
+        }
+        MARK(g, "gossip.tombstone.expired");
+        roster_drop(g, oldest);
+    }
+}
+
+struct peer *roster_random_dead(struct gossip *g)
+{
+    for (uint32_t tries = 0; tries < 4 && g->tombs_count > 0; tries++) {
+        const struct tomb *tomb = tomb_at(g, (uint32_t)rng_below(&g->rng, g->tombs_count));
+        if (is_valid(g, tomb) && g->peers[tomb->peer].state == MEMBER_DEAD) {
+            return &g->peers[tomb->peer];
+        }
+    }
+    return NULL;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------- */
+
+uint64_t roster_part(const struct gossip *g, const struct peer *peer)
+{
+    const uint64_t word = (uint64_t)peer->version << 8 | (uint64_t)peer->state << 1 | peer->ready;
+    return hash64_mix(records_hash(g->records, peer->record) + word, peer->incarnation);
+}
+
+static void account(struct gossip *g, const struct peer *peer, bool in)
+{
+    if (!roster_is_living(peer)) {
+        return;
+    }
+    const uint64_t part = roster_part(g, peer);
+    const uint32_t one = in ? 1 : UINT32_MAX; /* taking away is adding that, too */
+    const bool is_warming = peer->state == MEMBER_WARMING;
+    g->sums[roster_bucket(g, peer)] += in ? part : 0 - part;
+    g->sum += in ? part : 0 - part;
+    g->living += one;
+    g->warming += is_warming ? one : 0;
+    g->unready += is_warming && !peer->ready ? one : 0;
+}
+
+void roster_before(struct gossip *g, struct peer *peer)
+{
+    account(g, peer, false);
+    publish_account(g, peer, false);
+    g->lived = roster_is_living(peer);
+}
+
+void roster_facts(struct gossip *g, struct peer *peer, const struct member *member)
+{
+    const uint32_t record = records_ref(g->records, member);
+    CHECK(record != RECORD_NONE); /* one for each member, and one more */
+    if (peer->record != RECORD_NONE) {
+        records_unref(g->records, peer->record);
+    }
+    peer->record = record;
+    peer->version = member->version;
+}
+
+static void wait_to_own(struct gossip *g, struct peer *peer)
+{
+    if (!peer->waiting && roster_is_living(peer) && peer->state == MEMBER_WARMING) {
+        CHECK(g->waiting_count < g->peers_max);
+        peer->waiting = true;
+        g->waiting[g->waiting_count++] = roster_index(g, peer);
+    }
+}
+
+static void has_died(struct gossip *g, struct peer *peer)
+{
+    struct news *news = rumours_find(g, peer);
+    votes_clear(g, peer);
+    prober_forget(g, peer);
+    circles_left(g, roster_index(g, peer));
+    tombs_add(g, peer);
+    if (news != NULL) {
+        cut_drop_due(g, news);
+        rumours_release(g, news);
+    }
+}
+
+void roster_after(struct gossip *g, struct peer *peer)
+{
+    const bool lives = roster_is_living(peer);
+    account(g, peer, true);
+    publish_account(g, peer, true);
+    g->changes++;
+    g->version += lives != g->lived ? 1 : 0;
+    if (lives && !g->lived) {
+        peer->when = 0;
+        circles_joined(g, roster_index(g, peer));
+    }
+    if (!lives && g->lived) {
+        has_died(g, peer);
+    }
+    wait_to_own(g, peer);
+    cut_look_soon(g);
 }
 
 static struct peer *take_place(struct gossip *g)
 {
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (!g->peers[i].used) {
-            return &g->peers[i];
-        }
+    if (g->peers_free != 0) {
+        struct peer *peer = &g->peers[g->peers_free - 1];
+        g->peers_free = peer->version;
+        return peer;
     }
     if (g->peers_high < g->peers_max) {
         return &g->peers[g->peers_high++];
@@ -110,16 +323,7 @@ static struct peer *take_place(struct gossip *g)
     }
     MARK(g, "gossip.roster.tombstone_made_room");
     roster_drop(g, oldest);
-    return oldest;
-}
-
-/* Members that come back owning, or that we hear of owning, change the ring: by a cut. Where nobody
- * owns, nothing is disturbed. */
-static bool must_be_held(struct gossip *g, const struct member *member)
-{
-    const struct member *shown = view_find(g->view, member->id);
-    bool owns = shown != NULL && shown->state == MEMBER_OWNING;
-    return member->state == MEMBER_OWNING && !owns && !cut_is_young(g);
+    return take_place(g);
 }
 
 struct peer *roster_add(struct gossip *g, const struct member *member, bool ready)
@@ -128,164 +332,73 @@ struct peer *roster_add(struct gossip *g, const struct member *member, bool read
     if (peer == NULL) {
         return NULL;
     }
-    memset(peer, 0, sizeof *peer);
-    list_init(&peer->told);
-    peer->used = true;
-    peer->known = *member;
+    *peer = (struct peer){ .record = RECORD_NONE, .shown = SHOWN_NOT };
+    roster_before(g, peer);
+    roster_facts(g, peer, member);
+    peer->incarnation = member->incarnation;
+    peer->state = (uint8_t)member->state;
     peer->ready = ready;
-    peer->good_us = LONG_AGO;
-    peer->acked_us = LONG_AGO;
-    peer->evidence_us = LONG_AGO;
-    peer->asked_us = LONG_AGO;
-    peer->catalog_told_us = LONG_AGO;
-    peer->suspected_us = USEC_NEVER;
-    peer->accused_until_us = USEC_NEVER;
-    peer->held = must_be_held(g, member);
-    map_insert(&g->by_id, &peer->by_id, id_hash(member->id));
-    roster_changed(g, peer);
+    index_insert(g, roster_index(g, peer));
+    g->used++;
+    roster_after(g, peer);
     return peer;
+}
+
+static void forget_waiting(struct gossip *g, const struct peer *peer)
+{
+    const uint32_t index = roster_index(g, peer);
+    for (uint32_t i = 0; peer->waiting && i < g->waiting_count; i++) {
+        if (g->waiting[i] == index) {
+            g->waiting[i] = g->waiting[--g->waiting_count];
+            return;
+        }
+    }
 }
 
 void roster_drop(struct gossip *g, struct peer *peer)
 {
-    CHECK(peer->used && !roster_is_living(peer) && !peer->touched && peer != roster_self(g));
-    view_forget(g->view, peer->known.id);
+    const uint32_t index = roster_index(g, peer);
+    CHECK(roster_is_used(peer) && !roster_is_living(peer) && !peer->touched && index != g->self);
     rumours_forget(g, peer);
-    map_remove(&g->by_id, &peer->by_id);
-    peer->used = false;
-}
-
-struct peer *roster_random(struct gossip *g)
-{
-    CHECK(g->living > 0 || g->leaving != LEAVING_NOT);
-    uint32_t others = g->living - (roster_is_living(roster_self(g)) ? 1 : 0);
-    if (others == 0) {
-        return NULL;
-    }
-    uint64_t nth = rng_below(&g->rng, others);
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (i == g->self || !roster_is_living(&g->peers[i])) {
-            continue;
-        }
-        if (nth-- == 0) {
-            return &g->peers[i];
-        }
-    }
-    BUG("fewer living members than counted");
-}
-
-const struct address *roster_address(const struct peer *peer)
-{
-    return member_address(&peer->known, ENDPOINT_GOSSIP);
-}
-
-/* An answer of its own is better than what others say; what others say is good enough when
- * somebody already missed it. */
-static bool believes_dead(struct gossip *g, const struct peer *peer)
-{
-    const struct probe *probe = prober_find(g, peer);
-    if (g->now.mono_us - peer->good_us <= FRESH_US) {
-        MARK(g, "gossip.dead.contradicted");
-        return false;
-    }
-    return votes_count(g, peer) > 0 || (probe != NULL && probe->misses > 0);
-}
-
-/* The process is another one, or has refuted: what was between us counts no more. */
-static void begin_incarnation(struct gossip *g, struct peer *peer, bool ready)
-{
-    peer->ready = ready;
-    peer->held = must_be_held(g, &peer->known);
-    clear_accusation(g, peer);
-    votes_clear(g, peer);
-    if (roster_is_living(peer)) {
-        prober_restart(g, peer);
-    }
-}
-
-static void hear(struct gossip *g, struct peer *peer, struct member member, bool ready)
-{
-    struct member before = peer->known;
-    bool newer = member.incarnation > before.incarnation;
-    if (member.incarnation < before.incarnation) {
-        return;
-    }
-    if (member.state == MEMBER_DEAD && roster_is_living(peer) && !believes_dead(g, peer)) {
-        repair_accuse(g, peer, member.incarnation);
-        if (newer) {
-            return;
-        }
-        member.state = before.state; /* its facts are news all the same */
-    }
-    bool changed = member_merge(&peer->known, &member);
-    if (newer) {
-        begin_incarnation(g, peer, ready);
-    } else if (ready && !peer->ready) {
-        peer->ready = true;
-        changed = true;
-    }
-    if (!changed) {
-        return;
-    }
-    roster_changed(g, peer);
-    if (newer || peer->known.version != before.version) {
-        rumours_record(g, peer);
-    } else {
-        rumours_state(g, peer);
-    }
-    publish_soon(g, peer, PUBLISH_US);
-}
-
-void roster_hear(struct gossip *g, const struct member *member, bool ready)
-{
-    struct peer *peer = roster_find(g, member->id);
-    CHECK(!node_id_equal(member->id, g->id));
-    if (peer != NULL) {
-        hear(g, peer, *member, ready);
-        return;
-    }
-    if (!member_is_living(member)) {
-        return; /* nobody to bury */
-    }
-    peer = roster_add(g, member, ready);
-    if (peer != NULL) {
-        rumours_record(g, peer);
-        publish_soon(g, peer, PUBLISH_US);
-    }
-}
-
-void roster_hear_state(struct gossip *g, const struct datagram_state *state)
-{
-    struct peer *peer = roster_find(g, state->id);
-    if (peer == NULL || state->incarnation < peer->known.incarnation) {
-        return;
-    }
-    struct member member = peer->known;
-    member.incarnation = state->incarnation;
-    member.state = state->state;
-    if (state->incarnation > peer->known.incarnation && member_is_living(&member)) {
-        return; /* facts that we do not have: repair brings them */
-    }
-    hear(g, peer, member, state->ready);
+    votes_forget(g, peer);
+    forget_waiting(g, peer);
+    publish_forget(g, peer);
+    index_remove(g, index);
+    records_unref(g->records, peer->record);
+    peer->record = RECORD_NONE;
+    peer->version = g->peers_free;
+    g->peers_free = index + 1;
+    g->used--;
 }
 
 void roster_decide(struct gossip *g, struct peer *peer, enum member_state state)
 {
-    CHECK(state > peer->known.state);
-    peer->known.state = state;
-    roster_changed(g, peer);
+    CHECK(state > peer->state);
+    roster_before(g, peer);
+    peer->state = (uint8_t)state;
+    roster_after(g, peer);
     rumours_state(g, peer);
     publish_soon(g, peer, 0);
 }
 
-void roster_sweep(struct gossip *g)
+/* ---- at random --------------------------------------------------------------------------------- */
+
+struct peer *roster_random(struct gossip *g)
 {
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        bool is_over = g->now.mono_us - peer->died_us >= TOMBSTONE_US;
-        if (peer->used && !roster_is_living(peer) && !peer->touched && i != g->self && is_over) {
-            MARK(g, "gossip.tombstone.expired");
-            roster_drop(g, peer);
+    const uint32_t others = g->living - (roster_is_living(roster_self(g)) ? 1 : 0);
+    for (uint32_t tries = 0; others > 0 && tries < TRIES; tries++) {
+        struct peer *peer = &g->peers[rng_below(&g->rng, g->peers_high)];
+        if (roster_is_living(peer) && peer != roster_self(g)) {
+            return peer;
         }
     }
+    /* Nearly all are tombstones: the next one from some place on. */
+    const uint32_t from = (uint32_t)rng_below(&g->rng, g->peers_high);
+    for (uint32_t i = 0; others > 0 && i < g->peers_high; i++) {
+        struct peer *peer = &g->peers[(from + i) % g->peers_high];
+        if (roster_is_living(peer) && peer != roster_self(g)) {
+            return peer;
+        }
+    }
+    return NULL;
 }

@@ -8,14 +8,14 @@
 #define WORDS (SEAL_WINDOW / 64)
 #define STRANGERS 64u /* senders that are no members (yet) */
 
-struct seal_window {
-    struct map_node by_sender;
-    struct list by_use;
+struct seal_window { /* what every packet looks at comes first */
     uint8_t sender[ID_SIZE + GOSSIP_BOOT_SIZE];
+    uint64_t highest;
+    bool is_used;
+    uint64_t bits[WORDS]; /* of counter c: bit c mod SEAL_WINDOW */
+    struct map_node by_sender;
     struct key_id under; /* the key of its last packet, and what is derived of that */
     uint8_t key[TRUST_KEY_SIZE];
-    uint64_t highest;
-    uint64_t bits[WORDS]; /* of counter c: bit c mod SEAL_WINDOW */
 };
 
 /* Two for each member: the process before a restart may still have packets on the way. */
@@ -81,7 +81,6 @@ enum err seal_init(struct seal *seal, struct arena *mem, const struct gossip_opt
     seal->self = options->self.id;
     memcpy(seal->boot, options->boot, GOSSIP_BOOT_SIZE);
     seal_keys(seal, &options->ring);
-    list_init(&seal->by_use);
     seal->window_count = window_limit(options->members_max);
     seal->windows = arena_array(mem, seal->window_count, sizeof *seal->windows);
     if (seal->windows == NULL) {
@@ -139,8 +138,13 @@ size_t seal_close_under(struct seal *seal, uint32_t key, uint8_t *packet, size_t
     return SEAL_HEADER + body_size + SEAL_TAG;
 }
 
-static struct seal_window *find_window(const struct seal *seal, const uint8_t *sender)
+static struct seal_window *find_window(const struct seal *seal, const uint8_t *sender,
+                                       uint32_t hint)
 {
+    if (hint != SEAL_NO_WINDOW && hint <= seal->window_used &&
+        memcmp(seal->windows[hint - 1].sender, sender, sizeof seal->windows[0].sender) == 0) {
+        return &seal->windows[hint - 1];
+    }
     uint64_t hash = hash64(sender, ID_SIZE + GOSSIP_BOOT_SIZE, 0);
     for (struct map_node *n = map_first(&seal->by_sender, hash); n != NULL; n = map_next(n)) {
         struct seal_window *window = CONTAINER_OF(n, struct seal_window, by_sender);
@@ -158,14 +162,17 @@ static struct seal_window *add_window(struct seal *seal, const uint8_t *sender)
     if (seal->window_used < seal->window_count) {
         window = &seal->windows[seal->window_used++];
     } else {
-        window = CONTAINER_OF(list_first(&seal->by_use), struct seal_window, by_use);
-        list_remove(&window->by_use);
+        while (seal->windows[seal->hand].is_used) {
+            seal->windows[seal->hand].is_used = false;
+            seal->hand = (seal->hand + 1) % seal->window_count;
+        }
+        window = &seal->windows[seal->hand];
+        seal->hand = (seal->hand + 1) % seal->window_count;
         map_remove(&seal->by_sender, &window->by_sender);
     }
     memset(window, 0, sizeof *window);
     memcpy(window->sender, sender, sizeof window->sender);
     map_insert(&seal->by_sender, &window->by_sender, hash64(sender, sizeof window->sender, 0));
-    list_push_back(&seal->by_use, &window->by_use);
     return window;
 }
 
@@ -244,8 +251,9 @@ static enum seal_verdict unseal(const struct seal *seal, const struct seal_windo
     return verdict;
 }
 
-static void remember_sender(struct seal *seal, struct seal_window *window, const uint8_t *packet,
-                            const struct opening *opening)
+/* Which window that is, plus one. */
+static uint32_t remember_sender(struct seal *seal, struct seal_window *window,
+                                const uint8_t *packet, const struct opening *opening)
 {
     if (window == NULL) {
         window = add_window(seal, packet + 12);
@@ -255,8 +263,8 @@ static void remember_sender(struct seal *seal, struct seal_window *window, const
         window->under = seal->keys[opening->key].id;
         memcpy(window->key, opening->derived, sizeof window->key);
     }
-    list_remove(&window->by_use);
-    list_push_back(&seal->by_use, &window->by_use);
+    window->is_used = true;
+    return (uint32_t)(window - seal->windows) + 1;
 }
 
 static bool is_own(const struct seal *seal, const struct seal_opened *opened)
@@ -265,7 +273,28 @@ static bool is_own(const struct seal *seal, const struct seal_opened *opened)
            memcmp(opened->boot, seal->boot, GOSSIP_BOOT_SIZE) == 0;
 }
 
-enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
+bool seal_sender(const uint8_t *packet, size_t size, struct node_id *out)
+{
+    if (size < SEAL_HEADER) {
+        return false;
+    }
+    memcpy(out->b, packet + 12, sizeof out->b);
+    return true;
+}
+
+bool seal_is_of(const struct seal *seal, uint32_t window, struct node_id sender,
+                const uint8_t boot[GOSSIP_BOOT_SIZE])
+{
+    if (window == SEAL_NO_WINDOW) {
+        return false;
+    }
+    CHECK(window <= seal->window_used);
+    const uint8_t *own = seal->windows[window - 1].sender;
+    return memcmp(own, sender.b, ID_SIZE) == 0 &&
+           memcmp(own + ID_SIZE, boot, GOSSIP_BOOT_SIZE) == 0;
+}
+
+enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size, uint32_t hint,
                             struct seal_opened *out)
 {
     const size_t trailer = seal->insecure ? CHECKSUM : SEAL_TAG;
@@ -281,7 +310,7 @@ enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
         (seal->insecure && get_u16(packet + 2) != 0)) {
         return SEAL_UNSEALED;
     }
-    struct seal_window *window = find_window(seal, packet + 12);
+    struct seal_window *window = find_window(seal, packet + 12, hint);
     if (window != NULL && !is_new(window, counter)) {
         return SEAL_REPLAYED;
     }
@@ -294,11 +323,12 @@ enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
     memcpy(out->boot, packet + 28, GOSSIP_BOOT_SIZE);
     out->body = body;
     out->key = opening.key;
+    out->window = SEAL_NO_WINDOW;
     if (is_own(seal, out)) {
         return SEAL_OWN;
     }
     if (verdict == SEAL_GOOD) { /* whoever has only a retired key makes nobody be forgotten */
-        remember_sender(seal, window, packet, &opening);
+        out->window = remember_sender(seal, window, packet, &opening);
     }
     return verdict;
 }

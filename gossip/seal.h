@@ -15,7 +15,6 @@
  * 1,024 counters back are remembered for each (sender, boot), over all keys. What does not open
  * leaves no trace. */
 #pragma once
-#include "base/list.h"
 #include "base/map.h"
 #include "gossip/gossip.h"
 #include "gossip/keyring.h"
@@ -51,7 +50,7 @@ struct seal {
     uint32_t window_count;
     uint32_t window_used;
     struct map by_sender;
-    struct list by_use; /* least lately used first: those make room */
+    uint32_t hand; /* goes round: what was not used since it last came by makes room */
 };
 
 enum seal_verdict {
@@ -64,7 +63,10 @@ enum seal_verdict {
     SEAL_OWN,      /* made by this process */
 };
 
+#define SEAL_NO_WINDOW 0u
+
 struct seal_opened {
+    uint32_t window; /* after GOOD: a hint for the next packet of this process */
     struct node_id sender;
     uint8_t boot[GOSSIP_BOOT_SIZE];
     struct span body; /* in the packet's own bytes */
@@ -81,6 +83,12 @@ void seal_keys(struct seal *seal, const struct keyring *ring);
 size_t seal_close(struct seal *seal, uint8_t *packet, size_t body_size);
 /* The same under another key than the present one: its place in seal.keys. */
 size_t seal_close_under(struct seal *seal, uint32_t key, uint8_t *packet, size_t body_size);
-/* Opens in place. *out holds after GOOD, RETIRED and OWN. */
-enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size,
+/* Whose packet it says it is; false: too short to say. */
+bool seal_sender(const uint8_t *packet, size_t size, struct node_id *out);
+/* Opens in place. *out holds after GOOD, RETIRED and OWN. `hint`: where to look first for what is
+ * remembered of the sender, or SEAL_NO_WINDOW. */
+enum seal_verdict seal_open(struct seal *seal, uint8_t *packet, size_t size, uint32_t hint,
                             struct seal_opened *out);
+/* Is that what is remembered of this very process? */
+bool seal_is_of(const struct seal *seal, uint32_t window, struct node_id sender,
+                const uint8_t boot[GOSSIP_BOOT_SIZE]);

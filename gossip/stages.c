@@ -9,6 +9,7 @@
 #include "base/hash.h"
 
 #define STAGES_US MSEC(200)
+#define STAGES_FANOUT 3u
 #define STAGES_SLOW_US SEC(5) /* when nothing has changed for */
 #define STAGES_QUIET_US SEC(10)
 #define BUCKET_SEED 0x61746f6c6c2d6b31u
@@ -31,7 +32,7 @@ enum key_stage stages_of(const struct gossip *g, uint32_t index)
                                        : KEY_STAGE_NONE;
     }
     const bool holds =
-        node_id_equal(seen->id, peer->known.id) && seen->incarnation == peer->known.incarnation;
+        node_id_equal(seen->id, roster_id(g, peer)) && seen->incarnation == peer->incarnation;
     return holds ? seen->stage : KEY_STAGE_NONE;
 }
 
@@ -41,8 +42,8 @@ static void raise(struct gossip *g, uint32_t index, enum key_stage stage)
     if (index == g->self || keyring_is_settled(&keys->ring) || stage <= stages_of(g, index)) {
         return;
     }
-    keys->seen[index] = (struct key_seen){ .id = g->peers[index].known.id,
-                                           .incarnation = g->peers[index].known.incarnation,
+    keys->seen[index] = (struct key_seen){ .id = roster_id(g, &g->peers[index]),
+                                           .incarnation = g->peers[index].incarnation,
                                            .stage = stage };
     keys->progress_us = g->now.mono_us;
     keys->stages_changed = true;
@@ -83,12 +84,12 @@ static void count_buckets(struct gossip *g)
     memset(keys->starts, 0, sizeof keys->starts);
     memset(keys->sums, 0, sizeof keys->sums);
     for (uint32_t i = 0; i < g->peers_high; i++) {
-        const struct member *member = &g->peers[i].known;
-        if (roster_is_living(&g->peers[i])) {
-            const uint32_t bucket = bucket_of(member->id);
+        const struct peer *peer = &g->peers[i];
+        if (roster_is_living(peer)) {
+            const struct node_id id = roster_id(g, peer);
+            const uint32_t bucket = bucket_of(id);
             keys->starts[bucket + 1]++;
-            keys->sums[bucket] +=
-                (uint32_t)hash64(member->id.b, ID_SIZE, BUCKET_SEED ^ member->incarnation);
+            keys->sums[bucket] += (uint32_t)hash64(id.b, ID_SIZE, BUCKET_SEED ^ peer->incarnation);
         }
     }
     for (uint32_t i = 0; i < KEYS_BUCKETS; i++) {
@@ -99,10 +100,9 @@ static void count_buckets(struct gossip *g)
 /* Among the `count` that are in their places already. */
 static void insert(const struct gossip *g, uint32_t *order, uint32_t count, uint32_t index)
 {
+    const struct node_id id = roster_id(g, &g->peers[index]);
     uint32_t at = count;
-    for (;
-         at > 0 && node_id_compare(g->peers[order[at - 1]].known.id, g->peers[index].known.id) > 0;
-         at--) {
+    for (; at > 0 && node_id_compare(roster_id(g, &g->peers[order[at - 1]]), id) > 0; at--) {
         order[at] = order[at - 1];
     }
     order[at] = index;
@@ -120,7 +120,7 @@ static void refresh_order(struct gossip *g)
     count_buckets(g);
     for (uint32_t i = 0; i < g->peers_high; i++) {
         if (roster_is_living(&g->peers[i])) {
-            const uint32_t bucket = bucket_of(g->peers[i].known.id);
+            const uint32_t bucket = bucket_of(roster_id(g, &g->peers[i]));
             insert(g, keys->order + keys->starts[bucket], filled[bucket]++, i);
         }
     }
@@ -215,10 +215,10 @@ void stages_tick(struct gossip *g)
     if (!has_to_tell(g)) {
         return;
     }
-    for (uint32_t i = 0; i < SPREAD_FANOUT && parcel_has_room(g); i++) {
+    for (uint32_t i = 0; i < STAGES_FANOUT && parcel_has_room(g); i++) {
         struct peer *peer = roster_random(g);
-        if (peer != NULL && roster_address(peer) != NULL && parcel_has_budget(g, TRAFFIC_BULK)) {
-            tell(g, roster_address(peer));
+        if (peer != NULL && roster_address(g, peer) != NULL && parcel_has_budget(g, TRAFFIC_BULK)) {
+            tell(g, roster_address(g, peer));
         }
     }
 }
@@ -275,8 +275,8 @@ uint32_t gossip_stages(const struct gossip *g, struct key_holder *out, uint32_t 
             continue;
         }
         if (count < most) {
-            out[count] =
-                (struct key_holder){ .node = g->peers[i].known.id, .stage = stage_told(g, i) };
+            out[count] = (struct key_holder){ .node = roster_id(g, &g->peers[i]),
+                                              .stage = stage_told(g, i) };
         }
         count++;
     }

@@ -1,19 +1,20 @@
-/* gossip/votes.c: what the observers of a member say, and when it is enough.
+/* gossip/votes.c: what the observers of a member tell each other, and when it is enough.
  *
  * Enough (docs/gossip.md, "Quorum"): three fifths of its observers, at least two; or, when that has
- * lasted, three fifths of those observers that are sound themselves, be it one: who has voted asks
- * the others. Votes of members that are themselves about to go do not count: a node that hears
- * nobody accuses everybody. */
+ * lasted, three fifths of those observers that are sound themselves, be it one. A vote counts when
+ * we know that its voter hears us: a node that hears nobody accuses everybody. */
 #include "gossip/internal.h"
 
-static struct vote *find_vote(struct peer *peer, struct node_id observer)
+void votes_init(struct gossip *g)
 {
-    for (uint32_t i = 0; i < peer->vote_count; i++) {
-        if (node_id_equal(peer->votes[i].observer, observer)) {
-            return &peer->votes[i];
-        }
+    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
+        g->doubts[i].peer = NO_PEER;
     }
-    return NULL;
+}
+
+struct doubt *votes_doubt(struct gossip *g, const struct peer *peer)
+{
+    return peer->doubt == 0 ? NULL : &g->doubts[peer->doubt - 1];
 }
 
 static bool is_stale(const struct gossip *g, const struct vote *vote)
@@ -26,104 +27,208 @@ static bool stands(const struct gossip *g, const struct vote *vote)
     return vote->down && !is_stale(g, vote);
 }
 
-/* A place for a new voter: a free one, or that of a vote which says nothing any more. */
-static struct vote *place_for(struct gossip *g, struct peer *peer)
+static bool has_standing(const struct gossip *g, const struct doubt *doubt)
 {
-    if (peer->vote_count < VOTERS_MAX) {
-        return &peer->votes[peer->vote_count++];
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        if (stands(g, &doubt->votes[i])) {
+            return true;
+        }
     }
-    for (uint32_t i = 0; i < peer->vote_count; i++) {
-        if (!stands(g, &peer->votes[i])) {
-            return &peer->votes[i];
+    return false;
+}
+
+/* Votes that were taken back are remembered for a while, because older ones may still be on their
+ * way. */
+static bool is_over(const struct gossip *g, const struct doubt *doubt)
+{
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        if (!is_stale(g, &doubt->votes[i])) {
+            return false;
+        }
+    }
+    return !doubt->is_told;
+}
+
+static void end_doubt(struct gossip *g, struct doubt *doubt)
+{
+    CHECK(g->doubt_count > 0);
+    g->peers[doubt->peer].doubt = 0;
+    doubt->peer = NO_PEER;
+    g->doubt_count--;
+}
+
+static struct doubt *begin_doubt(struct gossip *g, struct peer *peer)
+{
+    struct doubt *doubt = NULL;
+    for (uint32_t i = 0; i < DOUBTS_MAX && (doubt == NULL || doubt->peer != NO_PEER); i++) {
+        struct doubt *other = &g->doubts[i];
+        const bool is_idle = other->peer == NO_PEER || (!has_standing(g, other) && !other->is_told);
+        doubt = is_idle && (doubt == NULL || other->peer == NO_PEER) ? other : doubt;
+    }
+    if (doubt == NULL) {
+        MARK(g, "gossip.votes.doubts_full"); /* votes are told again */
+        return NULL;
+    }
+    if (doubt->peer != NO_PEER) {
+        end_doubt(g, doubt);
+    }
+    *doubt = (struct doubt){ .peer = roster_index(g, peer),
+                             .suspected_us = USEC_NEVER,
+                             .asked_us = LONG_AGO };
+    peer->doubt = (uint8_t)(doubt - g->doubts + 1);
+    g->doubt_count++;
+    return doubt;
+}
+
+/* ---- votes ------------------------------------------------------------------------------------- */
+
+/* The place of this voter's vote: its own, a free one, or that of a vote which says nothing any
+ * more. */
+static struct vote *place_for(struct gossip *g, struct doubt *doubt, uint32_t observer)
+{
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        if (doubt->votes[i].observer == observer) {
+            return &doubt->votes[i];
+        }
+    }
+    if (doubt->vote_count < VOTERS_MAX) {
+        struct vote *vote = &doubt->votes[doubt->vote_count++];
+        *vote = (struct vote){ .observer = observer };
+        return vote;
+    }
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        if (!stands(g, &doubt->votes[i])) {
+            doubt->votes[i] = (struct vote){ .observer = observer };
+            return &doubt->votes[i];
         }
     }
     MARK(g, "gossip.votes.full"); /* twice as many as can be needed */
     return NULL;
 }
 
-static void put_vote(struct gossip *g, struct peer *peer, const struct datagram_vote *vote)
+static void put_vote(struct gossip *g, struct peer *peer, uint32_t observer,
+                     const struct datagram_vote *vote)
 {
-    struct vote *old = find_vote(peer, vote->observer);
-    if (old != NULL && old->number >= vote->number) {
+    struct doubt *doubt = votes_doubt(g, peer);
+    if (doubt == NULL) {
+        doubt = vote->down ? begin_doubt(g, peer) : NULL;
+    }
+    struct vote *place = doubt != NULL ? place_for(g, doubt, observer) : NULL;
+    if (place == NULL || place->number >= vote->number) {
         return;
     }
-    struct vote *place = old != NULL ? old : place_for(g, peer);
-    if (place == NULL) {
-        return;
-    }
-    *place = (struct vote){ .observer = vote->observer,
-                            .number = vote->number,
-                            .heard_us = g->now.mono_us,
-                            .down = vote->down,
-                            .tellings = rumours_tellings(g) };
-    rumours_votes(g, peer);
+    place->number = vote->number;
+    place->down = vote->down;
+    place->heard_us = g->now.mono_us;
     cut_look_soon(g);
 }
 
 void votes_hear(struct gossip *g, const struct datagram_votes *votes)
 {
     struct peer *peer = roster_find(g, votes->subject);
-    if (peer == NULL || !roster_is_living(peer) || votes->incarnation != peer->known.incarnation) {
+    if (peer == NULL || !roster_is_living(peer) || votes->incarnation != peer->incarnation ||
+        peer == roster_self(g)) {
         return; /* of the process before, or of one that we have not heard of yet */
     }
     for (uint32_t i = 0; i < votes->count; i++) {
-        if (!node_id_equal(votes->vote[i].observer, g->id)) {
-            put_vote(g, peer, &votes->vote[i]);
+        const struct peer *observer = roster_find(g, votes->vote[i].observer);
+        if (observer != NULL && observer != roster_self(g) && observer != peer) {
+            put_vote(g, peer, roster_index(g, observer), &votes->vote[i]);
         }
+    }
+}
+
+void votes_add(struct gossip *g, struct datagram *d, const struct peer *peer)
+{
+    const struct doubt *doubt = votes_doubt(g, peer);
+    struct datagram_votes votes = { .subject = roster_id(g, peer),
+                                    .incarnation = peer->incarnation };
+    for (uint32_t i = 0; doubt != NULL && i < doubt->vote_count; i++) {
+        const struct vote *vote = &doubt->votes[i];
+        if (!is_stale(g, vote)) {
+            votes.vote[votes.count++] =
+                (struct datagram_vote){ .observer = roster_id(g, &g->peers[vote->observer]),
+                                        .number = vote->number,
+                                        .down = vote->down };
+        }
+    }
+    if (votes.count > 0) {
+        datagram_add_votes(d, &votes);
+    }
+}
+
+/* To all its observers, by a packet each: they are few. */
+static void tell(struct gossip *g, const struct peer *peer, struct doubt *doubt)
+{
+    const struct jury *jury = circles_jury(g, doubt->peer, &doubt->jury);
+    for (uint32_t i = 0; i < jury->count && parcel_has_room(g); i++) {
+        const struct peer *juror = &g->peers[jury->peers[i]];
+        struct parcel parcel;
+        if (jury->peers[i] == g->self || roster_address(g, juror) == NULL) {
+            continue;
+        }
+        parcel_begin(g, &parcel, roster_address(g, juror),
+                     (struct datagram_head){ .kind = DATAGRAM_SPREAD });
+        votes_add(g, &parcel.body, peer);
+        parcel_fill(g, &parcel);
+        parcel_end(g, &parcel);
     }
 }
 
 void votes_cast(struct gossip *g, struct peer *peer, bool down)
 {
-    struct datagram_vote vote = { .observer = g->id, .down = down };
+    struct datagram_vote vote = { .down = down };
     uint64_t wall = g->now.wall_us > 0 ? (uint64_t)g->now.wall_us : 0;
+    const bool is_change = votes_ours_stands(g, peer) != down;
     /* Above those of the process before us, which may still be on their way. */
     g->vote_number = g->vote_number + 1 > wall ? g->vote_number + 1 : wall;
     vote.number = g->vote_number;
-    put_vote(g, peer, &vote);
+    put_vote(g, peer, g->self, &vote);
+    struct doubt *doubt = votes_doubt(g, peer);
+    if (doubt != NULL && is_change) {
+        tell(g, peer, doubt);
+    }
 }
 
-bool votes_ours_stands(const struct gossip *g, const struct peer *peer)
+bool votes_ours_stands(struct gossip *g, const struct peer *peer)
 {
-    for (uint32_t i = 0; i < peer->vote_count; i++) {
-        if (node_id_equal(peer->votes[i].observer, g->id)) {
-            return stands(g, &peer->votes[i]);
+    const struct doubt *doubt = votes_doubt(g, peer);
+    for (uint32_t i = 0; doubt != NULL && i < doubt->vote_count; i++) {
+        if (doubt->votes[i].observer == g->self) {
+            return stands(g, &doubt->votes[i]);
         }
     }
     return false;
 }
 
-static uint32_t count_votes(struct gossip *g, const struct peer *peer, bool only_of_the_sound)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < peer->vote_count; i++) {
-        if (!stands(g, &peer->votes[i])) {
-            continue;
-        }
-        const struct peer *observer = roster_find(g, peer->votes[i].observer);
-        if (observer != NULL && roster_is_living(observer)) {
-            count += only_of_the_sound && observer->shut_out ? 0 : 1;
-        }
-    }
-    return count;
-}
-
-uint32_t votes_count(struct gossip *g, const struct peer *peer)
-{
-    return count_votes(g, peer, false);
-}
-
 void votes_clear(struct gossip *g, struct peer *peer)
 {
-    if (peer->vote_count > 0) {
-        cut_look_soon(g); /* who was doubted may be well now */
+    struct doubt *doubt = votes_doubt(g, peer);
+    if (doubt == NULL) {
+        return;
     }
-    peer->vote_count = 0;
-    peer->shut_out = false;
-    peer->condemned = false;
+    if (doubt->is_told && roster_is_living(peer)) {
+        notices_add(g, GOSSIP_MEMBER_REFUTED, peer);
+    }
+    end_doubt(g, doubt);
+    cut_look_soon(g); /* who was doubted may be well now */
 }
 
-/* ---- when it is enough ---- */
+void votes_forget(struct gossip *g, const struct peer *observer)
+{
+    const uint32_t index = roster_index(g, observer);
+    for (uint32_t i = 0; i < DOUBTS_MAX && g->doubt_count > 0; i++) {
+        struct doubt *doubt = &g->doubts[i];
+        for (uint32_t j = 0; doubt->peer != NO_PEER && j < doubt->vote_count; j++) {
+            if (doubt->votes[j].observer == index) {
+                doubt->votes[j] = doubt->votes[--doubt->vote_count];
+                break;
+            }
+        }
+    }
+}
+
+/* ---- when it is enough ------------------------------------------------------------------------- */
 
 static uint32_t quorum_of(uint32_t observers)
 {
@@ -135,90 +240,140 @@ static bool is_enough(uint32_t voices, uint32_t observers)
     return voices >= 2 && voices >= quorum_of(observers);
 }
 
-static bool is_sound(struct gossip *g, uint32_t observer, bool must_answer)
+static bool is_doubted(struct gossip *g, const struct peer *peer)
 {
-    const struct peer *peer = &g->peers[observer];
-    bool answers = g->now.mono_us - peer->good_us <= SOUND_US;
-    bool is_doubted = peer->shut_out || peer->voices >= 2 || votes_ours_stands(g, peer);
-    return observer == g->self || (!is_doubted && (answers || !must_answer));
+    const struct doubt *doubt = votes_doubt(g, peer);
+    return doubt != NULL && (doubt->shut_out || doubt->voices >= 2 || votes_ours_stands(g, peer));
 }
 
-/* Who of the other observers is there at all? Those that our own probes do not reach anyway. */
-static void ask_observers(struct gossip *g, const uint32_t *observers, uint32_t count)
+static bool answers(const struct gossip *g, const struct peer *peer)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct peer *peer = &g->peers[observers[i]];
-        if (observers[i] != g->self && g->now.mono_us - peer->good_us > ASK_US &&
-            g->now.mono_us - peer->asked_us >= PROBE_AGAIN_US && parcel_has_room(g)) {
+    return roster_age_us(g, peer) <= SOUND_US;
+}
+
+static uint32_t count_voices(struct gossip *g, const struct doubt *doubt)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        const struct vote *vote = &doubt->votes[i];
+        const struct peer *observer = &g->peers[vote->observer];
+        const struct doubt *own = votes_doubt(g, observer);
+        const bool is_out = own != NULL && own->shut_out;
+        count += stands(g, vote) && roster_is_living(observer) && !is_out ? 1 : 0;
+    }
+    return count;
+}
+
+static uint32_t count_verified(struct gossip *g, const struct doubt *doubt)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        const struct vote *vote = &doubt->votes[i];
+        const struct peer *observer = &g->peers[vote->observer];
+        const bool is_ours = vote->observer == g->self;
+        const bool is_sound = is_ours || (answers(g, observer) && !is_doubted(g, observer));
+        count += stands(g, vote) && roster_is_living(observer) && is_sound ? 1 : 0;
+    }
+    return count;
+}
+
+/* Who of the others is there at all? Those that we have not heard of just now are asked. */
+static void ask(struct gossip *g, struct doubt *doubt)
+{
+    const struct jury *jury = circles_jury(g, doubt->peer, &doubt->jury);
+    if (g->now.mono_us - doubt->asked_us < PROBE_AGAIN_US) {
+        return;
+    }
+    doubt->asked_us = g->now.mono_us;
+    for (uint32_t i = 0; i < jury->count; i++) {
+        struct peer *peer = &g->peers[jury->peers[i]];
+        if (jury->peers[i] != g->self && roster_age_us(g, peer) > ASK_US && parcel_has_room(g)) {
             MARK(g, "gossip.votes.observer_asked");
-            peer->asked_us = g->now.mono_us;
             pings_member(g, peer, PING_CONTACT, 0);
         }
     }
 }
 
-static bool is_condemned(struct gossip *g, const struct peer *peer)
+static uint32_t count_sound(struct gossip *g, const struct jury *jury, bool must_answer)
 {
-    uint32_t observers[OBSERVERS_MAX];
     uint32_t sound = 0;
-    uint32_t count = circles_observers(g, roster_index(g, peer), observers);
-    if (is_enough(peer->voices, count)) {
+    for (uint32_t i = 0; i < jury->count; i++) {
+        const struct peer *peer = &g->peers[jury->peers[i]];
+        const bool is_sound = !is_doubted(g, peer) && (answers(g, peer) || !must_answer);
+        sound += jury->peers[i] == g->self || is_sound ? 1 : 0;
+    }
+    return sound > 0 ? sound : 1;
+}
+
+static bool is_condemned(struct gossip *g, struct doubt *doubt)
+{
+    const struct jury *jury = circles_jury(g, doubt->peer, &doubt->jury);
+    const usec_t lasted_us = g->now.mono_us - doubt->suspected_us;
+    if (is_enough(doubt->verified, jury->count)) {
         return true;
     }
-    if (peer->voices == 0 || g->now.mono_us - peer->suspected_us < SLOW_US - ASK_US) {
+    if (doubt->voices == 0) {
         return false;
     }
-    bool is_ours = votes_ours_stands(g, peer);
+    if (is_enough(doubt->voices, jury->count)) {
+        ask(g, doubt); /* can they hear us at all? */
+    }
+    if (lasted_us < SLOW_US - ASK_US) {
+        return false;
+    }
+    const bool is_ours = votes_ours_stands(g, &g->peers[doubt->peer]);
     if (is_ours) {
-        ask_observers(g, observers, count);
+        ask(g, doubt);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        sound += is_sound(g, observers[i], is_ours) ? 1 : 0;
-    }
-    bool enough = peer->voices >= quorum_of(sound > 0 ? sound : 1) &&
-                  g->now.mono_us - peer->suspected_us >= SLOW_US;
+    const bool enough = lasted_us >= SLOW_US && doubt->verified > 0 &&
+                        doubt->verified >= quorum_of(count_sound(g, jury, is_ours));
     if (enough) {
         MARK(g, "gossip.votes.slow_quorum");
     }
     return enough;
 }
 
-static void tell_suspicion(struct gossip *g, struct peer *peer)
+static void tell_suspicion(struct gossip *g, struct doubt *doubt)
 {
-    if (peer->voices > 0 && peer->suspected_us == USEC_NEVER) {
-        peer->suspected_us = g->now.mono_us;
-        peer->suspect_told = true;
-        notices_add(g, GOSSIP_MEMBER_SUSPECT, &peer->known);
+    const struct peer *peer = &g->peers[doubt->peer];
+    if (doubt->voices > 0 && doubt->suspected_us == USEC_NEVER) {
+        doubt->suspected_us = g->now.mono_us;
+        doubt->is_told = true;
+        notices_add(g, GOSSIP_MEMBER_SUSPECT, peer);
     }
-    if (peer->voices == 0 && peer->suspected_us != USEC_NEVER) {
-        peer->suspected_us = USEC_NEVER;
-    }
-    if (peer->voices == 0 && peer->suspect_told) {
-        peer->suspect_told = false;
-        if (roster_is_living(peer)) {
-            notices_add(g, GOSSIP_MEMBER_REFUTED, &peer->known);
+    if (doubt->voices == 0) {
+        doubt->suspected_us = USEC_NEVER;
+        if (doubt->is_told) {
+            notices_add(g, GOSSIP_MEMBER_REFUTED, peer);
         }
+        doubt->is_told = false;
     }
 }
 
-static bool is_judged(const struct gossip *g, const struct peer *peer)
+static uint32_t count_raw(struct gossip *g, const struct doubt *doubt)
 {
-    return peer != &g->peers[g->self] && roster_is_living(peer);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        const struct peer *observer = &g->peers[doubt->votes[i].observer];
+        count += stands(g, &doubt->votes[i]) && roster_is_living(observer) ? 1 : 0;
+    }
+    return count;
 }
 
 static void count_all(struct gossip *g)
 {
-    uint32_t observers[OBSERVERS_MAX];
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        uint32_t raw = is_judged(g, peer) ? count_votes(g, peer, false) : 0;
-        peer->shut_out = raw > 0 && is_enough(raw, circles_observers(g, i, observers));
+    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
+        struct doubt *doubt = &g->doubts[i];
+        if (doubt->peer != NO_PEER) {
+            const struct jury *jury = circles_jury(g, doubt->peer, &doubt->jury);
+            doubt->shut_out = is_enough(count_raw(g, doubt), jury->count);
+        }
     }
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        peer->voices = is_judged(g, peer) ? count_votes(g, peer, true) : 0;
-        if (peer->used) {
-            tell_suspicion(g, peer);
+    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
+        struct doubt *doubt = &g->doubts[i];
+        if (doubt->peer != NO_PEER) {
+            doubt->voices = count_voices(g, doubt);
+            tell_suspicion(g, doubt);
         }
     }
 }
@@ -226,13 +381,23 @@ static void count_all(struct gossip *g)
 bool votes_review(struct gossip *g)
 {
     bool doubts = false;
+    if (g->doubt_count == 0) {
+        return false;
+    }
     count_all(g);
-    for (uint32_t i = 0; i < g->peers_high; i++) {
-        struct peer *peer = &g->peers[i];
-        peer->condemned = is_judged(g, peer) && is_condemned(g, peer);
+    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
+        struct doubt *doubt = &g->doubts[i];
+        if (doubt->peer == NO_PEER) {
+            continue;
+        }
+        doubt->verified = count_verified(g, doubt);
+        doubt->condemned = is_condemned(g, doubt);
         /* With many observers one voice is noise (L = 2 of 8). */
-        uint32_t noise = g->living > OBSERVERS_MAX - 1 ? 1 : 0;
-        doubts = doubts || (!peer->condemned && peer->voices > noise);
+        const uint32_t noise = g->living > OBSERVERS_MAX - 1 ? 1 : 0;
+        doubts = doubts || (!doubt->condemned && doubt->voices > noise);
+        if (is_over(g, doubt)) {
+            end_doubt(g, doubt);
+        }
     }
     return doubts;
 }

@@ -89,11 +89,15 @@ static void give_view(struct host_node *host)
         watch->viewed(watch->self, &host->process);
     }
     uint32_t count = 0;
-    const struct member *members = view_members(gossip_view(host->gossip), &count);
-    struct for_node *told = for_node(host, NODE_VIEW, count * sizeof *members);
-    memcpy(told->room, members, count * sizeof *members);
-    told->event.view.members = (const struct member *)(const void *)told->room;
+    const size_t size = gossip_count(host->gossip) * sizeof(struct member);
+    struct for_node *told = for_node(host, NODE_VIEW, size);
+    struct member *members = (struct member *)(void *)told->room;
+    for (uint32_t i = 0; i < gossip_places(host->gossip); i++) {
+        count += gossip_at(host->gossip, i, &members[count]) ? 1 : 0;
+    }
+    told->event.view.members = members;
     told->event.view.count = count;
+    told->event.view.gathering = gossip_is_gathering(host->gossip);
     work_post(&told->work, QUEUE_US);
 }
 
@@ -154,12 +158,6 @@ static void resolve(struct host_node *host)
     work_post(&told->work, rng_between(&host->rng, 100, MSEC(50)));
 }
 
-static const char *member_name(struct host_node *host, struct node_id id)
-{
-    const struct member *member = view_find(gossip_view(host->gossip), id);
-    return member == NULL ? "?" : member->name;
-}
-
 static void say_member(struct host_node *host, const struct gossip_effect *effect, const char *what)
 {
     const struct watch *watch = &host->process.world->watch;
@@ -168,7 +166,9 @@ static void say_member(struct host_node *host, const struct gossip_effect *effec
     }
     world_log(host->process.world, 12, host->process.index, (uint64_t)effect->kind,
               get_u64(effect->node.b));
-    world_say(host->process.world, "%s: %s %s", host->process.name, member_name(host, effect->node),
+    struct member member;
+    const bool found = gossip_find(host->gossip, effect->node, &member);
+    world_say(host->process.world, "%s: %s %s", host->process.name, found ? member.name : "?",
               what);
 }
 

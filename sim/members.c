@@ -8,10 +8,11 @@
 #include "base/hash.h"
 
 #define BASE_PORT 7000u
-#define LOOK_US MSEC(20) /* how finely a condition is looked at */
+#define RECORDS_EACH 8u /* versions of one member that are remembered by anybody */
 #define SOCKET_BYTES \
     (208u << 10)          /* Linux's default receive buffer; a packet takes about twice its size */
 #define SOCKET_SHARE 768u /* what the kernel adds to each */
+#define HOT_LINES 12u     /* of 64 bytes, at the front of a machine */
 #define POLL_US MSEC(1)   /* the shell's poll counts in milliseconds (node/io/gossip_actor.c) */
 
 struct members_packet {
@@ -121,6 +122,9 @@ static void post(struct members *m, const struct members_node *from, const struc
                  struct span bytes)
 {
     struct members_packet *packet = packet_new(m);
+    for (uint32_t line = 0; line < HOT_LINES; line++) { /* it will be wanted in a moment */
+        __builtin_prefetch((const uint8_t *)m->nodes[index_of(to)].gossip + line * 64);
+    }
     packet->arrival.fire = arrive;
     packet->from = from->index;
     packet->to = index_of(to);
@@ -150,31 +154,15 @@ static void send_packet(struct members *m, struct members_node *from,
 
 /* ---- what machines want ------------------------------------------------------------------------ */
 
-static uint64_t share_of_ring(struct node_id id)
-{
-    return hash64(id.b, sizeof id.b, 1);
-}
-
 static void look_at_ring(struct members *m, struct members_node *node)
 {
-    uint32_t count;
-    uint32_t size = 0;
-    uint64_t ring = 0;
-    const struct view *view = gossip_view(node->gossip);
-    const struct member *members = view_members(view, &count);
-    const enum member_state owning = view_has_owner(view) ? MEMBER_OWNING : MEMBER_WARMING;
-    for (uint32_t i = 0; i < count; i++) {
-        if (members[i].state == owning) {
-            ring += share_of_ring(members[i].id);
-            size++;
-        }
-    }
-    if (ring != node->ring) {
-        node->ring = ring;
-        node->ring_size = size;
+    const struct gossip_owners owners = gossip_owners(node->gossip);
+    if (owners.digest != node->ring) {
+        node->ring = owners.digest;
+        node->ring_size = owners.count;
         node->epochs++;
         node->ring_us = m->world->now_us;
-        world_log(m->world, node->index, ring, size, 0);
+        world_log(m->world, node->index, owners.digest, owners.count, 0);
     }
 }
 
@@ -200,7 +188,7 @@ static void look_at_death(struct members *m, const struct gossip_effect *effect)
 {
     struct members_node *node = node_of(m, effect->node);
     if (node->gossip == NULL || node->is_faulty ||
-        gossip_self(node->gossip)->incarnation != effect->incarnation) {
+        gossip_self(node->gossip).incarnation != effect->incarnation) {
         return;
     }
     if (node->wronged != effect->incarnation) {
@@ -215,6 +203,14 @@ struct wishes {
     bool seeds;
     bool end;
 };
+
+static void notice(struct members *m, const struct members_node *observer,
+                   const struct gossip_effect *effect)
+{
+    if (m->noticed != NULL) {
+        m->noticed(m, observer, effect);
+    }
+}
 
 static void carry_out(struct members *m, struct members_node *node,
                       const struct gossip_effect *effect, struct wishes *wishes)
@@ -242,6 +238,11 @@ static void carry_out(struct members *m, struct members_node *node,
         return;
     case GOSSIP_MEMBER_DEAD:
         look_at_death(m, effect);
+        notice(m, node, effect);
+        return;
+    case GOSSIP_MEMBER_JOINED:
+    case GOSSIP_MEMBER_LEFT:
+        notice(m, node, effect);
         return;
     case GOSSIP_KEYRING:
         node->ring_of_keys = *gossip_ring(node->gossip);
@@ -253,9 +254,7 @@ static void carry_out(struct members *m, struct members_node *node,
     case GOSSIP_PEER_CATALOG:
     case GOSSIP_STAGES:
     case GOSSIP_ROTATED:
-    case GOSSIP_MEMBER_JOINED:
     case GOSSIP_MEMBER_REFUTED:
-    case GOSSIP_MEMBER_LEFT:
         return;
     }
 }
@@ -391,6 +390,7 @@ void members_start(struct members *m, uint32_t index)
                                       .self = record_of(node),
                                       .seed = hash64_mix(m->options.seed + index, node->lives),
                                       .members_max = members_max_of(m),
+                                      .records = m->records,
                                       .marks = m->marks };
     node->kept = 0;
     node->kept_told = 0;
@@ -417,6 +417,16 @@ void members_crash(struct members *m, uint32_t index)
     ledger_flush(&m->ledger, &node->meter);
     world_cancel(m->world, &node->tick);
     node->gossip = NULL; /* its memory lives until the next start: effects point there */
+}
+
+void members_renew(struct members *m, uint32_t index)
+{
+    struct members_node *node = &m->nodes[index];
+    CHECK(node->gossip == NULL);
+    node->renewed++;
+    node->persisted = 0;
+    node->ring_of_keys = (struct keyring){ 0 };
+    put_u64(node->id.b, hash64_mix(m->options.seed + node->renewed, index));
 }
 
 void members_leave(struct members *m, uint32_t index, bool drained)
@@ -450,6 +460,18 @@ bool members_use_key(const struct members *m, uint8_t byte, uint32_t open)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
+static void keep_records(struct members *m)
+{
+    struct arena arena;
+    const uint32_t limit = RECORDS_EACH * members_max_of(m);
+    const size_t size = records_memory(limit);
+    m->records_memory = malloc(size);
+    CHECK(m->records_memory != NULL);
+    arena_init(&arena, m->records_memory, size);
+    const enum err err = records_new(&arena, limit, &m->records);
+    CHECK(err == ERR_OK);
+}
+
 struct members *members_new(const struct members_options *options, struct marks *marks)
 {
     struct members *m = calloc(1, sizeof *m);
@@ -463,6 +485,7 @@ struct members *members_new(const struct members_options *options, struct marks 
     m->nodes = calloc(m->count, sizeof *m->nodes);
     m->effects = malloc(sizeof *m->effects);
     CHECK(m->nodes != NULL && m->effects != NULL);
+    keep_records(m);
     for (uint32_t i = 0; i < m->count; i++) {
         struct members_node *node = &m->nodes[i];
         node->members = m;
@@ -502,6 +525,7 @@ void members_free(struct members **pointer)
     }
     free_packets(&m->spare);
     world_free(&m->world);
+    free(m->records_memory);
     free(m->nodes);
     free(m->effects);
     free(m);
@@ -511,71 +535,4 @@ void members_free(struct members **pointer)
 void members_run(struct members *m, usec_t us)
 {
     world_run(m->world, us);
-}
-
-/* ---- looking ----------------------------------------------------------------------------------- */
-
-bool members_agree(struct members *m)
-{
-    uint64_t ring = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        ring += m->nodes[i].is_expected ? share_of_ring(m->nodes[i].id) : 0;
-    }
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct members_node *node = &m->nodes[i];
-        if (node->is_expected && (node->gossip == NULL || node->ring != ring)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-usec_t members_settle(struct members *m, usec_t most_us)
-{
-    const usec_t began_us = m->world->now_us;
-    usec_t last_us = began_us;
-    while (!members_agree(m)) {
-        if (m->world->failed || m->world->now_us - began_us >= most_us) {
-            return USEC_NEVER;
-        }
-        world_run(m->world, LOOK_US);
-    }
-    for (uint32_t i = 0; i < m->count; i++) {
-        last_us = m->nodes[i].is_expected ? usec_max(last_us, m->nodes[i].ring_us) : last_us;
-    }
-    return last_us - began_us;
-}
-
-bool members_have_one_view(struct members *m)
-{
-    uint64_t digest = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct members_node *node = &m->nodes[i];
-        if (!node->is_expected || node->gossip == NULL) {
-            continue;
-        }
-        const uint64_t own = view_digest(gossip_view(node->gossip));
-        if (digest != 0 && own != digest) {
-            return false;
-        }
-        digest = own;
-    }
-    return true;
-}
-
-uint32_t members_epochs(const struct members *m)
-{
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct members_node *node = &m->nodes[i];
-        most = node->is_expected && node->epochs > most ? node->epochs : most;
-    }
-    return most;
-}
-
-void members_forget_epochs(struct members *m)
-{
-    for (uint32_t i = 0; i < m->count; i++) {
-        m->nodes[i].epochs = 0;
-    }
 }

@@ -3,6 +3,7 @@
  * a pair of nodes: loss belongs to a node and a direction, a partition is a number each node has. */
 #pragma once
 #include "gossip/gossip.h"
+#include "gossip/records.h"
 #include "sim/members_ledger.h"
 #include "sim/world.h"
 
@@ -32,6 +33,7 @@ struct members_node {
     void *memory;
     struct node_id id;
     uint32_t index;
+    uint32_t renewed;            /* so often another machine took the place */
     uint32_t lives;              /* starts so far */
     uint64_t persisted;          /* incarnation on its disk */
     struct keyring ring_of_keys; /* on its disk; count 0: it has its cluster file only */
@@ -71,6 +73,8 @@ struct members {
     struct rng rng; /* of the network */
     struct members_node *nodes;
     uint32_t count;
+    struct records *records; /* one copy for all machines */
+    void *records_memory;
     struct members_packet *spare;
     struct gossip_effects *effects;
     struct members_faults faults;
@@ -78,6 +82,10 @@ struct members {
     struct marks *marks;
     uint64_t steps;
     uint64_t packets;
+    /* Somebody saw another one come or go; may be NULL. */
+    void (*noticed)(struct members *m, const struct members_node *observer,
+                    const struct gossip_effect *effect);
+    void *watcher;
 };
 
 struct members *members_new(const struct members_options *options, struct marks *marks);
@@ -86,6 +94,8 @@ void members_free(struct members **members);
 /* Start, or start again: a new process with the same id. */
 void members_start(struct members *m, uint32_t node);
 void members_crash(struct members *m, uint32_t node);
+/* Another machine stands in its place: a new id, an empty disk. It must not run. */
+void members_renew(struct members *m, uint32_t node);
 /* It stands still for so long; what comes meanwhile waits in its socket, as far as that has room. */
 void members_pause(struct members *m, uint32_t node, usec_t for_us);
 /* First without `drained`, then with it; the process ends when enough others know. */

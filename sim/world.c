@@ -19,7 +19,7 @@ struct world *world_new(uint64_t seed, struct marks *marks)
 {
     struct world *world = calloc(1, sizeof *world);
     struct arena arena;
-    const size_t size = (size_t)HEAP_MAX * sizeof(void *) + 64;
+    const size_t size = timers_memory(HEAP_MAX);
     CHECK(world != NULL);
     world->heap_memory = malloc(size);
     CHECK(world->heap_memory != NULL);

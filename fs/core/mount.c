@@ -29,10 +29,10 @@ static uint32_t timer_limit(const struct mount_options *options)
 size_t mount_memory(const struct mount_options *options)
 {
     struct mount_options o = settled(options);
-    return sizeof(struct mount) + SCRATCH_SIZE + timer_limit(&o) * sizeof(struct timer *) +
-           peer_memory(&o) + cluster_memory(&o) + call_memory(&o) + ghost_memory(&o) +
-           inode_memory(&o) + folder_memory(&o) + sheet_memory(&o) + block_memory(&o) +
-           ahead_memory(&o) + op_memory(&o) + again_memory(&o) + readdir_memory(&o) + 4096;
+    return sizeof(struct mount) + SCRATCH_SIZE + timers_memory(timer_limit(&o)) + peer_memory(&o) +
+           cluster_memory(&o) + call_memory(&o) + ghost_memory(&o) + inode_memory(&o) +
+           folder_memory(&o) + sheet_memory(&o) + block_memory(&o) + ahead_memory(&o) +
+           op_memory(&o) + again_memory(&o) + readdir_memory(&o) + 4096;
 }
 
 static bool is_possible(const struct mount_options *options)

@@ -35,7 +35,7 @@ static uint32_t timers_max(const struct node_options *options)
 
 size_t node_memory(const struct node_options *options)
 {
-    return sizeof(struct node) + timers_max(options) * sizeof(void *) +
+    return sizeof(struct node) + timers_memory(timers_max(options)) +
            effects_memory(scratch_size(options)) + memory_bytes(options) +
            keychain_memory(options) + sessions_memory(options) + peers_memory(options) +
            calls_memory(options) + asks_memory(options) + sends_memory(options) +
@@ -424,7 +424,7 @@ static void on_event(struct node *node, const struct node_event *event)
         sends_on_sent(node, event->sent.token);
         return;
     case NODE_VIEW:
-        rings_on_view(node, event->view.members, event->view.count);
+        rings_on_view(node, event->view.members, event->view.count, event->view.gathering);
         return;
     case NODE_RING:
         rings_on_ring(node, event->ring.id, event->ring.ring);

@@ -154,8 +154,9 @@ struct node_event {
             uint64_t token;
         } sent;
         struct {
-            const struct member *members; /* sorted by id, tombstones included; copied */
+            const struct member *members; /* in any order, tombstones included; copied */
             uint32_t count;
+            bool gathering; /* too little is known yet to say who owns */
         } view;
         struct {
             struct node_id node;

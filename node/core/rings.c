@@ -46,8 +46,8 @@ static void build(struct node *node, struct rings_use *use)
     struct rings *rings = &node->rings;
     uint32_t count = 0;
     const struct member *members = view_members(rings->view, &count);
-    if (rings->building != 0 || count == 0) {
-        return; /* the end of the one under way looks again */
+    if (rings->building != 0 || count == 0 || rings->gathering) {
+        return; /* the end of the one under way, or of the gathering, looks again */
     }
     rings->building = node_next_id(node);
     rings->building_for = use;
@@ -365,18 +365,20 @@ static bool forget_missing(struct node *node)
 {
     const struct rings *rings = &node->rings;
     uint32_t known = 0;
-    uint32_t at = rings->gossip_count;
     bool changed = false;
     const struct member *mine = view_members(rings->view, &known);
-    for (uint32_t i = known; i > 0; i--) {
-        const struct member *member = &mine[i - 1];
-        while (at > 0 && node_id_compare(rings->gossip[at - 1].id, member->id) > 0) {
-            at--;
+    uint32_t *is_there = rings->lost;
+    memset(is_there, 0, known * sizeof *is_there);
+    for (uint32_t i = 0; i < rings->gossip_count; i++) {
+        const struct member *member = view_find(rings->view, rings->gossip[i].id);
+        if (member != NULL) {
+            is_there[member - mine] = 1;
         }
-        bool there = at > 0 && node_id_equal(rings->gossip[at - 1].id, member->id);
-        if (!there && !member_lives(member)) {
+    }
+    for (uint32_t i = known; i > 0; i--) {
+        if (is_there[i - 1] == 0 && !member_lives(&mine[i - 1])) {
             MARK(node, "rings.view.forgotten");
-            view_forget(rings->view, member->id); /* those before it stay where they are */
+            view_forget(rings->view, mine[i - 1].id); /* those before it stay where they are */
             mine = view_members(rings->view, &known);
             changed = true;
         }
@@ -384,10 +386,11 @@ static bool forget_missing(struct node *node)
     return changed;
 }
 
-void rings_on_view(struct node *node, const struct member *members, uint32_t count)
+void rings_on_view(struct node *node, const struct member *members, uint32_t count, bool gathering)
 {
     struct rings *rings = &node->rings;
     bool changed = false;
+    rings->gathering = gathering;
     rings->gossip_count =
         count < node_members_max(&node->options) ? count : node_members_max(&node->options);
     memcpy(rings->gossip, members, rings->gossip_count * sizeof *members);
@@ -397,6 +400,8 @@ void rings_on_view(struct node *node, const struct member *members, uint32_t cou
     changed |= forget_missing(node);
     if (changed) {
         view_changed(node);
+    } else {
+        build_next(node); /* what the gathering has held up */
     }
 }
 

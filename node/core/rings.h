@@ -59,6 +59,7 @@ struct rings_trial {
 
 struct rings {
     struct view *view;
+    bool gathering;   /* too little is known yet to say who owns */
     uint64_t digest;  /* of the view */
     uint8_t *encoded; /* the living and the dead, back to back, for VIEW */
     size_t encoded_room;
@@ -67,7 +68,7 @@ struct rings {
     uint64_t building; /* id of the RING_BUILD under way, 0; one at a time */
     struct rings_use *building_for;
     struct rings_trial trial;
-    uint32_t *lost; /* room for ring_compare */
+    uint32_t *lost; /* room for ring_compare, and of forget_missing */
     uint32_t *gained;
     struct member *gossip; /* what gossip said last */
     uint32_t gossip_count;
@@ -115,8 +116,9 @@ void rings_drop(struct node *node, const struct ring *ring);
 /* Members that are alive (warming, owning, leaving), this node included. */
 uint32_t rings_living(const struct node *node);
 
-/* Gossip's view replaces what it knows better; records of peers only add. */
-void rings_on_view(struct node *node, const struct member *members, uint32_t count);
+/* Gossip's view replaces what it knows better; records of peers only add. `gathering`: no ring is
+ * made of it yet, and this node answers BUSY. */
+void rings_on_view(struct node *node, const struct member *members, uint32_t count, bool gathering);
 void rings_on_peer_view(struct node *node, const struct message_view *message);
 void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring);
 void rings_on_view_get(struct node *node, struct link *link, const struct message_view_get *get);

@@ -69,11 +69,14 @@ static void send_packet(struct gossip_actor *actor, const struct address *to, st
 static void give_view(struct gossip_actor *actor)
 {
     uint32_t count = 0;
-    const struct member *members = view_members(gossip_view(actor->gossip), &count);
-    struct item *item = item_must(NODE_VIEW, count * sizeof *members);
-    memcpy(item_room(item), members, count * sizeof *members);
-    item->event.view.members = item_room(item);
+    struct item *item = item_must(NODE_VIEW, gossip_count(actor->gossip) * sizeof(struct member));
+    struct member *members = item_room(item);
+    for (uint32_t i = 0; i < gossip_places(actor->gossip); i++) {
+        count += gossip_at(actor->gossip, i, &members[count]) ? 1 : 0;
+    }
+    item->event.view.members = members;
     item->event.view.count = count;
+    item->event.view.gathering = gossip_is_gathering(actor->gossip);
     queue_push(actor->peer, &item->queue);
 }
 
@@ -129,9 +132,10 @@ static void log_member(struct gossip_actor *actor, enum log_level level, const c
                        struct node_id id)
 {
     char text[ID_TEXT_SIZE];
-    const struct member *member = view_find(gossip_view(actor->gossip), id);
+    struct member member;
+    const bool found = gossip_find(actor->gossip, id, &member);
     id_text(id.b, text);
-    LOG(level, msg, LOG_TEXT("node", text), LOG_TEXT("name", member != NULL ? member->name : "?"));
+    LOG(level, msg, LOG_TEXT("node", text), LOG_TEXT("name", found ? member.name : "?"));
 }
 
 static void resolve(struct gossip_actor *actor);
@@ -353,15 +357,13 @@ static void publish_stats(struct gossip_actor *actor)
 static void complain(struct gossip_actor *actor)
 {
     const usec_t now_us = clock_mono_us();
-    uint32_t members = 0;
     if (now_us - actor->looked_us < COMPLAIN_US || actor->over) {
         return;
     }
     const struct gossip_stats *stats = gossip_stats(actor->gossip);
     const uint64_t strangers =
         stats->dropped_foreign + stats->dropped_unsealed + stats->dropped_key;
-    (void)view_members(gossip_view(actor->gossip), &members);
-    if (actor->resolver != NULL && members <= 1) {
+    if (actor->resolver != NULL && gossip_count(actor->gossip) <= 1) {
         LOG(LOG_WARN, "gossip.alone",
             LOG_TEXT("text", "no seed answers: check that they run, that UDP reaches them, and "
                              "that this node has the same cluster file"));

@@ -90,7 +90,9 @@ static void check_member(struct trial *trial, const struct host_node *observer,
         world_fail(trial->world, "%s goes back to an earlier incarnation of %s", who, member->name);
     }
     if (living && member->incarnation <= known->buried) {
-        world_fail(trial->world, "%s brings %s back from the dead", who, member->name);
+        world_fail(trial->world, "%s brings %s back from the dead: incarnation %llx, dead was %llx",
+                   who, member->name, (unsigned long long)member->incarnation,
+                   (unsigned long long)known->buried);
     }
     if (known->living && member->state == MEMBER_DEAD && is_beyond_doubt(trial, subject) &&
         has_run(observer, UNTOUCHED_US)) {
@@ -108,17 +110,19 @@ void beliefs_viewed(struct beliefs *beliefs, struct host_node *host)
 {
     struct trial *trial = beliefs->trial;
     struct observer *observer = &beliefs->observers[host->process.index];
-    uint32_t count = 0;
-    const struct member *members = view_members(gossip_view(host->gossip), &count);
+    struct member member;
     uint32_t seen = 0;
     if (observer->life != host->process.life) {
         *observer = (struct observer){ .life = host->process.life };
     }
-    for (uint32_t i = 0; i < count && !trial->world->failed; i++) {
-        const struct host_node *subject = host_of_id(trial, members[i].id);
+    for (uint32_t i = 0; i < gossip_places(host->gossip) && !trial->world->failed; i++) {
+        if (!gossip_at(host->gossip, i, &member)) {
+            continue;
+        }
+        const struct host_node *subject = host_of_id(trial, member.id);
         CHECK(subject != NULL);
         seen |= 1u << subject->process.index;
-        check_member(trial, host, &members[i], &observer->known[subject->process.index]);
+        check_member(trial, host, &member, &observer->known[subject->process.index]);
     }
     for (uint32_t i = 0; i < trial->node_count; i++) {
         if (observer->known[i].seen && (seen >> i & 1) == 0) {
@@ -148,20 +152,19 @@ void beliefs_noticed(struct beliefs *beliefs, struct host_node *host,
 
 /* ---- all views --------------------------------------------------------------------------------- */
 
-static bool is_same_view(const struct view *a, const struct view *b)
+static bool is_same_view(const struct gossip *a, const struct gossip *b)
 {
-    uint32_t count = 0;
-    const struct member *members = view_members(a, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct member *other = view_find(b, members[i].id);
+    for (uint32_t i = 0; i < gossip_places(a); i++) {
+        struct member member;
+        struct member other;
         uint8_t bytes[2][MEMBER_RECORD_MAX];
         size_t sizes[2] = { 0, 0 };
-        if (!member_is_living(&members[i])) {
+        if (!gossip_at(a, i, &member) || !member_is_living(&member)) {
             continue;
         }
-        if (other == NULL ||
-            member_encode(&members[i], bytes[0], MEMBER_RECORD_MAX, &sizes[0]) != ERR_OK ||
-            member_encode(other, bytes[1], MEMBER_RECORD_MAX, &sizes[1]) != ERR_OK ||
+        if (!gossip_find(b, member.id, &other) ||
+            member_encode(&member, bytes[0], MEMBER_RECORD_MAX, &sizes[0]) != ERR_OK ||
+            member_encode(&other, bytes[1], MEMBER_RECORD_MAX, &sizes[1]) != ERR_OK ||
             !span_equal(span_of(bytes[0], sizes[0]), span_of(bytes[1], sizes[1]))) {
             return false;
         }
@@ -171,10 +174,8 @@ static bool is_same_view(const struct view *a, const struct view *b)
 
 static void compare(struct trial *trial, const struct host_node *a, const struct host_node *b)
 {
-    const struct view *one = gossip_view(a->gossip);
-    const struct view *other = gossip_view(b->gossip);
-    if (view_digest(one) == view_digest(other) &&
-        !(is_same_view(one, other) && is_same_view(other, one))) {
+    if (gossip_digest(a->gossip) == gossip_digest(b->gossip) &&
+        !(is_same_view(a->gossip, b->gossip) && is_same_view(b->gossip, a->gossip))) {
         world_fail(trial->world, "%s and %s have different views of one digest", a->process.name,
                    b->process.name);
     }
@@ -186,9 +187,9 @@ static void check_gone(struct trial *trial, const struct host_node *observer)
     const usec_t now_us = trial->world->now_us;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *subject = trial->nodes[i];
-        const struct member *member = view_find(gossip_view(observer->gossip), subject->id);
+        struct member member;
         if (!subject->process.up && now_us - subject->process.ended_us >= GONE_US &&
-            member != NULL && member_is_living(member)) {
+            gossip_find(observer->gossip, subject->id, &member) && member_is_living(&member)) {
             world_fail(trial->world, "%s still believes in %s, which is gone for %.3f s",
                        observer->process.name, subject->process.name,
                        (double)(now_us - subject->process.ended_us) / 1e6);
@@ -221,8 +222,9 @@ void beliefs_look(struct beliefs *beliefs)
 static void check_subject(struct trial *trial, const struct host_node *observer,
                           const struct host_node *subject, bool owning)
 {
-    const struct member *member = view_find(gossip_view(observer->gossip), subject->id);
-    const bool living = member != NULL && member_is_living(member);
+    struct member member;
+    const bool living =
+        gossip_find(observer->gossip, subject->id, &member) && member_is_living(&member);
     const char *who = observer->process.name;
     const char *whom = subject->process.name;
     if (!runs(subject)) {
@@ -233,9 +235,9 @@ static void check_subject(struct trial *trial, const struct host_node *observer,
     }
     if (!living) {
         world_fail(trial->world, "%s does not know that %s runs", who, whom);
-    } else if (member->incarnation != subject->incarnation) {
+    } else if (member.incarnation != subject->incarnation) {
         world_fail(trial->world, "%s believes in an earlier incarnation of %s", who, whom);
-    } else if (owning && member->state != MEMBER_OWNING) {
+    } else if (owning && member.state != MEMBER_OWNING) {
         world_fail(trial->world, "%s does not let %s own", who, whom);
     }
 }

@@ -133,8 +133,9 @@ static void relay_begins(struct packets *packets, const struct process *by, stru
                          const struct datagram_head *head)
 {
     const struct host_node *host = packets->trial->nodes[by->index];
-    const bool knows = view_find(gossip_view(host->gossip), head->target) != NULL &&
-                       !node_id_equal(head->target, host->id);
+    struct member target;
+    const bool knows =
+        gossip_find(host->gossip, head->target, &target) && !node_id_equal(head->target, host->id);
     for (uint32_t i = 0; knows && i < RELAYS_MAX; i++) {
         struct relay *relay = &packets->relays[i];
         if (!relay->used) {

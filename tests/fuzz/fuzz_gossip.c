@@ -130,6 +130,22 @@ static void add_exchange(struct datagram *d, const uint8_t *from)
     }
 }
 
+static void add_have(struct datagram *d, const uint8_t *from)
+{
+    struct datagram_writer writer;
+    const uint16_t prints[2] = { get_u16(from + 1), get_u16(from + 2) };
+    if (datagram_begin_have(d, from[1], &writer)) {
+        datagram_add_prints(&writer, from[1] % DATAGRAM_BUCKETS, prints, from[2] % 3);
+        datagram_add_prints(&writer, from[3] % DATAGRAM_BUCKETS, prints, from[3] % 3);
+    }
+}
+
+static void add_contact(struct datagram *d, const uint8_t *from)
+{
+    const struct address contact = { .port = from[1] };
+    datagram_add_contacts(d, &contact, from[2] % 2);
+}
+
 /* Four bytes of input become one well-formed section. */
 static void add_section(struct datagram *d, const uint8_t *from)
 {
@@ -137,7 +153,9 @@ static void add_section(struct datagram *d, const uint8_t *from)
     struct datagram_state state = { .id = id_from(from[1]),
                                     .incarnation = incarnation_from(from[2]),
                                     .state = (enum member_state)(from[3] % 5),
-                                    .ready = from[3] >= 128 };
+                                    .how = { .ready = from[3] >= 128,
+                                             .is_news = from[0] >= 64,
+                                             .wait_us = (from[2] % 8) * MSEC(300) } };
     struct datagram_votes votes = { .subject = id_from(from[1]), .count = 1 };
     member.id = state.id;
     member.incarnation = state.incarnation;
@@ -148,7 +166,16 @@ static void add_section(struct datagram *d, const uint8_t *from)
     votes.vote[0].observer = id_from(from[3]);
     votes.vote[0].number = from[0];
     votes.vote[0].down = from[3] < 128;
-    switch (from[0] % 8) {
+    switch (from[0] % 11) {
+    case 8:
+        add_have(d, from);
+        return;
+    case 9:
+        add_contact(d, from);
+        return;
+    case 10:
+        datagram_add_young(d, from[1]);
+        return;
     case 4:
         add_newest(d, from);
         return;
@@ -159,7 +186,7 @@ static void add_section(struct datagram *d, const uint8_t *from)
         add_exchange(d, from);
         return;
     case 0:
-        datagram_add_record(d, &member, state.ready);
+        datagram_add_record(d, &member, state.how);
         return;
     case 1:
         datagram_add_state(d, &state);
@@ -268,8 +295,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rest = span_of(rest.data + 3 + take, rest.size - 3 - take);
     }
     advance(&fuzz, SEC(2));
-    uint32_t count;
-    view_members(gossip_view(fuzz.gossip), &count);
-    CHECK(count >= 1 && count <= MEMBERS);
+    CHECK(gossip_count(fuzz.gossip) >= 1 && gossip_count(fuzz.gossip) <= MEMBERS);
     return 0;
 }

@@ -53,5 +53,5 @@ bool bench_has_effect(const struct bench *b, enum gossip_effect_kind kind);
 void bench_pass(struct bench *b, usec_t time_us);
 /* Everybody up to `highest` answers us on the data path all the while. */
 void bench_pass_in_good_health(struct bench *b, uint8_t highest, usec_t time_us);
-/* NULL when it is not in the view. */
+/* NULL when it is not in the view; valid until the next call. */
 const struct member *bench_sees(const struct bench *b, uint8_t who);

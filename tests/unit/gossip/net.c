@@ -155,30 +155,19 @@ static bool is_disturbed(const struct net *net, uint32_t node)
     return net->nodes[node].paused_until_us + SEC(15) > net->now_us;
 }
 
-static uint64_t owners_of(const struct view *view)
-{
-    uint32_t count;
-    uint64_t digest = 0;
-    const struct member *members = view_members(view, &count);
-    enum member_state owning = view_has_owner(view) ? MEMBER_OWNING : MEMBER_WARMING;
-    for (uint32_t i = 0; i < count; i++) {
-        digest += members[i].state == owning ? hash64(members[i].id.b, ID_SIZE, 1) : 0;
-    }
-    return digest;
-}
-
 static void look_at_view(struct net *net, struct net_node *node)
 {
-    uint64_t owners = owners_of(gossip_view(node->gossip));
+    uint64_t owners = gossip_owners(node->gossip).digest;
     node->views++;
     node->rings += owners != node->owners ? 1 : 0;
     node->owners = owners;
     for (uint32_t i = 0; i < net->count; i++) {
         const struct net_node *other = &net->nodes[i];
-        const struct member *seen = view_find(gossip_view(node->gossip), other->id);
-        bool is_dead = seen != NULL && seen->state == MEMBER_DEAD;
+        struct member seen;
+        const bool is_dead =
+            gossip_find(node->gossip, other->id, &seen) && seen.state == MEMBER_DEAD;
         if (is_dead && other->gossip != NULL && !other->has_left && !is_disturbed(net, i) &&
-            gossip_self(other->gossip)->incarnation == seen->incarnation) {
+            gossip_self(other->gossip).incarnation == seen.incarnation) {
             net->false_deaths++;
         }
     }
@@ -186,7 +175,7 @@ static void look_at_view(struct net *net, struct net_node *node)
 
 static void give_seeds(struct net *net, uint32_t index)
 {
-    struct address seeds[4];
+    struct address seeds[NET_SEEDS_MAX];
     struct gossip_event event = { .kind = GOSSIP_SEEDS };
     for (uint32_t i = 0; i < net->seed_count; i++) {
         seeds[i] = address_of(net->seeds[i]);
@@ -320,6 +309,15 @@ void net_start(struct net *net, uint32_t index)
     if (node->ready_at_once) {
         net_event(net, index, &(struct gossip_event){ .kind = GOSSIP_READY });
     }
+}
+
+void net_all_are_seeds(struct net *net)
+{
+    assert_true(net->count <= NET_SEEDS_MAX);
+    for (uint32_t i = 0; i < net->count; i++) {
+        net->seeds[i] = net->nodes[i].port;
+    }
+    net->seed_count = net->count;
 }
 
 void net_start_all(struct net *net)
@@ -476,7 +474,10 @@ void net_run(struct net *net, usec_t for_us)
 
 const struct member *net_sees(const struct net *net, uint32_t node, uint32_t other)
 {
-    return view_find(gossip_view(net->nodes[node].gossip), net->nodes[other].id);
+    static struct member kept[2];
+    static uint32_t next;
+    struct member *seen = &kept[next++ % 2];
+    return gossip_find(net->nodes[node].gossip, net->nodes[other].id, seen) ? seen : NULL;
 }
 
 static bool sees_it_right(const struct net *net, uint32_t node, uint32_t other)
@@ -495,8 +496,8 @@ bool net_is_settled(const struct net *net)
         if (net->nodes[i].gossip == NULL) {
             continue;
         }
-        uint64_t own = view_digest(gossip_view(net->nodes[i].gossip));
-        if (digest != 0 && digest != own) {
+        uint64_t own = gossip_digest(net->nodes[i].gossip);
+        if ((digest != 0 && digest != own) || gossip_is_gathering(net->nodes[i].gossip)) {
             return false;
         }
         digest = own;

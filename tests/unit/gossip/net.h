@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "gossip/gossip.h"
 
+#define NET_SEEDS_MAX 8u
 #define NET_NODES_MAX 32u
 
 struct net_packet {
@@ -63,7 +64,7 @@ struct net {
     usec_t delay_min_us;
     usec_t delay_max_us;
     bool is_blocked[NET_NODES_MAX][NET_NODES_MAX]; /* from, to */
-    uint16_t seeds[4];                             /* ports */
+    uint16_t seeds[NET_SEEDS_MAX];                 /* ports */
     uint32_t seed_count;
     struct net_packet **packets; /* heap by time */
     uint32_t packet_count;
@@ -87,6 +88,7 @@ void net_free(struct net **net);
 /* Start, or start again: a new process. */
 void net_start(struct net *net, uint32_t node);
 void net_start_all(struct net *net);
+void net_all_are_seeds(struct net *net);
 void net_crash(struct net *net, uint32_t node);
 void net_pause(struct net *net, uint32_t node, usec_t for_us);
 void net_event(struct net *net, uint32_t node, const struct gossip_event *event);
@@ -107,7 +109,7 @@ bool net_all_use(const struct net *net, uint8_t byte, uint32_t open);
 usec_t net_wait_key(struct net *net, uint8_t byte, uint32_t open, usec_t most_us);
 /* Packets that running nodes could not open, or would not. */
 uint64_t net_unopened(const struct net *net);
-/* What this node shows of that one; NULL when it does not know it. */
+/* What this node shows of that one; NULL when it does not know it. Valid until the next but one. */
 const struct member *net_sees(const struct net *net, uint32_t node, uint32_t other);
 /* One view everywhere: exactly the running nodes, all owning. */
 bool net_is_settled(const struct net *net);

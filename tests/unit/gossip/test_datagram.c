@@ -34,7 +34,11 @@ static struct span write_everything(uint8_t *buffer)
     struct datagram d;
     struct datagram_head head = some_head();
     struct member member = some_member();
-    struct datagram_state dead = { .id = id_of(2), .incarnation = 4, .state = MEMBER_DEAD };
+    struct datagram_state dead = { .id = id_of(2),
+                                   .incarnation = 4,
+                                   .state = MEMBER_DEAD,
+                                   .how = { .is_news = true, .wait_us = MSEC(300) } };
+    const struct telling how = { .ready = true };
     struct datagram_votes votes = { .subject = id_of(3), .incarnation = 8, .count = 2 };
     uint64_t sums[DATAGRAM_BUCKETS];
     votes.vote[0] = (struct datagram_vote){ .observer = id_of(4), .number = 11, .down = true };
@@ -43,7 +47,7 @@ static struct span write_everything(uint8_t *buffer)
         sums[i] = 1000 + i;
     }
     datagram_begin(&d, buffer, SEAL_BODY_MAX, &head);
-    assert_true(datagram_add_record(&d, &member, true));
+    assert_true(datagram_add_record(&d, &member, how));
     assert_true(datagram_add_state(&d, &dead));
     assert_true(datagram_add_votes(&d, &votes));
     assert_true(datagram_add_sums(&d, sums));
@@ -66,13 +70,15 @@ static void everything_comes_back_as_it_was(void **state)
     assert_true(node_id_equal(head.target, expected.target));
     assert_true(datagram_next(&rest, &section));
     assert_int_equal(section.tag, DATAGRAM_RECORD);
-    assert_true(section.record.ready);
+    assert_true(section.record.how.ready && !section.record.how.is_news);
+    assert_int_equal(section.record.how.wait_us, 0);
     assert_string_equal(section.record.member.name, "node");
     assert_true(datagram_next(&rest, &section));
     assert_int_equal(section.tag, DATAGRAM_STATE);
     assert_int_equal(section.state.state, MEMBER_DEAD);
     assert_int_equal(section.state.incarnation, 4);
-    assert_false(section.state.ready);
+    assert_true(section.state.how.is_news && !section.state.how.ready);
+    assert_in_range(section.state.how.wait_us, MSEC(300), MSEC(332)); /* rounded up */
     assert_true(datagram_next(&rest, &section));
     assert_int_equal(section.tag, DATAGRAM_VOTES);
     assert_int_equal(section.votes.count, 2);
@@ -139,6 +145,67 @@ static void sections_of_keys_come_back_as_they_were(void **state)
     assert_true(section.box.public_key[0] == 5 && section.box.nonce == 6);
     assert_true(section.box.sealed.size == 40 && section.box.sealed.data[2] == 3);
     assert_false(datagram_next(&rest, &section));
+}
+
+static void fingerprints_contacts_and_the_young_word_come_back_as_they_were(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    const uint16_t prints[3] = { 7, 0xffff, 300 };
+    const struct address contacts[2] = { { .ip = { 1, 2 }, .port = 7000 }, { .port = 9 } };
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct datagram_section section;
+    struct datagram_writer writer;
+    struct datagram_have have;
+    struct span rest;
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    assert_true(datagram_begin_have(&d, 0xabcdef, &writer));
+    assert_true(datagram_add_prints(&writer, 5, prints, 3));
+    assert_true(datagram_add_prints(&writer, 63, prints, 0));
+    assert_true(datagram_add_contacts(&d, contacts, 2));
+    assert_true(datagram_add_young(&d, 77));
+    assert_true(datagram_open(span_of(buffer, d.used), &head, &rest));
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.tag, DATAGRAM_HAVE);
+    assert_int_equal(section.have.salt, 0xabcdef);
+    assert_true(datagram_next_have(&section.have.rest, &have));
+    assert_true(have.bucket == 5 && have.count == 3 && get_u16(have.prints + 2) == 0xffff);
+    assert_true(datagram_next_have(&section.have.rest, &have));
+    assert_true(have.bucket == 63 && have.count == 0);
+    assert_false(datagram_next_have(&section.have.rest, &have));
+    assert_true(datagram_next(&rest, &section));
+    assert_int_equal(section.contacts.count, 2);
+    assert_memory_equal(section.contacts.list[0].ip, contacts[0].ip, 16);
+    assert_int_equal(section.contacts.list[1].port, 9);
+    assert_true(datagram_next(&rest, &section) && section.tag == DATAGRAM_YOUNG);
+    assert_int_equal(section.young, 77);
+    for (size_t size = 0; size < d.used;
+         size++) { /* no truncation of it opens into more than whole sections */
+        if (datagram_open(span_of(buffer, size), &head, &rest)) {
+            while (datagram_next(&rest, &section)) {
+            }
+        }
+    }
+}
+
+static void prints_that_do_not_fit_are_not_written(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    uint16_t prints[400] = { 0 };
+    struct datagram d;
+    struct datagram_head head = some_head();
+    struct datagram_writer writer;
+    struct span rest;
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    assert_true(datagram_begin_have(&d, 1, &writer));
+    assert_true(datagram_add_prints(&writer, 1, prints, 400));
+    const size_t used = d.used;
+    assert_false(datagram_add_prints(&writer, 2, prints, 400));
+    assert_int_equal(d.used, used);
+    assert_true(datagram_add_prints(&writer, 2, prints, 50));
+    assert_true(datagram_open(span_of(buffer, d.used), &head, &rest));
 }
 
 static void every_truncation_of_keys_is_malformed(void **state)
@@ -223,7 +290,12 @@ static void sections_with_wrong_insides_are_malformed(void **state)
     assert_section_malformed("\x04\x08\x00zzzzzzzz", 11); /* one sum */
     assert_section_malformed("\x05\x07\x00zzzzzzz", 10);  /* seven eighths of a mask */
     assert_section_malformed("\x05\xff\xff", 3);          /* longer than the packet */
-    votes[3 + 24] = 2;                                    /* two votes announced, one there */
+    assert_section_malformed("\x06\x03\x00zzz", 6);       /* fingerprints without a whole salt */
+    assert_section_malformed("\x06\x08\x00zzzz\x40\x00\x00z", 11); /* and in a bucket 64 */
+    assert_section_malformed("\x06\x08\x00zzzz\x01\x01\x00z", 11); /* and half of one */
+    assert_section_malformed("\x07\x11\x00zzzzzzzzzzzzzzzzz", 20); /* an address without a port */
+    assert_section_malformed("\x08\x07\x00zzzzzzz", 10);
+    votes[3 + 24] = 2; /* two votes announced, one there */
     assert_section_malformed(votes, sizeof votes);
     votes[3 + 24] = (char)200;
     assert_section_malformed(votes, sizeof votes);
@@ -256,7 +328,7 @@ static void what_does_not_fit_is_not_written(void **state)
     struct span rest;
     uint32_t records = 0;
     datagram_begin(&d, buffer, sizeof buffer, &head);
-    while (datagram_add_record(&d, &member, false)) {
+    while (datagram_add_record(&d, &member, (struct telling){ .ready = false })) {
         records++;
     }
     size_t used = d.used;
@@ -285,7 +357,7 @@ static void the_largest_record_and_its_digests_fit_packets(void **state)
     datagram_begin(&d, buffer, sizeof buffer, &head);
     assert_true(datagram_add_state(&d, &dead));
     assert_true(datagram_add_mask(&d, 1));
-    assert_true(datagram_add_record(&d, &member, true));
+    assert_true(datagram_add_record(&d, &member, (struct telling){ .ready = true }));
 }
 
 int main(void)
@@ -293,6 +365,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_comes_back_as_it_was),
         cmocka_unit_test(sections_of_keys_come_back_as_they_were),
+        cmocka_unit_test(fingerprints_contacts_and_the_young_word_come_back_as_they_were),
+        cmocka_unit_test(prints_that_do_not_fit_are_not_written),
         cmocka_unit_test(every_truncation_of_keys_is_malformed),
         cmocka_unit_test(stages_that_end_in_the_middle_of_a_bucket_are_malformed),
         cmocka_unit_test(every_truncation_but_between_sections_is_malformed),

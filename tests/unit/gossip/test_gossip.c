@@ -208,8 +208,8 @@ static void a_member_owns_only_after_it_said_that_it_is_ready(void **state)
     net_free(&net);
 }
 
-/* Where nobody owns, the warming ones do; one alone must not take everything from the others. */
-static void in_a_young_cluster_all_become_owners_together(void **state)
+/* The first one alone would take everything from the others a moment later. */
+static void in_a_young_cluster_nobody_owns_until_all_do(void **state)
 {
     (void)state;
     struct net *net = net_new(3, 9);
@@ -217,10 +217,58 @@ static void in_a_young_cluster_all_become_owners_together(void **state)
     net_start_all(net);
     net_run(net, SEC(4));
     assert_int_equal(net_sees(net, 0, 0)->state, MEMBER_WARMING);
-    net_forget_rings(net);
+    assert_int_equal(gossip_owners(net->nodes[0].gossip).count, 0);
     net_event(net, 2, &(struct gossip_event){ .kind = GOSSIP_READY });
     assert_true(net_settle(net, SEC(3)) != USEC_NEVER);
-    assert_int_equal(net_rings(net), 0); /* the same three own as before */
+    assert_int_equal(net_rings(net), 1);
+    assert_int_equal(gossip_owners(net->nodes[0].gossip).count, 3);
+    net_free(&net);
+}
+
+/* Each knows all as seeds, and most of them do not run when it asks. */
+static void nodes_that_start_one_after_the_other_make_few_rings(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 20; seed++) {
+        struct net *net = net_new(8, 100 + seed);
+        net_all_are_seeds(net);
+        for (uint32_t i = 0; i < 8; i++) {
+            net_start(net, i);
+            net_run(net, rng_between(&net->rng, 0, MSEC(500)));
+        }
+        assert_true(net_settle(net, SEC(3)) != USEC_NEVER);
+        assert_int_equal(net_rings(net), 1);
+        net_free(&net);
+    }
+}
+
+static void a_member_that_comes_back_makes_no_ring_of_itself(void **state)
+{
+    (void)state;
+    struct net *net = net_new(5, 12);
+    net_start_all(net);
+    assert_true(net_settle(net, SEC(10)) != USEC_NEVER);
+    net_crash(net, 4);
+    net_run(net, MSEC(500));
+    net_start(net, 4);
+    assert_true(gossip_is_gathering(net->nodes[4].gossip));
+    while (gossip_is_gathering(net->nodes[4].gossip)) {
+        assert_int_equal(gossip_owners(net->nodes[4].gossip).count, 0);
+        net_run(net, MSEC(1));
+    }
+    assert_true(gossip_owners(net->nodes[4].gossip).count >= 4);
+    net_free(&net);
+}
+
+static void a_node_without_seeds_owns_at_once(void **state)
+{
+    (void)state;
+    struct net *net = net_new(1, 13);
+    net->seed_count = 0;
+    net_start(net, 0);
+    net_run(net, MSEC(200));
+    assert_int_equal(gossip_owners(net->nodes[0].gossip).count, 1);
+    assert_int_equal(net_sees(net, 0, 0)->state, MEMBER_OWNING);
     net_free(&net);
 }
 
@@ -325,7 +373,7 @@ static void new_facts_reach_everybody(void **state)
     (void)state;
     struct net *net = settled(6, 14);
     struct gossip_event event = { .kind = GOSSIP_FACTS };
-    event.facts.self = *gossip_self(net->nodes[4].gossip);
+    event.facts.self = gossip_self(net->nodes[4].gossip);
     event.facts.self.weight = 77;
     strcpy(event.facts.self.credentials, "prod");
     net_event(net, 4, &event);
@@ -427,7 +475,10 @@ int main(void)
         cmocka_unit_test(idle_traffic_of_a_node_is_below_3_kb_a_second),
         cmocka_unit_test(same_seed_sends_the_same_packets),
         cmocka_unit_test(a_member_owns_only_after_it_said_that_it_is_ready),
-        cmocka_unit_test(in_a_young_cluster_all_become_owners_together),
+        cmocka_unit_test(in_a_young_cluster_nobody_owns_until_all_do),
+        cmocka_unit_test(nodes_that_start_one_after_the_other_make_few_rings),
+        cmocka_unit_test(a_member_that_comes_back_makes_no_ring_of_itself),
+        cmocka_unit_test(a_node_without_seeds_owns_at_once),
         cmocka_unit_test(a_young_cluster_does_not_wait_for_ever_for_one_that_is_not_ready),
         cmocka_unit_test(a_node_whose_seeds_are_silent_owns_alone_only_after_a_while),
         cmocka_unit_test(a_node_tries_its_seeds_for_ever),

@@ -133,7 +133,7 @@ static void a_process_that_moves_is_no_double_of_itself(void **state)
     struct gossip_event event = { .kind = GOSSIP_FACTS };
     net_start_all(net);
     assert_true(net_settle(net, SEC(5)) != USEC_NEVER);
-    event.facts.self = *gossip_self(net->nodes[2].gossip);
+    event.facts.self = gossip_self(net->nodes[2].gossip);
     event.facts.self.endpoints[0].address.port = 5000;
     net->nodes[2].port = 5000;
     net_event(net, 2, &event);

@@ -9,7 +9,7 @@ static void garbage_changes_nothing_and_is_counted(void **state)
     struct rng rng;
     print_message("seed 1\n");
     rng_init(&rng, 1, 0);
-    uint64_t before = view_digest(gossip_view(b->gossip));
+    uint64_t before = gossip_digest(b->gossip);
     for (uint32_t i = 0; i < 2000; i++) {
         uint8_t packet[GOSSIP_PACKET_MAX + 100];
         size_t size = rng_below(&rng, sizeof packet);
@@ -23,7 +23,7 @@ static void garbage_changes_nothing_and_is_counted(void **state)
     assert_int_equal(stats->dropped_foreign + stats->dropped_unsealed, 2000);
     assert_int_equal(stats->received_packets, 0);
     bench_pass(b, SEC(1));
-    assert_true(view_digest(gossip_view(b->gossip)) == before);
+    assert_true(gossip_digest(b->gossip) == before);
     bench_free(&b);
 }
 
@@ -85,7 +85,7 @@ static void a_member_of_the_cluster_joins(void **state)
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 41 }, &other, NULL);
     assert_true(bench_find_sent(b, 2, DATAGRAM_ACK, &head, &section));
     assert_int_equal(head.number, 41);
-    bench_pass(b, MSEC(100));
+    bench_pass(b, MSEC(300));
     assert_non_null(bench_sees(b, 2));
     bench_free(&b);
 }
@@ -116,7 +116,7 @@ static void a_sealed_packet_with_a_malformed_section_changes_nothing_at_all(void
     struct datagram d;
     uint8_t packet[GOSSIP_PACKET_MAX];
     datagram_begin(&d, packet + SEAL_HEADER, SEAL_BODY_MAX, &head);
-    assert_true(datagram_add_record(&d, &other, false)); /* good */
+    assert_true(datagram_add_record(&d, &other, (struct telling){ .ready = false })); /* good */
     assert_true(datagram_add_mask(&d, 1));
     bench_deliver(b, packet, seal_close(&b->seal, packet, d.used - 1)); /* cut short */
     assert_int_equal(gossip_stats(b->gossip)->dropped_malformed, 1);
@@ -210,11 +210,11 @@ static void who_is_said_to_be_dead_says_that_it_lives(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    uint64_t before = gossip_self(b->gossip)->incarnation;
+    uint64_t before = gossip_self(b->gossip).incarnation;
     struct datagram_state dead = { .id = bench_id(1), .incarnation = 10, .state = MEMBER_DEAD };
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
     assert_true(bench_has_effect(b, GOSSIP_PERSIST));
-    assert_true(gossip_self(b->gossip)->incarnation > before);
+    assert_true(gossip_self(b->gossip).incarnation > before);
     assert_int_equal(gossip_stats(b->gossip)->refutations, 1);
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead); /* old news */
     assert_int_equal(gossip_stats(b->gossip)->refutations, 1);
@@ -228,7 +228,7 @@ static void who_hears_of_itself_from_the_future_outbids_it(void **state)
     struct member self = bench_member(1, MEMBER_OWNING);
     self.incarnation = 5000;
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, &self, NULL);
-    assert_int_equal(gossip_self(b->gossip)->incarnation, 5001);
+    assert_int_equal(gossip_self(b->gossip).incarnation, 5001);
     bench_free(&b);
 }
 
@@ -237,16 +237,16 @@ static void an_incarnation_that_nobody_could_outbid_is_malformed(void **state)
     (void)state;
     struct bench *b = bench_with_members(1);
     struct datagram_state dead = { .id = bench_id(1), .state = MEMBER_DEAD };
-    uint64_t before = gossip_self(b->gossip)->incarnation;
+    uint64_t before = gossip_self(b->gossip).incarnation;
     dead.incarnation = UINT64_MAX;
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
     assert_int_equal(gossip_stats(b->gossip)->dropped_malformed, 1);
     dead.incarnation = DATAGRAM_INCARNATION_MAX;
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-    assert_true(gossip_self(b->gossip)->incarnation == before);
+    assert_true(gossip_self(b->gossip).incarnation == before);
     dead.incarnation = DATAGRAM_INCARNATION_MAX - 1;
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &dead);
-    assert_true(gossip_self(b->gossip)->incarnation == DATAGRAM_INCARNATION_MAX);
+    assert_true(gossip_self(b->gossip).incarnation == DATAGRAM_INCARNATION_MAX);
     bench_free(&b);
 }
 
@@ -256,8 +256,8 @@ static void a_cut_of_others_makes_us_an_owner(void **state)
     struct bench *b = bench_with_members(1);
     struct datagram_state owning = { .id = bench_id(1), .incarnation = 10, .state = MEMBER_OWNING };
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &owning);
-    bench_pass(b, MSEC(100));
-    assert_int_equal(gossip_self(b->gossip)->state, MEMBER_OWNING);
+    bench_pass(b, MSEC(1100)); /* nobody told when */
+    assert_int_equal(gossip_self(b->gossip).state, MEMBER_OWNING);
     assert_int_equal(gossip_stats(b->gossip)->refutations, 0);
     bench_free(&b);
 }
@@ -360,12 +360,12 @@ static void a_burst_of_pings_is_answered_within_the_budget(void **state)
 {
     (void)state;
     struct bench *b = bench_with_members(1);
-    for (uint32_t i = 0; i < 5000; i++) {
+    for (uint32_t i = 0; i < 20000; i++) {
         bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 1 + i }, NULL, NULL);
     }
     const struct gossip_stats *stats = gossip_stats(b->gossip);
     assert_true(stats->dropped_budget > 0);
-    assert_true(stats->sent_bytes < 400000);
+    assert_true(stats->sent_bytes < 800000);
     bench_pass(b, SEC(2));
     uint64_t before = stats->dropped_budget;
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_PING, .number = 9 }, NULL, NULL);

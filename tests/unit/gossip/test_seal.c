@@ -44,7 +44,7 @@ static enum seal_verdict open_copy(struct end *to, const uint8_t *packet, size_t
     uint8_t copy[GOSSIP_PACKET_MAX + 1];
     struct seal_opened opened;
     memcpy(copy, packet, size);
-    return seal_open(&to->seal, copy, size, &opened);
+    return seal_open(&to->seal, copy, size, SEAL_NO_WINDOW, &opened);
 }
 
 static void what_is_sealed_opens_once(void **state)
@@ -58,7 +58,7 @@ static void what_is_sealed_opens_once(void **state)
         size_t size = make_packet(a, packet, "hello");
         uint8_t copy[GOSSIP_PACKET_MAX];
         memcpy(copy, packet, size);
-        assert_int_equal(seal_open(&b->seal, packet, size, &opened), SEAL_GOOD);
+        assert_int_equal(seal_open(&b->seal, packet, size, SEAL_NO_WINDOW, &opened), SEAL_GOOD);
         assert_true(span_equal(opened.body, span_text("hello")));
         assert_int_equal(opened.sender.b[0], 1);
         assert_int_equal(opened.boot[0], 2);
@@ -224,7 +224,7 @@ static void any_key_that_is_open_opens(void **state)
         struct seal_opened opened;
         a->seal.present = i % 3;
         const size_t size = make_packet(a, packet, "hello");
-        assert_int_equal(seal_open(&b->seal, packet, size, &opened), SEAL_GOOD);
+        assert_int_equal(seal_open(&b->seal, packet, size, SEAL_NO_WINDOW, &opened), SEAL_GOOD);
         assert_true(span_equal(opened.body, span_text("hello")));
         assert_int_equal(opened.key, i % 3);
     }

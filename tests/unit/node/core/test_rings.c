@@ -81,6 +81,45 @@ static void a_tombstone_that_gossip_forgot_is_forgotten(void **state)
     lab_free(lab);
 }
 
+static void a_tombstone_is_kept_wherever_it_stands_in_the_view(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(2, REGION, 0);
+    struct node *node = lab->nodes[0].node;
+    struct member members[2];
+    members[0] = *view_find(node->rings.view, lab->nodes[0].id);
+    members[1] = *view_find(node->rings.view, lab->nodes[1].id);
+    members[1].state = MEMBER_DEAD;
+    const struct member turned[2] = { members[1], members[0] };
+    tell(lab, 0, members, 2);
+    tell(lab, 0, turned, 2);
+    assert_int_equal(view_find(node->rings.view, lab->nodes[1].id)->state, MEMBER_DEAD);
+    assert_int_equal(marks_count(&lab->marks, "rings.view.forgotten"), 0);
+    lab_free(lab);
+}
+
+/* A node that has just started, and knows itself only, would own everything. */
+static void no_ring_is_built_while_the_cluster_gathers(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(2, REGION, 0);
+    lab_kill(lab, 0);
+    lab_start(lab, 0);
+    struct node *node = lab->nodes[0].node;
+    struct member member = *view_find(lab->nodes[1].node->rings.view, lab->nodes[0].id);
+    struct node_event event = { .kind = NODE_VIEW,
+                                .view = { .members = &member, .count = 1, .gathering = true } };
+    lab_event(lab, 0, &event);
+    lab_run(lab, MSEC(100));
+    assert_null(rings_current(node, span_of(NULL, 0)));
+    assert_non_null(view_find(node->rings.view, lab->nodes[0].id));
+    event.view.gathering = false;
+    lab_event(lab, 0, &event);
+    lab_run(lab, MSEC(100));
+    assert_non_null(rings_current(node, span_of(NULL, 0)));
+    lab_free(lab);
+}
+
 /* What a peer tells of a member that gossip has not told yet. */
 static void peer_tells(struct lab *lab, const struct member *member)
 {
@@ -217,6 +256,8 @@ int main(void)
         cmocka_unit_test(a_view_is_answered_and_an_equal_one_is_empty),
         cmocka_unit_test(subscribers_are_told_once_for_changes_that_come_together),
         cmocka_unit_test(a_tombstone_that_gossip_forgot_is_forgotten),
+        cmocka_unit_test(a_tombstone_is_kept_wherever_it_stands_in_the_view),
+        cmocka_unit_test(no_ring_is_built_while_the_cluster_gathers),
         cmocka_unit_test(a_peers_newer_record_is_believed_until_gossip_should_have_told),
         cmocka_unit_test(a_peer_cannot_bury_anybody),
         cmocka_unit_test(earlier_owners_are_known_for_a_minute),
