@@ -31,20 +31,18 @@ class Forgetful(threading.Thread):
         self.join()
 
 
-def protocols(node):
-    """Name of a member -> the protocol that it and this node speak."""
-    return {m["name"]: m["protocol"] for m in node.json("/api/v1/nodes")["nodes"]}
-
-
 def speak(cluster, new):
-    """All are connected, in protocol 2 where both are of the next version."""
+    """All are connected, in protocol 2 where both are of the next version, and know the same members
+    by the same digest, also where one knows more fields of their records than the other."""
     def agreed():
+        views = set()
         for node in cluster.members:
+            shown = node.json("/api/v1/nodes")["nodes"]
             want = {f"n{i}": 2 if {i, node.index} <= new else 1 for i in range(len(cluster.members))}
-            want[f"n{node.index}"] = 2 if node.index in new else 1
-            if protocols(node) != want:
+            if {m["name"]: m["protocol"] for m in shown} != want:
                 return False
-        return True
+            views.update(m.get("view") for m in shown)
+        return len(views) == 1 and None not in views
     live.wait_for(f"protocols, with {sorted(new)} of the next version", agreed)
 
 
