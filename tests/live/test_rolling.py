@@ -125,3 +125,25 @@ def test_five_nodes_become_the_next_version_and_this_one_again_while_mounts_read
     print(f"read {sum(r.bytes for r in made) / unique:.0f} times, from the source {read:.3f} times; "
           f"longest wait {max(r.longest for r in made):.2f} s")
     assert read <= 1.01  # who leaves has handed its blocks over, and who is back is asked for what it kept
+
+
+def test_what_a_newer_version_has_left_is_refused_and_stays_as_it_is(cluster):
+    node = cluster.nodes(1)[0]
+    cluster.cli("key", "rotate", "--ttl", "1s")
+    live.wait_for("ring of keys on disk", (node.dir / "data/keyring.json").exists)
+    assert node.stop() == 0
+    files = [node.dir / "data" / name for name in ("node.json", "tiers.json", "keyring.json")]
+    files += [cluster.dir / "tier0/atoll-tier.json", cluster.dir / "cluster.key"]
+    for file in files:
+        before = file.read_text()
+        newer = json.dumps({**json.loads(before), "version": 99})
+        file.write_text(newer)
+        node.log.write_text("")
+        node.start()
+        live.wait_for("end of the node", lambda: not node.alive())
+        assert node.process.returncode == 7, node.tail()  # data
+        assert "newer version" in node.log.read_text()
+        assert file.read_text() == newer
+        file.write_text(before)
+    node.start()
+    cluster.wait_agreed()
