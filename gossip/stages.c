@@ -238,7 +238,7 @@ static bool hear_bucket(struct gossip *g, const struct datagram_bucket *bucket)
         return false;
     }
     for (uint32_t i = 0; i < bucket->count; i++) {
-        const uint32_t bits = bucket->stages[i / 4] >> (i % 4 * 2) & 3u;
+        const uint32_t bits = (uint32_t)bucket->stages[i / 4] >> (i % 4 * 2) & 3u;
         const enum key_stage stage = bits > KEY_STAGE_USES ? KEY_STAGE_NONE : (enum key_stage)bits;
         const uint32_t index = keys->order[first + i];
         more = more || stage_told(g, index) > stage;
