@@ -84,13 +84,12 @@ static enum err read_marker(struct disk_files *files, const char *dir, struct te
     const char *kind = json_string_value(json_object_get(root, "kind"));
     const char *uuid = json_string_value(json_object_get(root, "uuid"));
     const json_int_t version = json_integer_value(json_object_get(root, "version"));
+    const bool ours = kind != NULL && strcmp(kind, "atoll-tier") == 0 && version >= 1;
     enum err err = ERR_OK;
-    if (kind == NULL || strcmp(kind, "atoll-tier") != 0 || version < 1) {
-        err = refuse(why, dir, MARKER " is damaged; remove the directory's contents to start anew");
-    } else if (version > MARKER_VERSION) {
+    if (ours && version > MARKER_VERSION) {
         (void)refuse(why, dir, "written by a newer version of Atoll; it is left alone");
         err = ERR_VERSION;
-    } else if (uuid == NULL || strlen(uuid) != DISK_UUID_SIZE - 1) {
+    } else if (!ours || uuid == NULL || strlen(uuid) != DISK_UUID_SIZE - 1) {
         err = refuse(why, dir, MARKER " is damaged; remove the directory's contents to start anew");
     } else {
         memcpy(files->uuid, uuid, DISK_UUID_SIZE);

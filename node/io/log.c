@@ -142,8 +142,9 @@ static void finish(enum log_level level, struct text *line)
     }
 }
 
-void log_event(enum log_level level, const char *msg, const struct log_field *fields)
+void log_event(enum log_level level, const struct log_field *fields)
 {
+    const char *msg = fields[0].text;
     char room[LINE_MAX_BYTES];
     struct text line;
     uint64_t left_out;
@@ -152,7 +153,7 @@ void log_event(enum log_level level, const char *msg, const struct log_field *fi
     }
     text_init(&line, room, sizeof room);
     begin(&line, level, span_text(msg), left_out);
-    for (const struct log_field *field = fields; field->key != NULL; field++) {
+    for (const struct log_field *field = fields + 1; field->key != NULL; field++) {
         text_char(&line, ' ');
         text_str(&line, field->key);
         text_char(&line, '=');

@@ -21,14 +21,14 @@ struct log_field {
 void log_level_set(enum log_level level);
 /* "error" "warn" "info" "debug"; false: none of these, *out untouched. */
 bool log_level_parse(const char *text, enum log_level *out);
-/* Fields end at the first without a key. */
-void log_event(enum log_level level, const char *msg, const struct log_field *fields);
+/* The first field is the msg; they end at the first without a key. */
+void log_event(enum log_level level, const struct log_field *fields);
 /* As NODE_LOG and MOUNT_LOG carry it: the msg, then logfmt fields as they are. */
 void log_text(enum log_level level, struct span text);
 
 /* LOG(LOG_WARN, "disk.failed", LOG_TEXT("dir", dir), LOG_NUM("errno", errno)); */
 #define LOG(level, msg, ...) \
-    log_event(level, msg, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+    log_event(level, (const struct log_field[]){ LOG_TEXT("msg", msg), ##__VA_ARGS__, { 0 } })
 #define LOG_TEXT(name, value)          \
     {                                  \
         .key = (name), .text = (value) \

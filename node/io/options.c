@@ -23,7 +23,7 @@ static bool is_among(const char *text, const char *const *words, uint32_t count)
 void option_spell(const char *name, char dash, bool capitals, char *out)
 {
     uint32_t i = 0;
-    for (; name[i] != 0 && i < 63; i++) {
+    for (; i < 63 && name[i] != 0; i++) {
         const char c = name[i] == '-' ? dash : name[i];
         out[i] = capitals ? (char)toupper((unsigned char)c) : c;
     }

@@ -437,7 +437,7 @@ static void tell_view(struct fuzz *f, uint8_t how)
         make_member(i, lives ? MEMBER_OWNING : MEMBER_DEAD, &members[i]);
         members[i].incarnation = 1 + (i == 0 ? 0 : how / 16);
     }
-    step(f, &(struct node_event){ .kind = NODE_VIEW, .view = { members, 3 } });
+    step(f, &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = 3 } });
 }
 
 static void operate(struct fuzz *f, uint8_t how)

@@ -1,5 +1,6 @@
 """Each lint catches what it is there for, and lets good code pass."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import cppcheck  # noqa: E402
 import docs  # noqa: E402
 import format as layout  # noqa: E402
 import layers  # noqa: E402
 import prose  # noqa: E402
 import purity  # noqa: E402
 import shape  # noqa: E402
+import tidy  # noqa: E402
 import tree  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -286,3 +289,54 @@ def test_ignored_files_are_not_looked_at(project):
     assert shutil.which("git")
     subprocess.run(["git", "init", "-q", root], check=True)
     assert tree.project_files(root, ".c") == [root / "a.c"]
+
+
+# ---- cppcheck and clang-tidy -------------------------------------------------------------------
+
+def installed(name):
+    return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+
+
+def compiled(root, text):
+    """The file base/x.c with that text, as if it had been compiled."""
+    (root / "build").mkdir()
+    (root / "build/compile_commands.json").write_text(json.dumps(
+        [{"directory": str(root), "file": str(root / "base/x.c"), "command": "cc -c base/x.c"}]))
+    shutil.copy(ROOT / ".clang-tidy", root)
+    (root / "base").mkdir()
+    (root / "base/x.c").write_text(text)
+    return root, root / "build"
+
+
+@installed("cppcheck")
+def test_an_access_beyond_an_array_is_caught_by_cppcheck(tmp_path):
+    text = "int f(void)\n{\n    int a[2] = { 0, 0 };\n    return a[2];\n}\n"
+    found = cppcheck.check(*compiled(tmp_path, text))
+    assert len(found) == 1 and found[0].startswith("base/x.c:4: ")
+
+
+@installed("cppcheck")
+def test_code_behind_a_check_is_believed_by_cppcheck(tmp_path):
+    text = ("void check_failed(const char *, const char *, int);\nint f(int *p)\n{\n"
+            "    if (!p) {\n        check_failed(\"p\", \"x\", 1);\n    }\n    return *p;\n}\n")
+    assert cppcheck.check(*compiled(tmp_path, text)) == []
+
+
+@installed("clang-tidy")
+def test_two_branches_that_do_the_same_are_caught_by_clang_tidy(tmp_path):
+    text = ("int f(int a)\n{\n    if (a == 1) {\n        return 2;\n    } else {\n"
+            "        return 2;\n    }\n}\n")
+    assert [line.split(":")[:2] for line in tidy.check(*compiled(tmp_path, text))] == \
+        [["base/x.c", "3"]]
+
+
+@installed("clang-tidy")
+def test_code_that_clang_tidy_cannot_read_is_no_pass(tmp_path):
+    assert tidy.check(*compiled(tmp_path, "int f(void)\n"))
+
+
+@pytest.mark.parametrize("lint", ["cppcheck.py", "tidy.py"])
+def test_a_lint_whose_program_is_missing_says_so(lint, tmp_path):
+    done = subprocess.run([sys.executable, Path(__file__).parent / lint], capture_output=True,
+                          text=True, env={"PATH": str(tmp_path)})
+    assert done.returncode == tree.SKIPPED and "is not installed" in done.stdout

@@ -251,9 +251,7 @@ static json_t *report_totals(const struct counters *counters)
 static void report_entry(json_t *report, const struct entry *entry)
 {
     json_t *counts = report_kinds(entry->counts);
-    if (json_object_size(counts) == 0) {
-        json_decref(counts);
-    } else if (json_object_set(report, entry->name, counts) == 0) {
+    if (json_object_size(counts) == 0 || json_object_set(report, entry->name, counts) == 0) {
         json_decref(counts);
     } else { /* not UTF-8 */
         struct text name = { 0 };

@@ -234,8 +234,8 @@ static void a_damaged_ring_is_refused(void **state)
         "",
         "{",
         "{\"kind\": \"atoll-keyring\", \"version\": 1}",
-        "{\"kind\": \"atoll-keyring\", \"version\": 1, \"cluster\": \"prod\", \"curve_public\": "
-        "\"00\"}",
+        ("{\"kind\": \"atoll-keyring\", \"version\": 1, \"cluster\": \"prod\", \"curve_public\": "
+         "\"00\"}"),
     };
     struct home *home = *state;
     struct keyring ring;

@@ -152,8 +152,8 @@ static void damaged_files_are_refused(void **state)
         "[]",
         "{\"kind\": \"atoll-cluster\"}",
         "{\"kind\": \"atoll-cluster\", \"version\": 1}",
-        "{\"kind\": \"atoll-cluster\", \"version\": 1, \"cluster\": \"a\", \"slots_log2\": 18, "
-        "\"key_epoch\": 1, \"gossip_key\": \"00\"}",
+        ("{\"kind\": \"atoll-cluster\", \"version\": 1, \"cluster\": \"a\", \"slots_log2\": 18, "
+         "\"key_epoch\": 1, \"gossip_key\": \"00\"}"),
     };
     struct place_on_disk *at = *state;
     struct cluster_keys keys;
