@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "node/core/flights.h"
 #include "node/core/internal.h"
+#include "node/core/meta.h"
 
 #define GIVES_MAX 64u    /* nodes that are offered something at the same time */
 #define STEP_BLOCKS 512u /* looked at in one step, some tens of microseconds */
@@ -379,6 +380,7 @@ static void walk_end(struct node *node)
 {
     struct handover *handover = &node->handover;
     handover->walking = false;
+    timers_cancel(&node->timers, &handover->timer);
     if (handover->unsettled == 0 || (!node->leaving && handover->tries == AGAIN_TRIES)) {
         handover->settled = true;
         if (handover->given_now > 0 || handover->unsettled > 0) {
@@ -450,5 +452,5 @@ bool handover_is_over(const struct node *node)
         return true;
     }
     bool known = self != NULL && (self->state == MEMBER_LEAVING || !member_lives(self));
-    return known && rings_are_settled(node) && handover->settled;
+    return known && rings_are_settled(node) && handover->settled && moves_are_over(node);
 }

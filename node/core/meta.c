@@ -15,12 +15,12 @@ size_t meta_memory(const struct node_options *options)
 {
     return sizeof(struct meta) + asks_max(options) * sizeof(struct meta_ask) + 256 +
            io_memory(options) + catalog_memory(options) + dirs_memory(options) +
-           pages_memory(options) + offers_memory() + reports_memory(options);
+           pages_memory(options) + offers_memory() + moves_memory() + reports_memory(options);
 }
 
 uint32_t meta_timers(const struct node_options *options)
 {
-    return dirs_timers(options) + CATALOG_OPS_MAX + 3 + REPORTS_TIMERS;
+    return dirs_timers(options) + CATALOG_OPS_MAX + 4 + REPORTS_TIMERS;
 }
 
 enum err meta_new(struct node *node, struct arena *mem)
@@ -47,6 +47,9 @@ enum err meta_new(struct node *node, struct arena *mem)
     }
     if (err == ERR_OK) {
         err = offers_init(&meta->offers, mem);
+    }
+    if (err == ERR_OK) {
+        err = moves_init(&meta->moves, mem);
     }
     if (err == ERR_OK) {
         err = reports_init(&meta->reports, mem, options);
@@ -274,6 +277,9 @@ void meta_on_timer(struct node *node, struct timer *timer)
         return;
     case TIMER_OUTAGES:
         outages_on_timer(node);
+        return;
+    case TIMER_MOVES:
+        moves_on_timer(node);
         return;
     }
     BUG("a timer of the other half");

@@ -10,6 +10,7 @@
 #include "node/core/dirs.h"
 #include "node/core/internal.h"
 #include "node/core/meta_io.h"
+#include "node/core/moves.h"
 #include "node/core/offers.h"
 #include "node/core/outages.h"
 #include "node/core/pages.h"
@@ -24,6 +25,7 @@ enum meta_timer_kind {
     TIMER_META_PAGES,
     TIMER_REPORT,
     TIMER_OUTAGES,
+    TIMER_MOVES,
 };
 
 #define META_COPIES 2u /* of every root, page and dataset record, where there are two nodes */
@@ -68,6 +70,7 @@ struct meta {
     struct dirs dirs;
     struct pages pages;
     struct offers offers;
+    struct moves moves;
     struct reports reports;
     struct outages outages;
 };

@@ -161,6 +161,9 @@ static void on_meta(struct node *node, const struct io_for *of, const struct nod
     case IO_BUILD_PUT:
         copies_on_put(node, of->owner, err);
         return;
+    case IO_MOVE_ROOT:
+        moves_on_root(node, of->owner, err, event->meta.value);
+        return;
     case IO_CATALOG_PROBE:
     case IO_BUILD_LIST:
     case IO_PROBE_HEAD:
@@ -198,6 +201,7 @@ static void on_listed(struct node *node, const struct io_for *of, const struct n
     case IO_PAGE_KEEP:
     case IO_PAGE_TAKE:
     case IO_BUILD_PUT:
+    case IO_MOVE_ROOT:
         BUG("a record that ended as a listing");
     }
 }

@@ -24,7 +24,8 @@ enum io_kind {
     IO_BUILD_PUT,     /* struct copies */
     IO_PROBE_HEAD,    /* struct snapshot, tag: the probe's number */
     IO_PROBE_LIST,
-    IO_OUTAGE, /* struct outage */
+    IO_MOVE_ROOT, /* struct move */
+    IO_OUTAGE,    /* struct outage */
 };
 
 /* Who is told of the end. */

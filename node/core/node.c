@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "node/core/internal.h"
+#include "node/core/meta.h"
 #include "node/core/outages.h"
 #include "node/core/peek.h"
 
@@ -289,6 +290,7 @@ static void on_leave(struct node *node)
         node->handover.told_us = node->now.mono_us;
         timers_set(&node->timers, &node->leave_timer, node->now.mono_us + node->options.drain_us);
         handover_wake(node);
+        moves_wake(node);
     }
 }
 

@@ -102,6 +102,14 @@ static void on_offer(struct node *node, struct link *link, const struct offered 
         ask_refuse(node, link, offered->request, ERR_DENIED, 0);
         return;
     }
+    const struct dir *known = offered->is_root ? dirs_find(node, dir) : NULL;
+    if (known != NULL && known->known && known->generation > offered->generation) {
+        MARK(node,
+             "offers.root.late"); /* a newer one is here already, and must not be overwritten */
+        struct message ack = { .kind = MESSAGE_ACK, .ack = { .request = offered->request } };
+        node_send(node, link->id, &ack, (struct payload){ 0 });
+        return;
+    }
     struct meta_ask *ask =
         meta_ask_open(node, link, META_ASK_TAKE, offered->request, (uint64_t)TAKE_US);
     if (ask == NULL) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/core/internal.h"
+#include "node/core/meta.h"
 #include "node/core/report.h"
 
 #define TELL_US MSEC(20)   /* changes that come together go out together */
@@ -115,8 +116,12 @@ static void swap(struct node *node, struct rings_use *use, const struct ring *ri
         use->changed_us = node->now.mono_us;
         arm(node, use->old[use->old_count - 1].until_us);
     }
+    const bool first = use->ring == NULL;
     use->ring = ring;
     handover_wake(node);
+    if (!first) {
+        moves_wake(node);
+    }
 }
 
 uint32_t rings_earlier(const struct node *node, const struct rings_use *use)

@@ -79,28 +79,6 @@ static void wait_for(struct fuzz *f, const struct node_effect *effect)
     f->waiting[f->waiting_count++] = (struct waiting){ .kind = effect->kind, .effect = *effect };
 }
 
-static uint64_t request_in(const struct message *message)
-{
-    switch (message->kind) {
-    case MESSAGE_GET:
-        return message->get.request;
-    case MESSAGE_DIR_GET:
-        return message->dir_get.request;
-    case MESSAGE_SHARD_GET:
-        return message->shard_get.request;
-    case MESSAGE_ROOT_GET:
-        return message->root_get.request;
-    case MESSAGE_REPORT_GET:
-        return message->report_get.request;
-    case MESSAGE_CATALOG_RECORD:
-        return message->catalog_record.request;
-    case MESSAGE_SHARD_OFFER:
-        return message->shard_offer.request;
-    default:
-        return 0;
-    }
-}
-
 static void take_send(struct fuzz *f, const struct node_effect *effect)
 {
     struct message message;
@@ -262,6 +240,8 @@ static void answer_disk(struct fuzz *f, const struct waiting *w, uint8_t how)
     event.disk.id = reads ? w->effect.disk_read.id : w->effect.disk_write.id;
     if (how >= 192) {
         event.disk.err = reads ? ERR_CORRUPT : ERR_FULL;
+    } else if (reads && w->effect.disk_read.header != NULL) {
+        header_of(f, w->effect.disk_read.record.block.index, how, w->effect.disk_read.header);
     }
     step(f, &event);
 }
@@ -542,6 +522,7 @@ static void start(struct fuzz *f)
                                     .directories_max = 4,
                                     .datasets_max = 3,
                                     .members_max = 8,
+                                    .drain_us = SEC(5),
                                     .tier = { { .quota = 2u << 20, .segment_size = 1u << 20 } },
                                     .tier_count = 1 };
     f->insecure = options.insecure;

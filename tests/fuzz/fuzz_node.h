@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "node/core/handover.h"
 #include "node/core/node.h"
 #include "tests/fuzz/scratch.h"
 #include "wire/dataset.h"
@@ -65,6 +66,8 @@ struct fuzz {
     uint8_t members[1024];
     size_t members_size;
     struct dir_id dir;
+    struct object_id object; /* p/c */
+    uint8_t entries[4 * HANDOVER_ENTRY_SIZE];
     bool drained;
 };
 
@@ -129,6 +132,40 @@ static void make_directory(struct fuzz *f)
     f->root_size = root_writer_end(&root, &head);
 }
 
+/* An offer of the three blocks of p/c, and of one that p/c has not. */
+static void make_entries(struct fuzz *f)
+{
+    struct dataset_id dataset = dataset_id_make(span_text("train"));
+    f->object = object_id_make(f->dataset.rows[0].source, span_text("p/c"), span_text("v1"), BLOCK);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint8_t *at = f->entries + (size_t)i * HANDOVER_ENTRY_SIZE;
+        memcpy(at, f->object.b, ID_SIZE);
+        put_u32(at + 16, i);
+        put_u32(at + 20, BLOCK);
+        put_u64(at + 24, 0);
+        memcpy(at + 32, dataset.b, ID_SIZE);
+    }
+}
+
+/* Of a block of p/c; or of another one than was asked for, or of none. */
+static void header_of(const struct fuzz *f, uint32_t index, uint8_t how, uint8_t *out)
+{
+    static const uint8_t checksums[8 * 256];
+    struct record record = { .block = { .object = f->object, .index = how % 8 == 0 ? 0 : index },
+                             .source = f->dataset.rows[0].source,
+                             .dataset = dataset_id_make(span_text("train")),
+                             .object_size = 3 * BLOCK,
+                             .block_size = BLOCK,
+                             .payload_size = BLOCK,
+                             .key = span_text("p/c"),
+                             .pin = span_text("v1"),
+                             .checksums = checksums };
+    memset(out, 0, RECORD_HEADER_SIZE);
+    if (how % 8 != 1 && record.block.index < 3) {
+        record_encode(&record, out);
+    }
+}
+
 static void make_world(struct fuzz *f)
 {
     struct member member;
@@ -143,6 +180,7 @@ static void make_world(struct fuzz *f)
     dataset->writer.b[0] = 1;
     CHECK(dataset_encode(dataset, f->record, sizeof f->record, &f->record_size) == ERR_OK);
     make_directory(f);
+    make_entries(f);
     make_member(1, MEMBER_OWNING, &member);
     CHECK(member_encode(&member, f->members, sizeof f->members, &f->members_size) == ERR_OK);
 }
@@ -150,7 +188,7 @@ static void make_world(struct fuzz *f)
 static struct span value_from(struct fuzz *f, uint8_t which)
 {
     size_t rest = f->input.size < 32 ? f->input.size : 32;
-    switch (which % 5) {
+    switch (which % 6) {
     case 0:
         return span_of(f->record, f->record_size);
     case 1:
@@ -159,6 +197,8 @@ static struct span value_from(struct fuzz *f, uint8_t which)
         return span_of(f->root, f->root_size);
     case 3:
         return span_of(f->members, f->members_size);
+    case 4:
+        return span_of(f->entries, sizeof f->entries);
     default:
         return span_of(f->input.data, rest);
     }
@@ -182,7 +222,7 @@ static void pick_id(struct fuzz *f, uint8_t out[ID_SIZE])
     struct dataset_id dataset = dataset_id_make(span_text("train"));
     uint8_t byte = next(f);
     memset(out, 0, ID_SIZE);
-    switch (byte % 6) {
+    switch (byte % 7) {
     case 0:
         out[0] = (uint8_t)(1 + byte / 6 % 4);
         return;
@@ -194,6 +234,9 @@ static void pick_id(struct fuzz *f, uint8_t out[ID_SIZE])
         return;
     case 3:
         memcpy(out, f->dir.b, ID_SIZE);
+        return;
+    case 5:
+        memcpy(out, f->object.b, ID_SIZE);
         return;
     case 4:
         out[15] = byte;
@@ -256,6 +299,33 @@ static void build(struct fuzz *f, struct message *message)
     }
 }
 
+/* The number of what this node asks of others, so that answers may name it. */
+static uint64_t request_in(const struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_GET:
+        return message->get.request;
+    case MESSAGE_DIR_GET:
+        return message->dir_get.request;
+    case MESSAGE_SHARD_GET:
+        return message->shard_get.request;
+    case MESSAGE_ROOT_GET:
+        return message->root_get.request;
+    case MESSAGE_REPORT_GET:
+        return message->report_get.request;
+    case MESSAGE_CATALOG_RECORD:
+        return message->catalog_record.request;
+    case MESSAGE_SHARD_OFFER:
+        return message->shard_offer.request;
+    case MESSAGE_BLOCK_OFFER:
+        return message->block_offer.request;
+    case MESSAGE_BLOCK_ASK:
+        return message->block_ask.request;
+    default:
+        return 0;
+    }
+}
+
 /* A good HELLO, so that more than the first message is reached. */
 static void build_hello(struct fuzz *f, const struct open_link *link, uint8_t how,
                         struct message *message)
@@ -281,11 +351,35 @@ static void build_hello(struct fuzz *f, const struct open_link *link, uint8_t ho
     }
 }
 
+/* An offer as nodes make it, or the answer to what this node asked of one. */
+static void build_handover(struct fuzz *f, uint8_t how, struct message *message)
+{
+    struct dataset_id dataset = dataset_id_make(span_text("train"));
+    if (how % 2 == 0) {
+        message->kind = MESSAGE_BLOCK_OFFER;
+        message->block_offer.request = next(f);
+        message->block_offer.entries = span_of(f->entries, sizeof f->entries);
+        return;
+    }
+    message->kind = MESSAGE_BLOCK_IS;
+    message->block_is.request = f->last_request;
+    message->block_is.key = span_text(how % 8 == 1 ? "p/a" : "p/c");
+    message->block_is.pin = span_text("v1");
+    message->block_is.size = 3 * BLOCK;
+    message->block_is.block_size = BLOCK;
+    memcpy(message->block_is.source, f->dataset.rows[0].source.b, ID_SIZE);
+    memcpy(message->block_is.dataset, dataset.b, ID_SIZE);
+}
+
 /* A GET or DIR_GET as mounts make them; some field of it may then be anything. */
 static void build_good(struct fuzz *f, uint8_t how, struct message *message)
 {
     struct dataset_id dataset = dataset_id_make(span_text("train"));
     memset(message, 0, sizeof *message);
+    if (how >= 224) {
+        build_handover(f, how, message);
+        return;
+    }
     if (how % 2 == 0) {
         message->kind = MESSAGE_GET;
         message->get.request = next(f);

@@ -129,3 +129,16 @@ def test_who_may_not_drain_leaves_at_once(cluster):
     assert time.monotonic() - began < 5
     cluster.wait_agreed()
     assert read_again(cluster, origin, sums) == 0  # those it took from have not forgotten them
+
+
+def test_directories_of_nodes_that_left_are_not_listed_again(cluster):
+    folders = [f"data/set/d{i}/,count=5,size=16KiB,seed={i + 1}" for i in range(30)]
+    files = [word for folder in folders for word in ("--generate", folder)]
+    origin, sums = start(cluster, nodes=5, files=files)
+    kinds = ("LIST", "HEAD")
+    before = [origin.counters()["totals"]["kinds"].get(kind) for kind in kinds]
+    for _ in range(3):
+        assert cluster.living()[-1].stop() == 0
+        cluster.wait_agreed()
+    assert read_again(cluster, origin, sums) == 0
+    assert [origin.counters()["totals"]["kinds"].get(kind) for kind in kinds] == before

@@ -1,0 +1,53 @@
+/* node/core/moves.h: after the ring has changed, directories go to the nodes that keep them now.
+ *
+ * Roots and pages are durable on the first ranks of their places. When these are others than they
+ * were, the first of the earlier keepers of a root that is still there sees to it that the root and
+ * those pages of it that have moved are durable on the present ones (copies.h), whether anybody asks
+ * for the directory or not. Begins and ends with the hand-over of blocks. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/timers.h"
+#include "node/core/copies.h"
+#include "node/core/pages.h"
+#include "node/core/rings.h"
+
+#define MOVES_MAX 16u /* directories at the same time */
+
+/* One directory on its way. */
+struct move {
+    bool in_use;
+    struct dir_id key;
+    struct dir_id id;
+    uint64_t generation;
+    struct source_id source;
+    char selector[SELECTOR_MAX + 1];
+    struct buffer *root; /* held; NULL: it is being read from the store */
+    uint32_t root_size;
+    uint32_t shard;      /* the next one, or the one that is on its way */
+    struct buffer *page; /* held while it is copied */
+    struct page_waiter waiter;
+    struct copies copies;
+};
+
+struct moves {
+    struct timer timer;
+    bool walking;
+    bool settled;
+    uint32_t cursor; /* in the table of directories */
+    uint32_t open;
+    uint32_t failed; /* of this walk */
+    uint32_t tries;
+    struct move *all;
+};
+
+size_t moves_memory(void);
+enum err moves_init(struct moves *moves, struct arena *mem) MUST_USE;
+/* A ring has changed, or this node leaves. */
+void moves_wake(struct node *node);
+/* Nothing is left that this node would have to see to. */
+bool moves_are_over(const struct node *node);
+void moves_on_timer(struct node *node);
+/* The store has answered for the root of one. */
+void moves_on_root(struct node *node, struct move *move, enum err err, struct span value);
