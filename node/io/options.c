@@ -43,7 +43,7 @@ const char *option_fault(const struct option_row *row, const char *text)
                    : "true or false";
     case OPTION_STRING:
     case OPTION_LIST:
-        return text[0] != 0 ? NULL : "not empty";
+        return text[0] != 0 ? NULL : "one letter or more";
     case OPTION_SIZE:
         return parse_size(span, &number) ? NULL : "a size, as 65536, 64KiB or 10GiB";
     case OPTION_NUMBER:
