@@ -158,6 +158,166 @@ static void a_flipped_record_is_not_handed_over(void **state)
     lab_free(lab);
 }
 
+/* One entry of an offer: the first block of a file that node 0 owns. */
+static void entry_of(const struct lab *lab, const char *key, uint32_t size, uint8_t *at)
+{
+    struct object_id object =
+        object_id_make(lab->dataset.rows[0].source, span_text(key), span_text("v1"), LAB_BLOCK);
+    struct dataset_id dataset = dataset_id_make(span_text(lab->dataset.name));
+    memset(at, 0, HANDOVER_ENTRY_SIZE);
+    memcpy(at, object.b, ID_SIZE);
+    put_u32(at + 20, size);
+    put_u64(at + 24, lab_place(lab, key, SIZE, 0).v);
+    memcpy(at + 32, dataset.b, ID_SIZE);
+}
+
+static uint64_t offer(struct lab *lab, struct span entries)
+{
+    struct client *client = &lab->clients[0];
+    struct message message = { .kind = MESSAGE_BLOCK_OFFER,
+                               .block_offer = { .request = ++client->next_request,
+                                                .entries = entries } };
+    lab_client_send(lab, client->control, &message);
+    lab_run(lab, SEC(1));
+    return client->next_request;
+}
+
+static enum err refusal(const struct lab *lab, uint64_t request)
+{
+    const struct received *fail = lab_client_find(&lab->clients[0], MESSAGE_FAIL, request);
+    return fail == NULL ? ERR_OK : err_from_wire(fail->message.fail.err);
+}
+
+/* How the n-th entry ended. */
+static uint8_t end_of(const struct lab *lab, uint64_t request, uint32_t index)
+{
+    const struct received *ends = lab_client_find(&lab->clients[0], MESSAGE_BLOCK_OFFERED, request);
+    assert_non_null(ends);
+    assert_true(ends->message.block_offered.ends.size > index);
+    return ends->message.block_offered.ends.data[index];
+}
+
+/* By somebody with the cluster's key who is no member: there is nobody whom it could be taken from. */
+static void offers_of_strangers_bring_nothing(void **state)
+{
+    (void)state;
+    uint8_t entries[4 * HANDOVER_ENTRY_SIZE];
+    char key[32];
+    struct lab *lab = lab_new(2, REGION, 0);
+    lab_key_of(lab, 0, SIZE, key);
+    for (uint32_t i = 0; i < 4; i++) {
+        entry_of(lab, key, LAB_BLOCK, entries + (size_t)i * HANDOVER_ENTRY_SIZE);
+    }
+    put_u32(entries + HANDOVER_ENTRY_SIZE + 20, 0);              /* no bytes */
+    put_u32(entries + 2 * HANDOVER_ENTRY_SIZE + 20, UINT32_MAX); /* too many */
+    memset(entries + 3 * HANDOVER_ENTRY_SIZE + 32, 9, ID_SIZE);  /* of no dataset */
+    lab->clients[0].role = WIRE_NODE;
+    memset(lab->clients[0].id.b, 77, ID_SIZE);
+    lab_client_open(lab, 0, 0);
+    uint64_t odd = offer(lab, span_of(entries, HANDOVER_ENTRY_SIZE + 1));
+    uint64_t request = offer(lab, span_of(entries, sizeof entries));
+    assert_int_equal(refusal(lab, odd), ERR_INVALID);
+    assert_int_equal(end_of(lab, request, 0), HANDOVER_FAILED);
+    assert_int_equal(end_of(lab, request, 1), HANDOVER_FAILED);
+    assert_int_equal(end_of(lab, request, 2), HANDOVER_FAILED);
+    assert_int_equal(end_of(lab, request, 3), HANDOVER_DECLINED);
+    assert_int_equal(lab->nodes[0].node->blocks.pool.used, 0);
+    assert_int_equal(lab->nodes[0].node->handover.taking_bytes, 0);
+    lab_free(lab);
+}
+
+static void a_mount_offers_nothing(void **state)
+{
+    (void)state;
+    uint8_t entries[HANDOVER_ENTRY_SIZE];
+    struct lab *lab = lab_new(1, REGION, 0);
+    entry_of(lab, "file", LAB_BLOCK, entries);
+    lab_client_open(lab, 0, 0);
+    assert_int_equal(refusal(lab, offer(lab, span_of(entries, sizeof entries))), ERR_DENIED);
+    lab_free(lab);
+}
+
+/* Each declines what the other offers, until both know that it goes to the third. */
+static void two_that_leave_together_give_to_the_one_that_stays(void **state)
+{
+    (void)state;
+    struct lab *lab = full(3, QUOTA);
+    lab_leave(lab, 1);
+    lab_run(lab, MSEC(1));
+    lab_leave(lab, 2);
+    lab_run(lab, SEC(3));
+    assert_true(lab->nodes[1].drained && lab->nodes[2].drained);
+    lab_kill(lab, 1);
+    end(lab, 2);
+    assert_int_equal(read_all(lab, 1, 0), 0);
+    assert_int_equal(lab->source.bytes, all_bytes());
+    lab_free(lab);
+}
+
+static void a_cluster_that_leaves_does_not_wait_for_itself(void **state)
+{
+    (void)state;
+    struct lab *lab = full(3, QUOTA);
+    for (uint32_t i = 0; i < 3; i++) {
+        lab_leave(lab, i);
+    }
+    lab_run(lab, SEC(1));
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(lab->nodes[i].drained);
+    }
+    lab_free(lab);
+}
+
+/* Without a disk what readers wanted is not thrown out for what others had. */
+static void a_full_memory_takes_nothing_in_place_of_what_it_has(void **state)
+{
+    (void)state;
+    char key[32];
+    struct lab *lab = full(2, 0);
+    uint32_t held = owned(lab, 1);
+    lab_client_forget(lab, 1);
+    lab_client_open(lab, 1, 0);
+    for (uint32_t i = 0; buddy_used(lab->nodes[0].node->memory.buddy) < REGION / 8 * 7; i++) {
+        snprintf(key, sizeof key, "other-%u", i);
+        struct message get = lab_get(lab, key, LAB_BLOCK, 0);
+        if (lab_owner(lab, key, LAB_BLOCK, 0) == 0) {
+            (void)lab_client_get(lab, 1, &get);
+            lab_run(lab, MSEC(20));
+        }
+    }
+    uint32_t known = lab->nodes[0].node->blocks.pool.used;
+    lab_leave(lab, 1);
+    lab_run(lab, SEC(1));
+    assert_true(lab->nodes[1].drained);
+    assert_int_equal(metrics_of(lab, 1)->handover_full, held);
+    assert_int_equal(lab->nodes[0].node->blocks.pool.used, known);
+    lab_free(lab);
+}
+
+/* The receiver dies; what it was given goes to whoever owns it then. */
+static void what_a_dead_taker_was_given_is_given_again(void **state)
+{
+    (void)state;
+    struct lab *lab = full(3, 0);
+    uint64_t lost = 0;
+    lab_leave(lab, 2);
+    lab_run(lab, SEC(1));
+    assert_true(lab->nodes[2].drained); /* and stays: its process has not ended yet */
+    for (uint32_t i = 0; i < FILES; i++) {
+        char key[32];
+        name_of(key, i);
+        lost += lab->nodes[0].node != NULL && lab_owner(lab, key, SIZE, 0) == 1 ? SIZE : 0;
+    }
+    lost -= metrics_of(lab, 1)->handover_taken_bytes;
+    lab_kill(lab, 1);
+    lab_tell_members(lab);
+    lab_run(lab, SEC(2));
+    end(lab, 2);
+    assert_int_equal(read_all(lab, 1, 0), 0);
+    assert_int_equal(lab->source.bytes, all_bytes() + lost);
+    lab_free(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +325,12 @@ int main(void)
         cmocka_unit_test(what_it_found_on_its_disk_goes_too),
         cmocka_unit_test(a_node_that_joins_has_its_share_before_anybody_asks),
         cmocka_unit_test(a_flipped_record_is_not_handed_over),
+        cmocka_unit_test(offers_of_strangers_bring_nothing),
+        cmocka_unit_test(a_mount_offers_nothing),
+        cmocka_unit_test(two_that_leave_together_give_to_the_one_that_stays),
+        cmocka_unit_test(a_cluster_that_leaves_does_not_wait_for_itself),
+        cmocka_unit_test(a_full_memory_takes_nothing_in_place_of_what_it_has),
+        cmocka_unit_test(what_a_dead_taker_was_given_is_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
