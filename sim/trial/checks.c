@@ -7,6 +7,7 @@
 #include "node/core/internal.h"
 #include "sim/trial/beliefs.h"
 #include "sim/trial/faults.h"
+#include "sim/trial/handed.h"
 #include "sim/trial/listen.h"
 #include "sim/trial/owners.h"
 #include "sim/trial/packets.h"
@@ -27,6 +28,7 @@ struct checks {
     struct beliefs *beliefs;
     struct tables *tables;
     struct packets *packets;
+    bool drained[SCENARIO_NODES_MAX];
 };
 
 /* A slow source, disk or mount must not look like a dead node (DESIGN 7.5). */
@@ -125,6 +127,7 @@ static void stepped(void *self, struct process *process)
         if (host->region_most > host->options.region_size) {
             world_fail(trial->world, "%s uses more than its region", process->name);
         }
+        handed_look(trial, host, &checks->drained[process->index]);
         return;
     }
     const struct host_mount *host = trial->mounts[process->index - trial->node_count];
