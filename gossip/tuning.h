@@ -22,7 +22,7 @@
 #define HOLD_US MSEC(700)           /* nothing changed for that long: decide */
 #define NOTICE_US MSEC(300)      /* a decision comes into force that much later, for all together */
 #define WITNESSES 3u             /* packets that say the same, before who is warming owns */
-#define RETURN_US SEC(1)         /* owners that come back by themselves wait for others to */
+#define RETURN_US SEC(2)         /* owners that come back by themselves wait for others to */
 #define FORCE_US SEC(10)         /* a cut waits no longer than this */
 #define REVIEW_US MSEC(100)      /* pace of looking while something is undecided */
 #define NEWCOMERS_MAX 64u        /* so few that start together need not be gentle */

@@ -256,7 +256,7 @@ static void a_cut_of_others_makes_us_an_owner(void **state)
     struct bench *b = bench_with_members(1);
     struct datagram_state owning = { .id = bench_id(1), .incarnation = 10, .state = MEMBER_OWNING };
     bench_tell(b, (struct datagram_head){ .kind = DATAGRAM_SPREAD }, NULL, &owning);
-    bench_pass(b, MSEC(1100)); /* nobody told when */
+    bench_pass(b, MSEC(2100)); /* nobody told when */
     assert_int_equal(gossip_self(b->gossip).state, MEMBER_OWNING);
     assert_int_equal(gossip_stats(b->gossip)->refutations, 0);
     bench_free(&b);
