@@ -1,109 +1,9 @@
+/* sim/members_cases.c: the table of cases. */
 #include "sim/members_cases.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define BOOT_MOST_US SEC(120)
-#define QUIET_US SEC(20)
-
-/* ---- for all cases ----------------------------------------------------------------------------- */
-
-static double seconds(usec_t us)
-{
-    return us == USEC_NEVER ? 1e9 : (double)us / 1e6;
-}
-
-struct members *members_trial_begin(const struct members_trial *trial, bool sealed)
-{
-    const struct members_options options = { .nodes = trial->nodes,
-                                             .seed = trial->seed,
-                                             .sealed = sealed };
-    struct members *m = members_new(&options, trial->marks);
-    m->world->verbose = trial->verbose;
-    return m;
-}
-
-void members_trial_end(struct members_trial *trial, struct members *m)
-{
-    if (m->world->failed && trial->failure[0] == '\0') {
-        snprintf(trial->failure, sizeof trial->failure, "%s", m->world->failure);
-    }
-    trial->simulated_us += m->world->now_us;
-    trial->steps += m->steps;
-    members_free(&m);
-}
-
-static void fail(struct members_trial *trial, const char *what)
-{
-    if (trial->failure[0] == '\0') {
-        snprintf(trial->failure, sizeof trial->failure, "%s", what);
-    }
-}
-
-usec_t members_trial_boot(struct members_trial *trial, struct members *m)
-{
-    const uint32_t slices = 20;
-    for (uint32_t i = 0; i < m->count; i++) {
-        m->nodes[i].is_expected = true;
-    }
-    for (uint32_t slice = 0; slice < slices; slice++) {
-        for (uint32_t i = slice; i < m->count; i += slices) {
-            members_start(m, i);
-        }
-        members_run(m, SEC(1) / slices);
-    }
-    const usec_t took_us = members_settle(m, BOOT_MOST_US);
-    if (took_us == USEC_NEVER) {
-        fail(trial, "the members did not find each other");
-    }
-    return took_us == USEC_NEVER ? took_us : took_us + SEC(1);
-}
-
-/* A member that is up and not faulty; the seeds are spared. */
-static uint32_t pick(struct members *m)
-{
-    for (;;) {
-        const uint32_t i = MEMBERS_SEEDS + (uint32_t)rng_below(&m->rng, m->count - MEMBERS_SEEDS);
-        if (m->nodes[i].gossip != NULL && !m->nodes[i].is_faulty) {
-            return i;
-        }
-    }
-}
-
-static void lose(struct members *m, uint32_t node)
-{
-    m->nodes[node].is_expected = false;
-    m->nodes[node].is_faulty = true;
-}
-
-/* ---- G1: a crash ------------------------------------------------------------------------------- */
-
-enum { CRASH_OUT, CRASH_EPOCHS, CRASH_WRONGED };
-
-static void run_crash(struct members_trial *trial)
-{
-    struct members *m = members_trial_begin(trial, false);
-    const uint32_t crashes = (uint32_t)(20 * trial->scale);
-    if (members_trial_boot(trial, m) != USEC_NEVER) {
-        members_run(m, QUIET_US);
-    }
-    for (uint32_t i = 0; i < crashes && trial->failure[0] == '\0'; i++) {
-        const uint32_t gone = pick(m);
-        members_run(m, rng_between(&m->rng, 0, SEC(2)));
-        members_forget_epochs(m);
-        lose(m, gone);
-        members_crash(m, gone);
-        const usec_t took_us = members_settle(m, SEC(60));
-        members_note(trial, CRASH_OUT, seconds(took_us));
-        members_note(trial, CRASH_EPOCHS, members_epochs(m));
-        members_run(m, SEC(8));
-    }
-    members_note(trial, CRASH_WRONGED, m->faults.removed);
-    members_trial_end(trial, m);
-}
-
-/* ---- the table --------------------------------------------------------------------------------- */
+#include "sim/members_parts.h"
 
 static const struct members_case cases[] = {
     { .name = "crash",
@@ -111,12 +11,122 @@ static const struct members_case cases[] = {
       .about = "members crash one after the other: until the last of the others has another ring",
       .nodes = 1000,
       .seeds = 5,
-      .run = run_crash,
+      .run = members_run_crash,
       .columns = { { "out of all rings, p50", "s", CRASH_OUT, HOW_P50, 3.5 },
                    { "out of all rings, p99", "s", CRASH_OUT, HOW_P99, 5 },
                    { "longest", "s", CRASH_OUT, HOW_MOST, -1 },
                    { "changes of the ring", "", CRASH_EPOCHS, HOW_MOST, 1 },
                    { "healthy members removed", "", CRASH_WRONGED, HOW_SUM, 0 } } },
+    { .name = "idle",
+      .goal = "G2",
+      .about = "nothing happens: datagrams with IP and UDP headers, of each node and second",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_run_idle,
+      .columns = { { "mean", "KB/s", IDLE_MEAN, HOW_MEAN, 1.4 },
+                   { "p99", "KB/s", IDLE_P99, HOW_MOST, 3.7 },
+                   { "most", "KB/s", IDLE_MOST, HOW_MOST, 8 },
+                   { "packets", "/s", IDLE_PACKETS, HOW_MEAN, -1 } } },
+    { .name = "loss-10",
+      .goal = "G3",
+      .about = "24 hours in which every tenth packet is lost",
+      .nodes = 1000,
+      .seeds = 1,
+      .run = members_run_loss_10,
+      .columns = { { "hours", "h", LOSS_HOURS, HOW_SUM, -1 },
+                   { "healthy members removed", "", LOSS_WRONGED, HOW_SUM, 0 },
+                   { "changes of the ring", "", LOSS_EPOCHS, HOW_MOST, -1 } } },
+    { .name = "loss-30",
+      .goal = "G3",
+      .about = "24 hours in which three packets of ten are lost",
+      .nodes = 1000,
+      .seeds = 1,
+      .run = members_run_loss_30,
+      .columns = { { "hours", "h", LOSS_HOURS, HOW_SUM, -1 },
+                   { "healthy members removed", "", LOSS_WRONGED, HOW_SUM, 1 },
+                   { "changes of the ring", "", LOSS_EPOCHS, HOW_MOST, -1 } } },
+    { .name = "bad-links",
+      .goal = "G4",
+      .about = "one in a hundred loses 80 % of what it sends",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_run_bad_links,
+      .columns = { { "just they are out, longest", "s", FAULTY_OUT, HOW_MOST, 20 },
+                   { "changes of the ring until then", "", FAULTY_EPOCHS, HOW_MOST, 2 },
+                   { "and 5 min later, all in all", "", FAULTY_LATER, HOW_MOST, 2 },
+                   { "healthy members removed", "", FAULTY_WRONGED, HOW_SUM, 0 } } },
+    { .name = "flip-flop",
+      .goal = "G4",
+      .about = "one in a hundred hears nothing for 20 s, all for 20 s, and so on",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_run_flip_flop,
+      .columns = { { "just they are out, longest", "s", FAULTY_OUT, HOW_MOST, 20 },
+                   { "changes of the ring until then", "", FAULTY_EPOCHS, HOW_MOST, 2 },
+                   { "and after 5 min, all in all", "", FAULTY_LATER, HOW_MOST, 2 },
+                   { "healthy members removed", "", FAULTY_WRONGED, HOW_SUM, 0 } } },
+    { .name = "starved",
+      .goal = "G5",
+      .about = "32 % of the processes stand still for 0.1 to 32 s, again and again, for 10 min",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_run_starved,
+      .columns = { { "healthy members removed", "", STARVED_WRONGED, HOW_SUM, 0 },
+                   { "changes of the ring", "", STARVED_EPOCHS, HOW_MOST, -1 },
+                   { "when it is over, one ring after", "s", STARVED_SETTLED, HOW_MOST, 10 } } },
+    { .name = "boot",
+      .goal = "G6",
+      .about = "all start within a second and know three of them",
+      .nodes = 2000,
+      .seeds = 5,
+      .run = members_run_boot,
+      .columns = { { "all in all rings, longest", "s", BOOT_TOOK, HOW_MOST, 8 },
+                   { "rings a node had", "", BOOT_EPOCHS, HOW_MOST, 5 },
+                   { "healthy members removed", "", BOOT_WRONGED, HOW_SUM, 0 } } },
+    { .name = "halves",
+      .goal = "G7",
+      .about = "two halves do not hear each other for an hour",
+      .nodes = 1000,
+      .seeds = 3,
+      .run = members_run_halves,
+      .columns = { { "in the ring of one half", "", HALVES_APART, HOW_MOST, -1 },
+                   { "one ring after", "s", HALVES_SETTLED, HOW_MOST, 10 },
+                   { "changes of the ring", "", HALVES_EPOCHS, HOW_MOST, 1 } } },
+    { .name = "ghosts",
+      .goal = "G8",
+      .about =
+          "100,000 joins, leaves, crashes and restarts at 10 % loss, half of them under a new id",
+      .nodes = 300,
+      .seeds = 1,
+      .run = members_run_ghosts,
+      .columns = { { "changes", "", GHOSTS_CHANGES, HOW_SUM, -1 },
+                   { "came back from the dead", "", GHOSTS_RISEN, HOW_SUM, 0 },
+                   { "members and tombstones, most", "", GHOSTS_TABLE, HOW_MOST, 1024 },
+                   { "healthy members removed", "", GHOSTS_WRONGED, HOW_SUM, -1 },
+                   { "when it is over, one ring after", "s", GHOSTS_SETTLED, HOW_MOST, 10 } } },
+    { .name = "large",
+      .goal = "G9",
+      .about = "nothing happens, to many",
+      .nodes = 10000,
+      .seeds = 1,
+      .run = members_run_large,
+      .columns = { { "all in all rings, when all started", "s", LARGE_BOOT, HOW_MOST, -1 },
+                   { "traffic of a node, mean", "KB/s", LARGE_MEAN, HOW_MEAN, 2 },
+                   { "traffic of a node, p99", "KB/s", LARGE_P99, HOW_MOST, -1 },
+                   { "memory of a node", "MiB", LARGE_MEMORY, HOW_MOST, 32 },
+                   { "of a processor, a node", "%", LARGE_CPU, HOW_MOST, 0.5 } } },
+    { .name = "churn",
+      .goal = "G10",
+      .about = "a tenth of the members goes and comes back each minute, for an hour",
+      .nodes = 1000,
+      .seeds = 1,
+      .run = members_run_churn,
+      .columns = { { "another knows that one is gone, p99", "s", CHURN_GONE, HOW_P99, 5 },
+                   { "another knows that one is there, p99", "s", CHURN_JOINED, HOW_P99, 5 },
+                   { "waits to be told at a node, most", "KB", CHURN_BACKLOG, HOW_MOST, 64 },
+                   { "traffic of a node, mean", "KB/s", CHURN_TRAFFIC, HOW_MEAN, -1 },
+                   { "healthy members removed", "", CHURN_WRONGED, HOW_SUM, 0 },
+                   { "when it is over, one ring after", "s", CHURN_SETTLED, HOW_MOST, 10 } } },
     { .name = "keys",
       .goal = "G11",
       .about = "two rotations with 5 % loss; a member that was away over both comes back",

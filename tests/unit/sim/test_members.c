@@ -70,6 +70,24 @@ static void a_crashed_member_is_out_of_all_rings_in_one_step(void **state)
     members_free(&m);
 }
 
+/* Short, and with few: what they measure takes a processor hours. */
+static void every_case_runs_to_its_end(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; members_case_at(i) != NULL; i++) {
+        const struct members_case *what = members_case_at(i);
+        struct members_trial trial = { .nodes = 20, .seed = 1, .scale = 0.002, .marks = &marks };
+        what->run(&trial);
+        assert_string_equal(trial.failure, "");
+        assert_true(trial.simulated_us > 0);
+        for (const struct members_column *c = what->columns; c->title != NULL; c++) {
+            assert_true(trial.series[c->series].count > 0 || strcmp(what->name, "churn") == 0 ||
+                        strcmp(what->name, "crash") == 0);
+        }
+        members_trial_fini(&trial);
+    }
+}
+
 static void the_removal_of_a_healthy_member_is_counted_once(void **state)
 {
     (void)state;
@@ -171,6 +189,7 @@ static void every_case_can_be_run_on_a_small_cluster(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_case_runs_to_its_end),
         cmocka_unit_test(equal_seeds_give_equal_histories),
         cmocka_unit_test(all_find_each_other_and_have_one_ring),
         cmocka_unit_test(a_crashed_member_is_out_of_all_rings_in_one_step),
