@@ -269,6 +269,7 @@ static void cut(struct guest *guest, const char *reason)
     struct sockaddr_storage at;
     struct address address;
     socklen_t size = sizeof at;
+    const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
     if (!is_still_there(guest)) {
         return; /* its end is on its way to us */
     }
@@ -277,6 +278,8 @@ static void cut(struct guest *guest, const char *reason)
         address_text(&address, from);
     }
     guest->cut = true;
+    /* By a reset: a peer that waits for room to send would not notice anything else for a minute. */
+    (void)setsockopt(guest->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     (void)shutdown(guest->fd, SHUT_RDWR); /* ZeroMQ sees the end, and closes it */
     LOG(LOG_WARN, "link.cut", LOG_TEXT("from", from),
         LOG_TEXT("port", guest->purpose == LINK_CONTROL ? "control" : "data"),
