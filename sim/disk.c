@@ -17,7 +17,8 @@ struct segment {
     uint32_t room;
     uint32_t written; /* the last record that was acknowledged begins there */
     bool has_written;
-    bool damaged; /* bits were changed */
+    bool has_hole; /* a write failed: what follows is not found after a restart */
+    bool damaged;  /* bits were changed */
 };
 
 struct pair {
@@ -250,19 +251,17 @@ static bool fails(struct disk *disk)
 static enum err write_whole(struct disk *disk, const struct node_effect *effect)
 {
     const uint64_t size = effect->disk_write.header.size + effect->disk_write.payload.size;
-    if (fails(disk)) {
-        write_record(disk, effect, rng_below(&disk->rng, size));
-        return ERR_SYSTEM;
-    }
-    write_record(disk, effect, size);
+    const bool failed = fails(disk);
+    write_record(disk, effect, failed ? rng_below(&disk->rng, size) : size);
     struct segment *segment =
         segment_get(disk, effect->disk_write.tier, effect->disk_write.segment);
     CHECK(segment != NULL);
-    if (!segment->has_written || effect->disk_write.offset > segment->written) {
+    segment->has_hole = segment->has_hole || failed;
+    if (!segment->has_hole && effect->disk_write.offset >= segment->written) {
         segment->written = effect->disk_write.offset;
+        segment->has_written = true;
     }
-    segment->has_written = true;
-    return ERR_OK;
+    return failed ? ERR_SYSTEM : ERR_OK;
 }
 
 static void disk_job_run(struct work *work)

@@ -17,6 +17,7 @@ struct fetch {
     source_answer *answer;
     uint64_t life;
     uint64_t id;
+    struct source_id source_id;
     struct source_object *object; /* NULL: no such key */
     uint32_t version;
     uint64_t offset;
@@ -125,6 +126,16 @@ static void count(struct fetch *fetch, uint64_t from, uint64_t to)
             totals->repeat_bytes += over < end - at ? over : end - at;
         }
         at = end;
+    }
+    const struct watch *watch = &fetch->source->world->watch;
+    const struct given given = { .source = fetch->source_id,
+                                 .key = span_text(fetch->object->key),
+                                 .pin = span_text(fetch->pin),
+                                 .object_size = version->size,
+                                 .offset = fetch->offset + from,
+                                 .size = to - from };
+    if (watch->given != NULL) {
+        watch->given(watch->self, fetch->process, &given);
     }
 }
 
@@ -259,6 +270,7 @@ void fetching_do(struct source *source, struct process *process, source_answer *
     fetch->answer = answer;
     fetch->life = process->life;
     fetch->id = effect->fetch.id;
+    fetch->source_id = effect->fetch.source;
     fetch->object = source_find(source, effect->fetch.key);
     fetch->offset = effect->fetch.offset;
     fetch->size = effect->fetch.size;

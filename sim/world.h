@@ -113,6 +113,16 @@ void process_die(struct process *process);
 
 /* ---- what checkers see ----------------------------------------------------------------------- */
 
+/* Bytes of an object that the source gave to a node. */
+struct given {
+    struct source_id source;
+    struct span key;
+    struct span pin;
+    uint64_t object_size;
+    uint64_t offset;
+    uint64_t size;
+};
+
 struct watch {
     void *self;
     /* A frame is handed to a link by `from`, and taken out of one by `to`. */
@@ -120,6 +130,7 @@ struct watch {
     void (*taken)(void *self, struct process *from, struct process *to, struct span frame);
     /* A node asks the source: NODE_FETCH, NODE_LIST or NODE_HEAD. */
     void (*asked)(void *self, struct process *node, const struct node_effect *effect);
+    void (*given)(void *self, struct process *node, const struct given *given);
     /* A node sends a datagram; it gets one, and takes it in or not. */
     void (*packet)(void *self, struct process *from, struct span bytes);
     void (*heard)(void *self, struct process *to, struct span bytes, bool taken);

@@ -118,6 +118,29 @@ static void built(void *self, const struct member *members, uint32_t count, cons
     tables_built(((struct checks *)self)->tables, members, count, ring);
 }
 
+static void given(void *self, struct process *node, const struct given *given)
+{
+    repeats_given(((struct checks *)self)->repeats, node, given);
+}
+
+/* Nobody waits for a disk that has room; and a disk that is well is waited for. */
+static void check_line(const struct trial *trial, const struct host_node *host)
+{
+    const struct node *node = host->node;
+    const struct list *line = &node->flights.line;
+    const struct flight *first = CONTAINER_OF(line->next, struct flight, queued);
+    if (line->next != line && store_room(node) >= first->block->size &&
+        node_deadline(node) > node->now.mono_us) {
+        world_fail(trial->world, "%s lets a block stand in line although there is room",
+                   host->process.name);
+    }
+    if (node->metrics.disk_behind > 0 && faults_excused_us(trial->faults) == 0 &&
+        !faults_troubled_disk(trial->faults, host->process.index)) {
+        world_fail(trial->world, "%s does not wait for its disk, which is well",
+                   host->process.name);
+    }
+}
+
 static void stepped(void *self, struct process *process)
 {
     struct checks *checks = self;
@@ -128,6 +151,9 @@ static void stepped(void *self, struct process *process)
             world_fail(trial->world, "%s uses more than its region", process->name);
         }
         handed_look(trial, host, &checks->drained[process->index]);
+        if (process->up) {
+            check_line(trial, host);
+        }
         return;
     }
     const struct host_mount *host = trial->mounts[process->index - trial->node_count];
@@ -153,6 +179,7 @@ struct checks *checks_new(struct trial *trial)
                                           .sent = sent,
                                           .taken = taken,
                                           .asked = asked,
+                                          .given = given,
                                           .stepped = stepped,
                                           .packet = packet,
                                           .heard = heard,
@@ -255,6 +282,11 @@ void checks_rest(struct checks *checks)
             world_fail(trial->world, "%s at rest: %llu bytes of its region are held, %llu cached",
                        host->process.name, (unsigned long long)totals.region_used,
                        (unsigned long long)host->node->memory.cached);
+        }
+        if (host->node->store.debts > 0 || host->node->flights.line_count > 0) {
+            world_fail(trial->world, "%s at rest: owes %llu bytes to its disk, %u blocks in line",
+                       host->process.name, (unsigned long long)host->node->store.debts,
+                       host->node->flights.line_count);
         }
         if (totals.requests_open > 0 || totals.fetches_open > 0 ||
             host->process.held_payloads > 0) {

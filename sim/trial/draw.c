@@ -81,10 +81,14 @@ static void draw_weather(struct rng *rng, struct scenario *out)
 {
     static const uint64_t rates[] = { 20000000, 100000000, 1000000000 };
     static const uint64_t delays[] = { 30, 100, 1000 };
+    static const uint64_t disk_rates[] = { 20000000, 100000000, 500000000 };
+    static const uint64_t disk_delays[] = { 100, 1000, 2000 };
     out->network_rate = pick(rng, rates, ARRAY_COUNT(rates));
     out->network_delay_us = (usec_t)pick(rng, delays, ARRAY_COUNT(delays));
     out->source_latency_us = MSEC(rng_between(rng, 2, 60));
     out->source_rate = pick(rng, rates, ARRAY_COUNT(rates));
+    out->disk_rate = pick(rng, disk_rates, ARRAY_COUNT(disk_rates));
+    out->disk_latency_us = (usec_t)pick(rng, disk_delays, ARRAY_COUNT(disk_delays));
 }
 
 /* ---- faults ------------------------------------------------------------------------------------ */

@@ -508,6 +508,11 @@ bool fault_kind_is_network(const struct fault_kind *kind)
            kind->begin == cut_both_ways;
 }
 
+bool fault_kind_is_disk(const struct fault_kind *kind)
+{
+    return kind->begin == slow_disk || kind->begin == fail_disk;
+}
+
 bool fault_kind_is_source(const struct fault_kind *kind)
 {
     return kind->begin == slow_source || kind->begin == throttle || kind->begin == cut_answers ||

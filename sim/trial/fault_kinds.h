@@ -55,5 +55,7 @@ const struct fault_kind *fault_kinds_find(struct span name);
 bool fault_kind_is_network(const struct fault_kind *kind);
 /* Does it trouble the source, or the way there? */
 bool fault_kind_is_source(const struct fault_kind *kind);
+/* Does it trouble the disks of nodes that run? */
+bool fault_kind_is_disk(const struct fault_kind *kind);
 /* Does it take nodes away, so that they do not run? */
 bool fault_kind_takes_nodes(const struct fault_kind *kind);

@@ -197,6 +197,18 @@ bool faults_may_repeat(const struct faults *faults, struct span key)
     return faults_may_silence(faults) && (!faults_settled(faults) || !span_starts_with(key, late));
 }
 
+bool faults_troubled_disk(const struct faults *faults, uint32_t node)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct fault *fault = &faults->list[i];
+        if (fault->began && (fault->nodes >> node & 1) != 0 &&
+            fault_kind_is_disk(fault->plan->kind)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void faults_names(const struct faults *faults, char *out, size_t room)
 {
     size_t used = 0;

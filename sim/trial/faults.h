@@ -30,3 +30,5 @@ usec_t faults_excused_us(const struct faults *faults);
 /* Views differ or have differed, nodes act or have acted for others: chunks of that key may come from
  * the source twice. */
 bool faults_may_repeat(const struct faults *faults, struct span key);
+/* Was that node's disk ever made slow, or failing? */
+bool faults_troubled_disk(const struct faults *faults, uint32_t node);

@@ -1,4 +1,5 @@
-/* sim/trial/repeats.c: looks into all nodes at the moment one of them asks the source. */
+/* sim/trial/repeats.c: looks into all nodes at the moment one of them asks the source, and into what
+ * that one has had before. */
 #include "sim/trial/repeats.h"
 
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "node/core/internal.h"
 #include "sim/trial/faults.h"
+#include "sim/trial/ledger.h"
 
 #define PREFIXES_MAX 64
 
@@ -17,6 +19,7 @@ struct listed_prefix {
 
 struct repeats {
     struct trial *trial;
+    struct ledger *ledger;
     uint64_t bytes;
     struct listed_prefix prefixes[PREFIXES_MAX];
     uint32_t prefix_count;
@@ -27,11 +30,13 @@ struct repeats *repeats_new(struct trial *trial)
     struct repeats *repeats = calloc(1, sizeof *repeats);
     CHECK(repeats != NULL);
     repeats->trial = trial;
+    repeats->ledger = ledger_new(trial);
     return repeats;
 }
 
 void repeats_free(struct repeats **repeats)
 {
+    ledger_free(&(*repeats)->ledger);
     free(*repeats);
     *repeats = NULL;
 }
@@ -116,6 +121,8 @@ static void check_fetch(struct repeats *repeats, struct host_node *asker,
                                        .from = (uint32_t)(at % block_size),
                                        .to = (uint32_t)(to - (uint64_t)index * block_size) };
         check_block(repeats, asker, &wanted);
+        ledger_asked(repeats->ledger, asker, wanted.id,
+                     object_block_bytes(effect->fetch.object_size, block_size, index));
         at = to;
     }
 }
@@ -154,6 +161,11 @@ static void check_list(struct repeats *repeats, struct host_node *asker,
         world_fail(trial->world, "%s lists \"%s\" for the %u. time", asker->process.name,
                    prefix->prefix, prefix->count);
     }
+}
+
+void repeats_given(struct repeats *repeats, struct process *node, const struct given *given)
+{
+    ledger_given(repeats->ledger, node, given);
 }
 
 void repeats_asked(struct repeats *repeats, struct process *node, const struct node_effect *effect)

@@ -60,6 +60,8 @@ void scenario_defaults(struct scenario *out)
         .files = { .small = 60, .large = 4, .deep = 1, .late_small = 20, .late_large = 1 },
         .network_rate = 100000000,
         .network_delay_us = 100,
+        .disk_rate = 500000000,
+        .disk_latency_us = 100,
         .source_rate = 100000000,
         .source_latency_us = MSEC(20),
         .settle_us = SEC(5),
@@ -205,6 +207,9 @@ const char *scenario_fault(const struct scenario *scenario)
     if (scenario->network_rate < 1000000 || scenario->source_rate < 1000000 ||
         scenario->network_delay_us <= 0 || scenario->source_latency_us <= 0) {
         return "network and source: a rate of 1MB at least, and some delay";
+    }
+    if (scenario->disk_rate < 1000000 || scenario->disk_latency_us <= 0) {
+        return "disks: a rate of 1MB at least, and some latency";
     }
     if (scenario->run_us < FAULTS_SETTLE_US || scenario->run_us > SCENARIO_RUN_MAX_US) {
         return "run: 10s to 1h";

@@ -86,6 +86,8 @@ struct scenario {
     struct scenario_files files;
     uint64_t network_rate; /* bytes a second, each way of each link */
     usec_t network_delay_us;
+    uint64_t disk_rate;
+    usec_t disk_latency_us;
     uint64_t source_rate; /* of one GET */
     usec_t source_latency_us;
     usec_t settle_us; /* from the last node's start until the dataset is created */

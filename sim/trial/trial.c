@@ -67,6 +67,15 @@ static void make_nodes(struct trial *trial)
     }
 }
 
+static void make_disks(struct trial *trial)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        struct disk_weather *disk = disk_weather(trial->nodes[i]->disk);
+        disk->rate = trial->scenario->disk_rate;
+        disk->latency_us = trial->scenario->disk_latency_us;
+    }
+}
+
 static void on_reply(void *self, const struct mount_effect *effect)
 {
     struct trial *trial = self;
@@ -376,6 +385,7 @@ void trial_run(const struct scenario *scenario, const struct trial_options *opti
     tree_make(trial);
     make_key(trial);
     make_nodes(trial);
+    make_disks(trial);
     make_mounts(trial);
     make_readers(trial);
     trial->faults = faults_new(trial);
