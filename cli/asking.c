@@ -62,21 +62,15 @@ static const json_t *part(const json_t *object, const char *key)
     return json_object_get(object, key);
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 /* "s3://training at http://10.0.0.9:9000, credential s3, at n0 and 1 other" */
 static void show_outage_where(const json_t *reason)
 {
-    const char *endpoint = text_of(reason, "endpoint");
-    const char *credential = text_of(reason, "credential");
+    const char *endpoint = client_text(reason, "endpoint");
+    const char *credential = client_text(reason, "credential");
     const json_int_t others = json_integer_value(part(reason, "nodes")) - 1;
-    printf("    %s%s%s", text_of(reason, "source"), endpoint[0] != 0 ? " at " : "", endpoint);
+    printf("    %s%s%s", client_text(reason, "source"), endpoint[0] != 0 ? " at " : "", endpoint);
     printf("%s%s, asked by %s", credential[0] != 0 ? ", credential " : "", credential,
-           text_of(reason, "node"));
+           client_text(reason, "node"));
     if (others > 0) {
         printf(" and %" JSON_INTEGER_FORMAT " other%s", others, others > 1 ? "s" : "");
     }
@@ -88,19 +82,19 @@ static void show_outage(const json_t *reason)
 {
     char since[TABLE_CELL_MAX];
     char last[TABLE_CELL_MAX];
-    const char *said = text_of(reason, "said");
-    const bool lists = strcmp(text_of(reason, "requests"), "list") == 0;
+    const char *said = client_text(reason, "said");
+    const bool lists = strcmp(client_text(reason, "requests"), "list") == 0;
     table_date(part(reason, "since_us"), since);
     table_date(part(reason, "last_us"), last);
-    printf("  dataset %s cannot be %s: %s\n", text_of(reason, "dataset"), lists ? "listed" : "read",
-           text_of(reason, "text"));
+    printf("  dataset %s cannot be %s: %s\n", client_text(reason, "dataset"),
+           lists ? "listed" : "read", client_text(reason, "text"));
     show_outage_where(reason);
     printf("    since %s, %" JSON_INTEGER_FORMAT " failed, the last at %s\n", since,
            json_integer_value(part(reason, "failures")), last);
     if (said[0] != 0) {
         printf("    it said: %s\n", said);
     }
-    printf("    %s\n", text_of(reason, "next"));
+    printf("    %s\n", client_text(reason, "next"));
 }
 
 static void show_reasons(const json_t *answer)
@@ -109,13 +103,13 @@ static void show_reasons(const json_t *answer)
     json_t *reason;
     json_array_foreach(json_object_get(answer, "reasons"), i, reason)
     {
-        const char *node = text_of(reason, "node");
+        const char *node = client_text(reason, "node");
         if (part(reason, "requests") != NULL) {
             show_outage(reason);
             continue;
         }
-        printf("  %s%s%s\n    %s\n", text_of(reason, "text"), node[0] != 0 ? ": " : "", node,
-               text_of(reason, "next"));
+        printf("  %s%s%s\n    %s\n", client_text(reason, "text"), node[0] != 0 ? ": " : "", node,
+               client_text(reason, "next"));
     }
 }
 
@@ -182,10 +176,10 @@ static void show_status(const json_t *answer)
     static const struct word open[] = { { "requests", "requests" }, { "fetches", "fetches" } };
     char ratio[TABLE_CELL_MAX];
     char more[TABLE_CELL_MAX];
-    printf("%s\n", text_of(answer, "verdict"));
+    printf("%s\n", client_text(answer, "verdict"));
     show_reasons(answer);
-    printf("%-10s%s, as %s sees it\n", "cluster", text_of(answer, "cluster"),
-           text_of(answer, "asked_node"));
+    printf("%-10s%s, as %s sees it\n", "cluster", client_text(answer, "cluster"),
+           client_text(answer, "asked_node"));
     show_counts("nodes", part(answer, "nodes"), nodes, ARRAY_COUNT(nodes));
     show_counts("ring", part(answer, "ring"), ring, ARRAY_COUNT(ring));
     show_room(answer, "memory", "size");
@@ -228,7 +222,7 @@ static void show_ranks(const json_t *block)
     printf("%8s  ", number);
     json_array_foreach(json_object_get(block, "ranks"), i, rank)
     {
-        printf("%s%s %s", i > 0 ? ", " : "", text_of(rank, "node"), text_of(rank, "has"));
+        printf("%s%s %s", i > 0 ? ", " : "", client_text(rank, "node"), client_text(rank, "has"));
     }
     putchar('\n');
 }

@@ -225,15 +225,27 @@ struct options *client_options(const struct options_table *table, int argc, char
     return options;
 }
 
+const char *client_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+void client_print(const struct options *options, const struct client_answer *answer,
+                  client_show *show)
+{
+    if (answer->err == ERR_OK && options_flag(options, "json")) {
+        json_dumpf(answer->json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+    } else if (answer->err == ERR_OK) {
+        show(answer->json);
+    }
+}
+
 int client_run(struct options *options, const char *path, client_show *show)
 {
     struct client_answer answer = client_ask(options, "GET", path, NULL);
-    if (answer.err == ERR_OK && options_flag(options, "json")) {
-        json_dumpf(answer.json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-        putchar('\n');
-    } else if (answer.err == ERR_OK) {
-        show(answer.json);
-    }
+    client_print(options, &answer, show);
     /* A verdict is for scripts, too. */
     const char *verdict = json_string_value(json_object_get(answer.json, "verdict"));
     const int status =

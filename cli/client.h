@@ -31,6 +31,11 @@ char *client_escape(const char *text);
 /* Parse the words of a command that asks; ends in *status when there is nothing more to do. */
 struct options *client_options(const struct options_table *table, int argc, char **argv,
                                int *status);
-/* The whole of a command that shows one answer: asks, prints JSON or calls `show`, frees. */
+/* A text of an answer; "" where it has none. */
+const char *client_text(const json_t *object, const char *key);
 typedef void client_show(const json_t *answer);
+/* What went well: as JSON under --json, else by `show`. */
+void client_print(const struct options *options, const struct client_answer *answer,
+                  client_show *show);
+/* The whole of a command that shows one answer: asks, prints it, frees. */
 int client_run(struct options *options, const char *path, client_show *show);

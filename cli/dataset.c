@@ -176,17 +176,11 @@ static int create(int argc, char **argv)
 
 /* ---- the others ------------------------------------------------------------------------------ */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 /* As it was given: "s3://bucket/prefix/". */
 static json_t *whole_uri(const json_t *row)
 {
-    const char *uri = text_of(row, "uri");
-    const char *prefix = text_of(row, "prefix");
+    const char *uri = client_text(row, "uri");
+    const char *prefix = client_text(row, "prefix");
     const size_t size = strlen(uri);
     const bool slash = prefix[0] != 0 && size > 0 && uri[size - 1] != '/';
     return json_sprintf("%s%s%s", uri, slash ? "/" : "", prefix);
@@ -196,7 +190,7 @@ static json_t *whole_uri(const json_t *row)
 static json_t *policy(const json_t *dataset)
 {
     char cell[TABLE_CELL_MAX];
-    const char *word = text_of(dataset, "metadata");
+    const char *word = client_text(dataset, "metadata");
     if (strcmp(word, "ttl") != 0) {
         return json_string(word);
     }
@@ -213,7 +207,7 @@ static json_t *uris_of(const json_t *dataset)
     json_array_foreach(json_object_get(dataset, "rows"), i, row)
     {
         json_t *uri = whole_uri(row);
-        const char *path = text_of(row, "path");
+        const char *path = client_text(row, "path");
         json_array_append_new(
             uris, json_sprintf("%s%s%s", path, path[0] != 0 ? "=" : "", json_string_value(uri)));
         json_decref(uri);
@@ -263,7 +257,7 @@ static void show_one(const json_t *answer)
     size_t i;
     json_t *row;
     json_t *believed = policy(answer);
-    const bool anywhere = text_of(answer, "selector")[0] == 0;
+    const bool anywhere = client_text(answer, "selector")[0] == 0;
     json_array_foreach(json_object_get(answer, "rows"), i, row)
     {
         json_object_set_new(row, "uri", whole_uri(row));
@@ -272,7 +266,7 @@ static void show_one(const json_t *answer)
     table_cell("bytes", json_object_get(answer, "bytes_listed"), bytes);
     show_fact("name", "name", json_object_get(answer, "name"));
     show_fact("block size", "block_size", json_object_get(answer, "block_size"));
-    printf("%-12s%s\n", "kept by", anywhere ? "all nodes" : text_of(answer, "selector"));
+    printf("%-12s%s\n", "kept by", anywhere ? "all nodes" : client_text(answer, "selector"));
     show_fact("listings", "metadata", believed);
     printf("%-12s%s files, %s\n", "listed", files, bytes);
     show_time("refreshed", json_object_get(answer, "refreshed_us"));

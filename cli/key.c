@@ -71,18 +71,12 @@ const struct options_table key_export_table = {
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static void show_waits(const json_t *answer)
 {
     size_t i;
     json_t *name;
     const json_t *waits = json_object_get(answer, "waits_for");
-    const bool installing = strcmp(text_of(answer, "rotation"), "installing") == 0;
+    const bool installing = strcmp(client_text(answer, "rotation"), "installing") == 0;
     if (json_array_size(waits) == 0) {
         printf("\n%s\n", installing ? "all nodes have the new key: it comes into use now"
                                     : "all nodes use the new key: the old one ends in its time");
@@ -105,7 +99,7 @@ static void show_list(const json_t *answer)
         return;
     }
     table_rows(json_object_get(answer, "keys"), keys, ARRAY_COUNT(keys));
-    if (strcmp(text_of(answer, "rotation"), "none") != 0) {
+    if (strcmp(client_text(answer, "rotation"), "none") != 0) {
         show_waits(answer);
     }
 }
@@ -143,6 +137,12 @@ static json_t *make_rotation(const struct options *options)
     return body;
 }
 
+static void show_rotation(const json_t *answer)
+{
+    printf("key %s is on its way; `atoll key list` shows how far it is\n",
+           client_text(answer, "key"));
+}
+
 static int rotate(int argc, char **argv)
 {
     int status;
@@ -156,13 +156,7 @@ static int rotate(int argc, char **argv)
         return err_exit_code(ERR_INVALID);
     }
     struct client_answer answer = client_ask(options, "POST", KEYS "/rotate", body);
-    if (answer.err == ERR_OK && options_flag(options, "json")) {
-        json_dumpf(answer.json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-        putchar('\n');
-    } else if (answer.err == ERR_OK) {
-        printf("key %s is on its way; `atoll key list` shows how far it is\n",
-               text_of(answer.json, "key"));
-    }
+    client_print(options, &answer, show_rotation);
     json_decref(answer.json);
     options_free(&options);
     return err_exit_code(answer.err);

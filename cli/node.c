@@ -46,10 +46,9 @@ static void show(const json_t *answer)
     table_cell("weight", json_object_get(answer, "weight"), now);
     table_cell("weight", json_object_get(answer, "weight_wanted"), wanted);
     table_cell("weight", json_object_get(answer, "was"), was);
-    printf("weight of %s: %s, was %s\n", json_string_value(json_object_get(answer, "name")), wanted,
-           was);
+    printf("weight of %s: %s, was %s\n", client_text(answer, "name"), wanted, was);
     if (strcmp(now, wanted) != 0) {
-        printf("  its disks have failed or are slow: it counts %s for now\n", now);
+        printf("  its disks have failed or are slow: it counts %s until they are well\n", now);
     }
 }
 
@@ -62,12 +61,7 @@ static int set_weight(struct options *options)
         struct client_answer answer =
             client_ask(options, "POST", path, make_body(options_argument(options, 1)));
         err = answer.err;
-        if (err == ERR_OK && options_flag(options, "json")) {
-            json_dumpf(answer.json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-            putchar('\n');
-        } else if (err == ERR_OK) {
-            show(answer.json);
-        }
+        client_print(options, &answer, show);
         json_decref(answer.json);
         free(path);
     }

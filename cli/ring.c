@@ -42,12 +42,6 @@ const struct options_table ring_diff_table = {
     .environment = true,
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static void cell_of(const json_t *object, const char *key, char out[TABLE_CELL_MAX])
 {
     table_cell(key, json_object_get(object, key), out);
@@ -55,7 +49,7 @@ static void cell_of(const json_t *object, const char *key, char out[TABLE_CELL_M
 
 static const char *pool_of(const json_t *object)
 {
-    const char *selector = text_of(object, "selector");
+    const char *selector = client_text(object, "selector");
     return selector[0] != 0 ? selector : "all nodes";
 }
 
@@ -69,7 +63,7 @@ static void show_ring(const json_t *answer)
         char slots[TABLE_CELL_MAX];
         cell_of(ring, "slots", slots);
         printf("%sring of %s: digest %s, %s slots\n", i > 0 ? "\n" : "", pool_of(ring),
-               text_of(ring, "digest"), slots);
+               client_text(ring, "digest"), slots);
         table_rows(json_object_get(ring, "nodes"), keys, ARRAY_COUNT(keys));
     }
 }
@@ -77,7 +71,7 @@ static void show_ring(const json_t *answer)
 /* "262 of 262,144 slots (0.1 %) moved 5 s ago; 250 is the least for these shares" */
 static void show_moved(const json_t *answer)
 {
-    const bool tried = strcmp(text_of(answer, "change"), "tried") == 0;
+    const bool tried = strcmp(client_text(answer, "change"), "tried") == 0;
     char moved[TABLE_CELL_MAX];
     char slots[TABLE_CELL_MAX];
     char share[TABLE_CELL_MAX];
@@ -91,8 +85,8 @@ static void show_moved(const json_t *answer)
     printf("ring of %s: %s of %s slots (%s) %s%s%s; the least for these shares: %s\n",
            pool_of(answer), moved, slots, share, tried ? "would move" : "moved ", tried ? "" : ago,
            tried ? "" : " ago", least);
-    printf("digest %s, %s %s\n", text_of(answer, "from"), tried ? "would be" : "now",
-           text_of(answer, "to"));
+    printf("digest %s, %s %s\n", client_text(answer, "from"), tried ? "would be" : "now",
+           client_text(answer, "to"));
 }
 
 static void show_diff(const json_t *answer)
@@ -100,9 +94,9 @@ static void show_diff(const json_t *answer)
     static const char *const keys[] = {
         "name", "before", "after", "lost", "gained", "share", "id"
     };
-    if (strcmp(text_of(answer, "change"), "none") == 0) {
+    if (strcmp(client_text(answer, "change"), "none") == 0) {
         printf("ring of %s: it has not changed since %s started\n", pool_of(answer),
-               text_of(answer, "asked_node"));
+               client_text(answer, "asked_node"));
         return;
     }
     show_moved(answer);

@@ -260,7 +260,7 @@ static enum handover_end consider(struct node *node, struct take *take, bool *wa
 static bool take_some(struct node *node, struct take *take, uint32_t *left)
 {
     bool wait = false;
-    while (take->next<take->count && * left> 0 && effects_roomy(node, 0)) {
+    while (*left > 0 && take->next < take->count && effects_roomy(node, 0)) {
         enum handover_end end = consider(node, take, &wait);
         if (wait) {
             return false;
@@ -340,14 +340,7 @@ static bool is_shown(const struct node *node, const struct pull *pull,
     struct source_id source;
     const struct dataset *dataset = catalog_find(node, pull->dataset);
     memcpy(source.b, is->source, ID_SIZE);
-    for (uint32_t i = 0; dataset != NULL && i < dataset->row_count; i++) {
-        const struct dataset_row *row = &dataset->rows[i];
-        if (source_id_equal(row->source, source) &&
-            span_starts_with(is->key, span_text(row->prefix))) {
-            return true;
-        }
-    }
-    return false;
+    return dataset != NULL && dataset_shows(dataset, source, is->key);
 }
 
 static enum handover_end bring(struct node *node, struct pull *pull,

@@ -422,13 +422,7 @@ enum err session_admits(struct node *node, const struct session *session,
         MARK(node, "session.dataset.deleted");
         return ERR_NOT_FOUND;
     }
-    bool found = false;
-    for (uint32_t i = 0; i < dataset->row_count && !found; i++) {
-        const struct dataset_row *row = &dataset->rows[i];
-        found = source_id_equal(row->source, access->source) &&
-                span_starts_with(access->key, span_text(row->prefix));
-    }
-    if (!found) {
+    if (!dataset_shows(dataset, access->source, access->key)) {
         MARK(node, "session.source.not_shown");
         return ERR_DENIED;
     }

@@ -5,10 +5,7 @@
 """
 
 import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import tree
 
@@ -43,9 +40,4 @@ def check(root, build):
 
 
 if __name__ == "__main__":
-    if shutil.which("cppcheck") is None:
-        print("cppcheck is not installed")
-        sys.exit(tree.SKIPPED)
-    ROOT = tree.root_from_args()
-    BUILD = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "build/release").resolve()
-    sys.exit(tree.report(check(ROOT, BUILD)))
+    tree.run_with("cppcheck", check)

@@ -294,7 +294,7 @@ def test_ignored_files_are_not_looked_at(project):
 # ---- cppcheck and clang-tidy -------------------------------------------------------------------
 
 def installed(name):
-    return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+    return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed: ./dev setup installs it")
 
 
 def compiled(root, text):

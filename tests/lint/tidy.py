@@ -8,10 +8,7 @@ import concurrent.futures
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import tree
 
@@ -38,9 +35,4 @@ def check(root, build):
 
 
 if __name__ == "__main__":
-    if shutil.which("clang-tidy") is None:
-        print("clang-tidy is not installed")
-        sys.exit(tree.SKIPPED)
-    ROOT = tree.root_from_args()
-    BUILD = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "build/release").resolve()
-    sys.exit(tree.report(check(ROOT, BUILD)))
+    tree.run_with("clang-tidy", check)

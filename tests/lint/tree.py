@@ -1,6 +1,7 @@
 """What every lint needs: the files of the tree, the report at the end, and C cut into tokens."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,16 @@ def report(problems):
 def root_from_args():
     """The tree to look at: the first argument, else the one this file lies in."""
     return Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[2]).resolve()
+
+
+def run_with(program, check):
+    """A lint that needs a program and a build: check(root, build), the first and second arguments."""
+    if shutil.which(program) is None:
+        print(f"{program} is not installed: ./dev setup installs it")
+        sys.exit(SKIPPED)
+    root = root_from_args()
+    build = Path(sys.argv[2] if len(sys.argv) > 2 else root / "build/release").resolve()
+    sys.exit(report(check(root, build)))
 
 
 class Token(NamedTuple):
