@@ -17,6 +17,7 @@ import contextlib
 import os
 import pathlib
 import random
+import sched
 import signal
 import sys
 import tempfile
@@ -69,18 +70,17 @@ def case_loss(directory):
         since = time.time()
         cluster.net.lose(host.number, 0.8)
         gone_only(cluster, watcher, since, host)
-        time.sleep(20)
         rest = [h for h in cluster.hosts if h is not host]
-        changes = watcher.epochs(since, rest)
-        expect(changes <= 2, f"{changes} changes of the ring in 20 s more, 2 at most")
+        few = netns.holds(lambda: watcher.epochs(since, rest) <= 2, 20)
+        expect(few, f"{watcher.epochs(since, rest)} changes of the ring in 20 s more, 2 at most")
         back(cluster, host)
-        time.sleep(10)
+        live.wait_for("rings that rest", lambda: watcher.is_quiet(10), 60)
         since = time.time()
         for _ in range(3):
             cluster.net.drop(host.number, ways=("INPUT",))
-            time.sleep(20)
+            expect(netns.holds(cluster.runs, 20), "all run while one hears nothing")
             cluster.net.mend(host.number)
-            time.sleep(20)
+            expect(netns.holds(cluster.runs, 20), "and while it hears again")
         removed = cluster.removed(since, rest)
         expect(set(removed) <= {host.name}, f"two minutes of 20/20 s: removed {', '.join(removed)}")
         changes = watcher.epochs(since, rest)
@@ -92,20 +92,21 @@ def case_pauses(directory):
     rng = random.Random(1)
     with netns.Cluster(directory, 24) as cluster, watched(cluster.hosts) as watcher:
         since = time.time()
-        until = dict.fromkeys(cluster.hosts[3:24:3] + [cluster.hosts[1]], 0.0)
-        paused = set()
-        while time.time() < since + 180:
-            for host, then in until.items():
-                if time.time() < then:
-                    continue
-                stop = host not in paused
-                host.signal(signal.SIGSTOP if stop else signal.SIGCONT)
-                (paused.add if stop else paused.discard)(host)
-                until[host] = time.time() + rng.uniform(0, 32)
-            time.sleep(0.1)
-        for host in until:
+        some, plan = cluster.hosts[3:24:3] + [cluster.hosts[1]], sched.scheduler(time.time)
+
+        def toggle(host, number):
+            host.signal(number)
+            then = time.time() + rng.uniform(0, 32)
+            if then < since + 180:
+                other = signal.SIGCONT if number == signal.SIGSTOP else signal.SIGSTOP
+                plan.enterabs(then, 0, toggle, (host, other))
+
+        for host in some:
+            toggle(host, signal.SIGSTOP)
+        plan.run()
+        for host in some:
             host.signal(signal.SIGCONT)
-        well = [h for h in cluster.hosts if h not in until]
+        well = [h for h in cluster.hosts if h not in some]
         removed = cluster.removed(since, well)
         expect(not {h.name for h in well} & set(removed),
                f"removed: {', '.join(removed) or 'nobody'}")
@@ -141,7 +142,7 @@ def case_slow(directory):
         few = cluster.hosts[4:24:5]
         with contextlib.closing(Slow(0.05, [h.pid for h in few])):
             reader = cluster.reader(cluster.mount())
-            time.sleep(60)
+            expect(netns.holds(lambda: cluster.runs() and not reader.faults, 60), "all run for a minute")
             faults = reader.stop()
         well = [h for h in cluster.hosts if h not in few]
         removed = cluster.removed(since, well)
@@ -157,14 +158,16 @@ def case_halves(directory):
         cluster.net.part(12, 23, [h.number for h in one])
         netns.timed("a ring of each half",
                     lambda: netns.one_ring(one) and netns.one_ring(other), 90)
-        time.sleep(60)
+        apart = time.time()
+        expect(netns.holds(lambda: watcher.epochs(apart, cluster.hosts) == 0, 60),
+               "no ring changes while they are apart")
         since = time.time()
         for host in one:
             cluster.net.mend(host.number)
         netns.timed("one ring of both", lambda: netns.one_ring(cluster.hosts), 60)
         took = time.time() - since
         expect(took <= 10, f"one ring {took:.1f} s after the repair, 10 at most")
-        time.sleep(10)
+        netns.holds(lambda: watcher.epochs(since, cluster.hosts) <= 1, 10)
         changes = watcher.epochs(since, cluster.hosts)
         expect(changes <= 1, f"{changes} changes of the ring, 1 at most")
 

@@ -186,6 +186,10 @@ class Watcher(threading.Thread):
                 counts[name] += 1
         return max(counts.values())
 
+    def is_quiet(self, seconds):
+        """Has no ring changed for that long?"""
+        return not self.seen or time.time() - self.seen[-1][0] >= seconds
+
     def stop(self):
         self.stopping.set()
         self.join(60)
@@ -201,6 +205,15 @@ def one_ring(hosts):
             return None
         digests.add(ring["digest"])
     return digests.pop() if len(digests) == 1 else None
+
+
+def holds(check, seconds):
+    """Does it stay true that long? Ends with the first time that it does not."""
+    try:
+        live.wait_for("a breach", lambda: not check(), seconds, 0.2)
+    except TimeoutError:
+        return True
+    return False
 
 
 def timed(what, check, seconds):
@@ -264,6 +277,9 @@ class Cluster:
         reader.start()
         live.wait_for("first reads", lambda: reader.done > past, 120)
         return reader
+
+    def runs(self):
+        return all(host.alive() for host in self.hosts)
 
     def removed(self, since, by):
         """Name -> the first moment since then that any of these held it for dead."""
