@@ -33,7 +33,7 @@ enum err pool_init(struct pool *pool, struct arena *mem, size_t item_size, uint3
     if (items == NULL) {
         return ERR_NOMEM;
     }
-    *pool = (struct pool){ .items = items, .item_size = size, .count = count };
+    *pool = (struct pool){ .items = items, .item_size = size, .count = count, .top = items };
     for (uint32_t i = count; i > 0; i--) {
         put_free(pool, items + (size_t)(i - 1) * size);
     }
@@ -50,6 +50,8 @@ void *pool_take(struct pool *pool)
     CHECK(item->seal == seal_of(item));
     pool->free = item->next;
     pool->used++;
+    uint8_t *const end = (uint8_t *)item + pool->item_size;
+    pool->top = end > pool->top ? end : pool->top;
     memset(item, 0, pool->item_size);
     return item;
 }
@@ -76,4 +78,15 @@ void *pool_at(const struct pool *pool, uint32_t index)
 {
     CHECK(index < pool->count);
     return pool->items + (size_t)index * pool->item_size;
+}
+
+uint32_t pool_top(const struct pool *pool)
+{
+    return (uint32_t)((size_t)(pool->top - pool->items) / pool->item_size);
+}
+
+bool pool_is_taken(const struct pool *pool, uint32_t index)
+{
+    const struct free_item *item = pool_at(pool, index);
+    return item->seal != seal_of(item);
 }

@@ -1,5 +1,6 @@
 /* base/pool.h: a fixed number of equal items with a free list. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct pool {
     size_t item_size;
     uint32_t count;
     uint32_t used;
+    uint8_t *top; /* items from here on were never taken */
 };
 
 enum err pool_init(struct pool *pool, struct arena *mem, size_t item_size, uint32_t count) MUST_USE;
@@ -23,3 +25,6 @@ void pool_give(struct pool *pool, void *item);
 /* Items are numbered 0..count-1: a stable handle that fits a message. */
 uint32_t pool_index(const struct pool *pool, const void *item);
 void *pool_at(const struct pool *pool, uint32_t index);
+/* For a walk: all that were ever taken have lower numbers than this; which of them still are. */
+uint32_t pool_top(const struct pool *pool);
+bool pool_is_taken(const struct pool *pool, uint32_t index);

@@ -21,6 +21,12 @@ static inline usec_t usec_min(usec_t a, usec_t b)
     return a < b ? a : b;
 }
 
+/* first * 2^times, at most `most`. */
+static inline usec_t usec_doubled(usec_t first, uint32_t times, usec_t most)
+{
+    return times < 30 && first << times < most ? first << times : most;
+}
+
 static inline usec_t usec_max(usec_t a, usec_t b)
 {
     return a > b ? a : b;

@@ -64,8 +64,6 @@ struct block *blocks_take(struct node *node, struct block_id id, uint32_t size)
     }
     block = pool_take(&node->blocks.pool);
     CHECK(block != NULL && size > 0 && size <= BLOCK_SIZE_MAX);
-    uint32_t index = pool_index(&node->blocks.pool, block);
-    node->blocks.top = index < node->blocks.top ? node->blocks.top : index + 1;
     block->id = id;
     block->size = size;
     list_init(&block->of_segment);
@@ -81,7 +79,6 @@ void block_settle(struct node *node, struct block *block)
     }
     CHECK(block->object == NULL);
     map_remove(&node->blocks.by_id, &block->by_id);
-    block->size = 0;
     pool_give(&node->blocks.pool, block);
 }
 
@@ -146,7 +143,7 @@ enum block_state blocks_state(const struct node *node, struct block_id id)
     if (block == NULL) {
         return BLOCK_ABSENT;
     }
-    if (block->buffer != NULL && block->arrived == block->size) {
+    if (block_is_whole(block)) {
         return BLOCK_MEMORY;
     }
     if (block->segment != NULL) {

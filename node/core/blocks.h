@@ -19,7 +19,7 @@ struct segment;
 struct block {
     struct map_node by_id;
     struct block_id id;
-    uint32_t size;             /* 0: this entry is free */
+    uint32_t size;
     struct place place;        /* whose it is by the ring of */
     struct dataset_id dataset; /* the first that wanted it */
     struct object *object;     /* kept while it is in memory; NULL: no room for that */
@@ -37,7 +37,6 @@ struct block {
 struct blocks {
     struct map by_id;
     struct pool pool;
-    uint32_t top; /* entries from here on were never used */
 };
 
 size_t blocks_memory(const struct node_options *options);
@@ -53,6 +52,11 @@ void block_settle(struct node *node, struct block *block);
 static inline uint32_t block_available(const struct block *block)
 {
     return block->arrived == block->size ? block->size : block->arrived & ~(CHUNK_SIZE - 1);
+}
+/* All of it is in memory. */
+static inline bool block_is_whole(const struct block *block)
+{
+    return block->buffer != NULL && block->arrived == block->size;
 }
 /* Give it memory. false: no room. */
 bool block_give_buffer(struct node *node, struct block *block, enum memory_use use);

@@ -111,7 +111,6 @@ static void forget(struct node *node, struct dir *dir)
     count_none(node, dir);
     list_remove(&dir->recent);
     map_remove(&dirs->by_key, &dir->by_key);
-    dir->known = false; /* a free entry is told by that (moves.c) */
     pool_give(&dirs->pool, dir);
 }
 
@@ -128,8 +127,6 @@ static struct dir *make(struct node *node, struct dir_id key)
         MARK(node, "dirs.full");
         return NULL;
     }
-    uint32_t index = pool_index(&dirs->pool, dir);
-    dirs->top = index < dirs->top ? dirs->top : index + 1;
     dir->key = key;
     list_init(&dir->recent);
     map_insert(&dirs->by_key, &dir->by_key, hash_of(key));

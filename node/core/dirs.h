@@ -96,7 +96,6 @@ struct work {
 struct dirs {
     struct map by_key;
     struct pool pool;
-    uint32_t top; /* entries of `pool` from here on were never used */
     struct pool works;
     struct pool snapshots;
     struct list recent; /* the longest unused first */

@@ -82,8 +82,7 @@ static uint32_t mark_of(const struct peer *peer)
 
 bool handover_can_tell(const struct block *block)
 {
-    bool whole = block->buffer != NULL && block->arrived == block->size;
-    return (whole && block->object != NULL) || block->segment != NULL;
+    return handover_knows(block) || block->segment != NULL;
 }
 
 /* The owner when that is another node, which has not got the block from here; else NULL. */
@@ -91,7 +90,7 @@ static const struct peer *goes_to(struct node *node, const struct block *block,
                                   struct pool_of *last)
 {
     struct node_id owner;
-    const struct ring *ring = block->size == 0 ? NULL : ring_of(node, block->dataset, last);
+    const struct ring *ring = ring_of(node, block->dataset, last);
     if (ring == NULL || ring_owners(ring, block->place, 1, &owner) == 0 ||
         node_id_equal(owner, node->options.id)) {
         return NULL;
@@ -120,7 +119,8 @@ static uint32_t hash_of(const struct block *block)
 static struct block *block_of(const struct node *node, const struct give *give, uint32_t index)
 {
     struct block *block = pool_at(&node->blocks.pool, give->entries[index].block);
-    bool same = block->size != 0 && block->offered && hash_of(block) == give->entries[index].hash;
+    bool same = pool_is_taken(&node->blocks.pool, give->entries[index].block) && block->offered &&
+                hash_of(block) == give->entries[index].hash;
     return same ? block : NULL;
 }
 
@@ -306,7 +306,7 @@ static bool visit(struct node *node, struct block *block, struct pool_of *last)
 {
     struct handover *handover = &node->handover;
     const struct peer *peer = goes_to(node, block, last);
-    bool whole = block->buffer != NULL && block->arrived == block->size;
+    bool whole = block_is_whole(block);
     if (peer == NULL) {
         return true;
     }
@@ -392,7 +392,7 @@ static void walk_end(struct node *node)
     MARK(node, "handover.again");
     usec_t first_us = node->leaving ? AGAIN_LEAVING_FIRST_US : AGAIN_FIRST_US;
     usec_t most_us = node->leaving ? AGAIN_LEAVING_MOST_US : AGAIN_MOST_US;
-    usec_t delay_us = usec_min(first_us << (handover->tries < 16 ? handover->tries : 16), most_us);
+    usec_t delay_us = usec_doubled(first_us, handover->tries, most_us);
     handover->tries++;
     timers_set(&node->timers, &handover->timer, node->now.mono_us + delay_us);
 }
@@ -418,6 +418,7 @@ static void pass_end(struct node *node)
 void handover_on_timer(struct node *node)
 {
     struct handover *handover = &node->handover;
+    const struct pool *pool = &node->blocks.pool;
     struct pool_of last = { .is_known = false };
     if (!handover->walking) {
         walk_begin(node);
@@ -426,18 +427,18 @@ void handover_on_timer(struct node *node)
     if (node->leaving && node->now.mono_us - handover->told_us >= TELL_EVERY_US) {
         tell(node, LOG_INFO, "handover.giving");
     }
-    for (uint32_t i = 0; i < STEP_BLOCKS && handover->cursor < node->blocks.top; i++) {
-        struct block *block = pool_at(&node->blocks.pool, handover->cursor);
+    for (uint32_t i = 0; i < STEP_BLOCKS && handover->cursor < pool_top(pool); i++) {
+        struct block *block = pool_at(pool, handover->cursor);
         if (!effects_roomy(node, OFFER_ROOM)) {
             break;
         }
-        if (!visit(node, block, &last)) {
+        if (pool_is_taken(pool, handover->cursor) && !visit(node, block, &last)) {
             timers_set(&node->timers, &handover->timer, node->now.mono_us + WAIT_US);
             return;
         }
         handover->cursor++;
     }
-    if (handover->cursor < node->blocks.top) {
+    if (handover->cursor < pool_top(pool)) {
         timers_set(&node->timers, &handover->timer, node->now.mono_us + STEP_EVERY_US);
     } else {
         pass_end(node);

@@ -168,3 +168,8 @@ enum err handover_give_init(struct handover *handover, struct arena *mem,
                             const struct node_options *options) MUST_USE;
 /* The block is all here, and this node could say what it is. */
 bool handover_can_tell(const struct block *block);
+/* The block is in memory, and this node can say what it is without asking the disk. */
+static inline bool handover_knows(const struct block *block)
+{
+    return block_is_whole(block) && block->object != NULL;
+}

@@ -229,7 +229,7 @@ static enum handover_end pull_start(struct node *node, struct take *take,
 static enum handover_end consider(struct node *node, struct take *take, bool *wait)
 {
     const struct entry_of entry = entry_at(take, take->next);
-    const struct block *block = blocks_find(node, entry.id);
+    const enum block_state state = blocks_state(node, entry.id);
     if (entry.size == 0 || entry.size > BLOCK_SIZE_MAX) {
         return HANDOVER_FAILED;
     }
@@ -238,11 +238,10 @@ static enum handover_end consider(struct node *node, struct take *take, bool *wa
         peers_compare_views(node, take->from);
         return HANDOVER_DECLINED;
     }
-    if (block != NULL &&
-        (block->segment != NULL || (block->buffer != NULL && block->arrived == block->size))) {
+    if (state == BLOCK_MEMORY || state == BLOCK_DISK) {
         return HANDOVER_HAD;
     }
-    if (block != NULL && block->flight != NULL) {
+    if (state == BLOCK_FETCHING) {
         return HANDOVER_FAILED;
     }
     if (is_full(node, entry.size)) {
@@ -417,7 +416,7 @@ static void say_what(struct node *node, struct link_id link, uint64_t request,
 static bool load_start(struct node *node, struct block *block)
 {
     struct handover *handover = &node->handover;
-    if (block->buffer != NULL && block->arrived == block->size) {
+    if (block_is_whole(block)) {
         if (block->buffer->refs > 1) {
             return false;
         }
@@ -510,7 +509,7 @@ void handover_on_ask(struct node *node, struct link *link, const struct message_
     struct block_id id = { .index = (uint32_t)ask->index };
     memcpy(id.object.b, ask->object, ID_SIZE);
     struct block *block = blocks_find(node, id);
-    if (block != NULL && block->object != NULL && block->arrived == block->size) {
+    if (block != NULL && handover_knows(block)) {
         say_what(node, link->id, ask->request, block);
         return;
     }
@@ -533,7 +532,7 @@ void handover_on_told(struct node *node, struct list *tells)
     while ((item = list_first(tells)) != NULL) {
         struct tell *tell = CONTAINER_OF(item, struct tell, waiting);
         const struct block *block = blocks_find(node, tell->id);
-        if (block != NULL && block->object != NULL && block->arrived == block->size) {
+        if (block != NULL && handover_knows(block)) {
             say_what(node, tell->ask.link, tell->ask.request, block);
             ask_close(node, &tell->ask);
         } else {

@@ -325,10 +325,8 @@ static void walk_end(struct node *node)
         moves->settled = true;
         return;
     }
-    usec_t delay_us =
-        node->leaving
-            ? AGAIN_LEAVING_US
-            : usec_min(AGAIN_FIRST_US << (moves->tries < 16 ? moves->tries : 16), AGAIN_MOST_US);
+    usec_t delay_us = node->leaving ? AGAIN_LEAVING_US
+                                    : usec_doubled(AGAIN_FIRST_US, moves->tries, AGAIN_MOST_US);
     moves->tries++;
     timers_set(&node->timers, &moves->timer, node->now.mono_us + delay_us);
 }
@@ -336,6 +334,7 @@ static void walk_end(struct node *node)
 void moves_on_timer(struct node *node)
 {
     struct moves *moves = &node->meta->moves;
+    const struct pool *pool = &node->meta->dirs.pool;
     struct move *move = NULL;
     uint32_t left = STEP_DIRS;
     if (!moves->walking) {
@@ -343,16 +342,17 @@ void moves_on_timer(struct node *node)
         moves->cursor = 0;
         moves->failed = 0;
     }
-    while (moves->cursor < node->meta->dirs.top && left > 0 && effects_roomy(node, 0) &&
+    while (moves->cursor < pool_top(pool) && left > 0 && effects_roomy(node, 0) &&
            (move = free_move(moves)) != NULL) {
-        const struct dir *dir = pool_at(&node->meta->dirs.pool, moves->cursor);
+        const struct dir *dir = pool_at(pool, moves->cursor);
+        const bool taken = pool_is_taken(pool, moves->cursor);
         moves->cursor++;
         left--;
-        if (dir->known && dir->exists) {
+        if (taken && dir->known && dir->exists) {
             move_start(node, move, dir);
         }
     }
-    if (moves->cursor < node->meta->dirs.top) {
+    if (moves->cursor < pool_top(pool)) {
         usec_t pause_us = free_move(moves) == NULL ? WAIT_US : STEP_EVERY_US;
         timers_set(&node->timers, &moves->timer, node->now.mono_us + pause_us);
     } else if (moves->open == 0) {

@@ -93,8 +93,7 @@ enum err node_new(struct arena *mem, const struct node_options *options, struct 
 
 usec_t node_backoff(struct node *node, usec_t first, uint32_t attempt, usec_t most)
 {
-    usec_t limit = attempt < 30 ? usec_min(first << attempt, most) : most;
-    return rng_between(&node->rng, 0, limit);
+    return rng_between(&node->rng, 0, usec_doubled(first, attempt, most));
 }
 
 uint64_t node_ring_digest(struct node *node, struct dataset_id id)

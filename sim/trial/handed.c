@@ -29,8 +29,7 @@ static const struct host_node *owner_of(const struct trial *trial, const struct 
 {
     const struct ring *ring = node->rings.use[0].ring;
     struct node_id id;
-    if (block->size == 0 || !handover_can_tell(block) ||
-        catalog_find(node, block->dataset) == NULL || ring == NULL ||
+    if (!handover_can_tell(block) || catalog_find(node, block->dataset) == NULL || ring == NULL ||
         ring_owners(ring, block->place, 1, &id) == 0) {
         return NULL;
     }
@@ -52,9 +51,11 @@ void handed_look(struct trial *trial, const struct host_node *host, bool *was_dr
         return;
     }
     *was_drained = true;
-    for (uint32_t i = 0; i < node->blocks.top; i++) {
-        const struct block *block = pool_at(&node->blocks.pool, i);
-        const struct host_node *owner = owner_of(trial, node, block);
+    const struct pool *pool = &node->blocks.pool;
+    for (uint32_t i = 0; i < pool_top(pool); i++) {
+        const struct block *block = pool_at(pool, i);
+        const struct host_node *owner =
+            pool_is_taken(pool, i) ? owner_of(trial, node, block) : NULL;
         if (owner != NULL && blocks_find(owner->node, block->id) == NULL) {
             world_fail(trial->world, "%s has left, and %s lacks a block that it held",
                        host->process.name, owner->process.name);

@@ -44,6 +44,23 @@ static void all_items_can_be_taken_once(void **state)
     assert_int_equal(pool.used, COUNT);
 }
 
+static void a_walk_finds_those_that_are_taken(void **state)
+{
+    (void)state;
+    struct pool pool = pool_of(24, COUNT);
+    assert_int_equal(pool_top(&pool), 0);
+    void *const items[] = { pool_take(&pool), pool_take(&pool), pool_take(&pool) };
+    pool_give(&pool, items[1]);
+    assert_int_equal(pool_top(&pool), 3);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        const void *item = pool_at(&pool, i);
+        assert_int_equal(pool_is_taken(&pool, i), item == items[0] || item == items[2]);
+    }
+    assert_ptr_equal(pool_take(&pool), items[1]);
+    assert_true(pool_is_taken(&pool, pool_index(&pool, items[1])));
+    assert_int_equal(pool_top(&pool), 3);
+}
+
 static void an_item_is_zeroed_each_time_it_is_taken(void **state)
 {
     (void)state;
@@ -131,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_items_can_be_taken_once),
+        cmocka_unit_test(a_walk_finds_those_that_are_taken),
         cmocka_unit_test(an_item_is_zeroed_each_time_it_is_taken),
         cmocka_unit_test(items_never_overlap),
         cmocka_unit_test(a_pool_that_does_not_fit_is_refused),
