@@ -60,7 +60,7 @@ void circles_joined(struct gossip *g, uint32_t peer)
 
 void circles_left(struct gossip *g, uint32_t peer)
 {
-    if (g->living <= OBSERVERS_MAX + 1) {
+    if (is_few(g)) {
         g->probes_stale = true;
     }
     for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {

@@ -21,9 +21,10 @@ void heal_start(struct gossip *g)
     g->sweep_at_us = g->now.mono_us + SWEEP_US;
 }
 
-static bool is_same_address(const struct address *a, const struct address *b)
+/* Of a member that has told no address it is NULL. */
+static bool is_at(const struct address *known, const struct address *address)
 {
-    return a != NULL && a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+    return known != NULL && address_equal(known, address);
 }
 
 void heal_seeds(struct gossip *g, const struct address *addresses, uint32_t count)
@@ -32,7 +33,7 @@ void heal_seeds(struct gossip *g, const struct address *addresses, uint32_t coun
     g->seed_count = 0;
     g->seeds_known = true;
     for (uint32_t i = 0; i < count && g->seed_count < GOSSIP_SEEDS_MAX; i++) {
-        if (addresses[i].port != 0 && !is_same_address(own, &addresses[i])) {
+        if (addresses[i].port != 0 && !is_at(own, &addresses[i])) {
             g->seeds[g->seed_count++] = (struct seed){ .address = addresses[i], .peer = NO_PEER };
         }
     }
@@ -44,14 +45,14 @@ void heal_seeds(struct gossip *g, const struct address *addresses, uint32_t coun
 void heal_answered(struct gossip *g, const struct address *from)
 {
     for (uint32_t i = 0; i < g->seed_count && g->gathering; i++) {
-        g->seeds[i].answers = g->seeds[i].answers || is_same_address(from, &g->seeds[i].address);
+        g->seeds[i].answers = g->seeds[i].answers || address_equal(from, &g->seeds[i].address);
     }
 }
 
 static bool is_there(const struct gossip *g, uint32_t index, const struct seed *seed)
 {
     const struct peer *peer = &g->peers[index];
-    return roster_is_living(peer) && is_same_address(roster_address(g, peer), &seed->address);
+    return roster_is_living(peer) && is_at(roster_address(g, peer), &seed->address);
 }
 
 static bool is_of_a_living_member(struct gossip *g, struct seed *seed)

@@ -21,6 +21,15 @@ static void put_to_it(struct gossip *g, struct peer *peer, struct news *news)
     }
 }
 
+/* Nothing that it has answered before counts. */
+static void accuse(struct news *news, uint64_t incarnation, bool is_verdict)
+{
+    news->incarnation = incarnation;
+    news->is_verdict = is_verdict;
+    news->is_answered = false;
+    news->is_acked = false;
+}
+
 static void hear_death(struct gossip *g, struct peer *peer, uint64_t incarnation,
                        struct telling how)
 {
@@ -32,10 +41,7 @@ static void hear_death(struct gossip *g, struct peer *peer, uint64_t incarnation
         return;
     }
     if (!is_known) {
-        news->incarnation = incarnation;
-        news->is_verdict = false;
-        news->is_answered = false;
-        news->is_acked = false;
+        accuse(news, incarnation, false);
     }
     if (roster_age_us(g, peer) <= FRESH_US) {
         MARK(g, "gossip.dead.contradicted");
@@ -53,10 +59,7 @@ static void hear_death(struct gossip *g, struct peer *peer, uint64_t incarnation
 void hearsay_condemn(struct gossip *g, struct peer *peer)
 {
     struct news *news = rumours_about(g, peer);
-    news->incarnation = peer->incarnation;
-    news->is_verdict = true;
-    news->is_answered = false;
-    news->is_acked = false;
+    accuse(news, peer->incarnation, true);
     cut_add_due(g, news, DUE_DEATH, NOTICE_US);
     rumours_state(g, peer);
     put_to_it(g, peer, news);

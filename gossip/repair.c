@@ -38,11 +38,6 @@ enum err repair_init(struct gossip *g, struct arena *mem)
     return whole ? ERR_OK : ERR_NOMEM;
 }
 
-static bool is_same_address(const struct address *a, const struct address *b)
-{
-    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
 static void begin_packet(struct gossip *g, struct parcel *parcel, const struct address *to)
 {
     parcel_begin(g, parcel, to, (struct datagram_head){ .kind = DATAGRAM_SPREAD });
@@ -69,7 +64,7 @@ void repair_agree(struct gossip *g)
 void repair_compare(struct gossip *g, const struct address *from, uint64_t digest)
 {
     const usec_t now_us = g->now.mono_us;
-    if (g->pull.is_active && is_same_address(from, &g->pull.from)) {
+    if (g->pull.is_active && address_equal(from, &g->pull.from)) {
         g->pull.until_us = now_us + PULL_LIFE_US;
     }
     if (digest == roster_digest(g)) {
@@ -202,7 +197,7 @@ static void end_pull(struct gossip *g)
 
 void repair_mask(struct gossip *g, const struct address *from, uint64_t mask)
 {
-    if (!g->pull.is_active || !is_same_address(from, &g->pull.from)) {
+    if (!g->pull.is_active || !address_equal(from, &g->pull.from)) {
         return;
     }
     if (mask == 0) {
@@ -253,7 +248,7 @@ static struct sync *sync_with(struct gossip *g, const struct address *to)
     struct sync *free = NULL;
     for (uint32_t i = 0; i < SYNCS_MAX; i++) {
         struct sync *sync = &g->syncs[i];
-        if (sync->used && is_same_address(&sync->to, to)) {
+        if (sync->used && address_equal(&sync->to, to)) {
             return sync;
         }
         free = sync->used ? free : sync;

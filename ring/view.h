@@ -6,6 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/bytes.h"
@@ -36,6 +37,11 @@ struct address {
     uint8_t ip[16];
     uint16_t port; /* 0: none */
 };
+
+static inline bool address_equal(const struct address *a, const struct address *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
 
 struct endpoint {
     enum endpoint_purpose purpose;

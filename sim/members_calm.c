@@ -34,7 +34,7 @@ static void measure_traffic(struct members *m, usec_t us)
 void members_run_idle(struct members_trial *trial)
 {
     struct members *m = members_begin_settled(trial);
-    measure_traffic(m, (usec_t)(trial->scale * (double)SEC(120)));
+    measure_traffic(m, members_scaled(trial, SEC(120)));
     for (enum members_way way = MEMBERS_IN; way <= MEMBERS_OUT; way++) {
         const struct ledger_figures figures = ledger_figures(&m->ledger, way);
         members_note(trial, IDLE_MEAN, figures.mean / KB);
@@ -55,7 +55,7 @@ static double processor_seconds(void)
 void members_run_large(struct members_trial *trial)
 {
     struct members *m = members_trial_begin(trial, false);
-    const usec_t run_us = (usec_t)(trial->scale * (double)SEC(60));
+    const usec_t run_us = members_scaled(trial, SEC(60));
     members_note(trial, LARGE_BOOT, members_seconds(members_trial_boot(trial, m)));
     members_run(m, MEMBERS_QUIET_US);
     const double began = processor_seconds();

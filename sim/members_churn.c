@@ -12,11 +12,6 @@ struct change {
     usec_t at_us;
 };
 
-static usec_t scaled(const struct members_trial *trial, usec_t us)
-{
-    return (usec_t)(trial->scale * (double)us);
-}
-
 static uint64_t incarnation_of(const struct members_node *node)
 {
     return gossip_self(node->gossip).incarnation;
@@ -169,7 +164,7 @@ void members_run_churn(struct members_trial *trial)
     m->noticed = churn_noticed;
     m->watcher = &churn;
     ledger_open(&m->ledger, m->world->now_us);
-    churn_run(&churn, m, scaled(trial, SEC(3600)));
+    churn_run(&churn, m, members_scaled(trial, SEC(3600)));
     ledger_close(&m->ledger, m->world->now_us, m->count);
     members_note(trial, CHURN_TRAFFIC, ledger_figures(&m->ledger, MEMBERS_OUT).mean / KB);
     churn_end(&churn, m);

@@ -1,5 +1,5 @@
 /* sim/members_keys.c: a rotation of the cluster's key, and who was away meanwhile. */
-#include "sim/members_cases.h"
+#include "sim/members_parts.h"
 
 #define TTL_S 10u
 #define FIRST_KEY 1 /* of the cluster file */
@@ -11,11 +11,11 @@ static double wait_for_key(struct members *m, uint8_t byte, uint32_t open)
     const usec_t began_us = m->world->now_us;
     while (!members_use_key(m, byte, open)) {
         if (m->world->now_us - began_us >= SEC(60)) {
-            return 1e9;
+            return members_seconds(USEC_NEVER);
         }
         members_run(m, LOOK_US);
     }
-    return (double)(m->world->now_us - began_us) / 1e6;
+    return members_seconds(m->world->now_us - began_us);
 }
 
 static uint64_t unopened(const struct members *m)
@@ -40,7 +40,7 @@ static void rotate(struct members_trial *trial, struct members *m, uint8_t byte)
     const usec_t began_us = m->world->now_us;
     members_note(trial, MEMBERS_KEYS_USED, wait_for_key(m, byte, 2));
     (void)wait_for_key(m, byte, 1);
-    members_note(trial, MEMBERS_KEYS_OVER, (double)(m->world->now_us - began_us) / 1e6);
+    members_note(trial, MEMBERS_KEYS_OVER, members_seconds(m->world->now_us - began_us));
     members_run(m, SEC(30));
     members_note(trial, MEMBERS_KEYS_SUSPECTED, m->faults.suspected);
     members_note(trial, MEMBERS_KEYS_UNOPENED, (double)(unopened(m) - before));
@@ -56,8 +56,7 @@ void members_case_keys(struct members_trial *trial)
     members_run(m, SEC(20));
     m->weather.loss = 50000;
     const uint32_t away = m->count - 1;
-    m->nodes[away].is_expected = false;
-    m->nodes[away].is_faulty = true;
+    members_lose(m, away);
     members_crash(m, away);
     members_run(m, SEC(20));
     rotate(trial, m, FIRST_KEY + 1);
@@ -65,8 +64,7 @@ void members_case_keys(struct members_trial *trial)
     m->nodes[away].is_expected = true;
     m->nodes[away].is_faulty = false;
     members_start(m, away);
-    const usec_t took_us = members_settle(m, SEC(60));
-    members_note(trial, MEMBERS_KEYS_REJOINED, took_us == USEC_NEVER ? 1e9 : (double)took_us / 1e6);
+    members_note(trial, MEMBERS_KEYS_REJOINED, members_seconds(members_settle(m, SEC(60))));
     members_note(trial, MEMBERS_KEYS_WRONGED, m->faults.removed);
     members_trial_end(trial, m);
 }

@@ -9,6 +9,11 @@ double members_seconds(usec_t us)
     return us == USEC_NEVER ? 1e9 : (double)us / 1e6;
 }
 
+usec_t members_scaled(const struct members_trial *trial, usec_t us)
+{
+    return (usec_t)(trial->scale * (double)us);
+}
+
 struct members *members_trial_begin(const struct members_trial *trial, bool sealed)
 {
     const struct members_options options = { .nodes = trial->nodes,

@@ -4,7 +4,9 @@
 
 #define MEMBERS_QUIET_US SEC(20) /* after a start all has settled */
 
-double members_seconds(usec_t us);
+double members_seconds(usec_t us); /* USEC_NEVER: far more than any goal */
+/* The part of it that this trial runs. */
+usec_t members_scaled(const struct members_trial *trial, usec_t us);
 /* The first failure of a trial is told, and ends it. */
 void members_fail(struct members_trial *trial, const char *what);
 bool members_failed(const struct members_trial *trial);

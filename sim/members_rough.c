@@ -3,17 +3,12 @@
 
 #include <stdlib.h>
 
-static usec_t scaled(const struct members_trial *trial, usec_t us)
-{
-    return (usec_t)(trial->scale * (double)us);
-}
-
 /* ---- G3: every packet may be lost --------------------------------------------------------------- */
 
 static void run_loss(struct members_trial *trial, uint32_t loss)
 {
     struct members *m = members_begin_settled(trial);
-    const usec_t run_us = scaled(trial, SEC(86400));
+    const usec_t run_us = members_scaled(trial, SEC(86400));
     m->weather.loss = loss;
     members_run(m, run_us);
     members_note(trial, LOSS_WRONGED, m->faults.removed);
@@ -65,7 +60,7 @@ void members_run_bad_links(struct members_trial *trial)
         m->nodes[bad[i]].loss_out = 800000;
     }
     watch_faulty(trial, m);
-    members_run(m, scaled(trial, WATCH_US));
+    members_run(m, members_scaled(trial, WATCH_US));
     note_the_rest(trial, m);
     free(bad);
     members_trial_end(trial, m);
@@ -75,7 +70,7 @@ void members_run_flip_flop(struct members_trial *trial)
 {
     struct members *m = members_begin_settled(trial);
     uint32_t *bad = calloc(hundredth(m), sizeof *bad);
-    const usec_t end_us = m->world->now_us + scaled(trial, WATCH_US);
+    const usec_t end_us = m->world->now_us + members_scaled(trial, WATCH_US);
     bool is_deaf = true;
     bool is_watched = false;
     CHECK(bad != NULL);
@@ -123,7 +118,7 @@ void members_run_starved(struct members_trial *trial)
 {
     struct members *m = members_begin_settled(trial);
     const uint32_t count = m->count * 32 / 100;
-    const usec_t end_us = m->world->now_us + scaled(trial, SEC(600));
+    const usec_t end_us = m->world->now_us + members_scaled(trial, SEC(600));
     struct starved *starved = calloc(count, sizeof *starved);
     CHECK(starved != NULL);
     for (uint32_t i = 0; i < count; i++) {
@@ -152,7 +147,7 @@ void members_run_halves(struct members_trial *trial)
         m->nodes[i].side = i % 2;
         m->nodes[i].is_faulty = true; /* the halves are to remove each other */
     }
-    members_run(m, scaled(trial, SEC(3600)));
+    members_run(m, members_scaled(trial, SEC(3600)));
     members_note(trial, HALVES_APART, m->nodes[0].ring_size);
     members_forget_epochs(m);
     for (uint32_t i = 0; i < m->count; i++) {

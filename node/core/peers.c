@@ -204,11 +204,6 @@ static void peer_free(struct node *node, struct peer *peer)
     pool_give(&node->peers.pool, peer);
 }
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
 /* Learn where the member is; another address or incarnation means other links. */
 static void peer_learn(struct node *node, struct peer *peer, const struct member *member)
 {
@@ -218,8 +213,8 @@ static void peer_learn(struct node *node, struct peer *peer, const struct member
         MARK(node, "peers.no_address");
         return;
     }
-    bool moved =
-        !same_address(control, &peer->control_address) || !same_address(data, &peer->data_address);
+    bool moved = !address_equal(control, &peer->control_address) ||
+                 !address_equal(data, &peer->data_address);
     peer->incarnation = member->incarnation;
     if (!moved) {
         return;

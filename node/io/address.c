@@ -151,11 +151,6 @@ void address_from_socket(const struct sockaddr_storage *from, struct address *ou
     memcpy(out->ip, &six->sin6_addr, 16);
 }
 
-bool address_equal(const struct address *a, const struct address *b)
-{
-    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
 bool address_is_any(const struct address *address)
 {
     static const uint8_t zero[16];

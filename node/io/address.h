@@ -25,6 +25,5 @@ void address_text(const struct address *address, char *out);
  * AF_INET or AF_INET6. */
 int address_to_socket(const struct address *address, struct sockaddr_storage *out, socklen_t *size);
 void address_from_socket(const struct sockaddr_storage *from, struct address *out);
-bool address_equal(const struct address *a, const struct address *b);
 bool address_is_any(const struct address *address);      /* :: or 0.0.0.0 */
 bool address_is_loopback(const struct address *address); /* ::1 or 127.0.0.0/8 */
