@@ -26,7 +26,7 @@ void datagram_begin(struct datagram *d, uint8_t *data, size_t room,
     CHECK(room >= HEAD_SIZE);
     *d = (struct datagram){ .data = data, .room = room, .used = HEAD_SIZE };
     data[0] = (uint8_t)head->kind;
-    data[1] = 0;
+    data[1] = head->load;
     put_u32(data + 2, head->number);
     put_u64(data + 6, head->incarnation);
     put_u64(data + 14, head->about);
@@ -503,6 +503,7 @@ bool datagram_open(struct span body, struct datagram_head *head, struct span *se
         return false;
     }
     head->kind = (enum datagram_kind)body.data[0];
+    head->load = body.data[1];
     head->number = get_u32(body.data + 2);
     head->incarnation = get_u64(body.data + 6);
     head->about = get_u64(body.data + 14);

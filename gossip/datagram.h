@@ -29,6 +29,7 @@ enum datagram_kind {
 
 struct datagram_head {
     enum datagram_kind kind;
+    uint8_t load;         /* what the sender serves (loads.c) */
     uint32_t number;      /* of the ping this belongs to */
     uint64_t incarnation; /* of the sender, now */
     uint64_t about;       /* RELAYED: incarnation of `target`; else the sender's first one */

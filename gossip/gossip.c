@@ -152,6 +152,9 @@ static void take_event(struct gossip *g, const struct gossip_event *event)
     case GOSSIP_CATALOG:
         g->catalog = event->catalog.digest;
         return;
+    case GOSSIP_LOAD:
+        g->load = loads_code(event->load.rate);
+        return;
     case GOSSIP_READY:
         become_ready(g);
         return;

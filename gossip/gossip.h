@@ -52,6 +52,7 @@ enum gossip_event_kind {
     GOSSIP_EVIDENCE, /* an authenticated answer came from this node on the data path just now */
     GOSSIP_FACTS,    /* our own facts changed: weights, labels, credentials, zone, endpoints */
     GOSSIP_CATALOG,  /* digest of our own dataset catalog */
+    GOSSIP_LOAD,     /* what we serve, told with every packet (gossip_loads) */
     GOSSIP_READY,    /* warming is over: we may own */
     GOSSIP_LEAVE,    /* first without `drained`: own nothing any more; then with it: say goodbye */
     GOSSIP_ROTATE,   /* an operator wants another key: answered by ROTATED */
@@ -79,6 +80,9 @@ struct gossip_event {
         struct {
             uint64_t digest;
         } catalog;
+        struct {
+            uint64_t rate; /* bytes a second */
+        } load;
         struct {
             bool drained;
         } leave;
@@ -201,6 +205,9 @@ const struct keyring *gossip_ring(const struct gossip *gossip);
 /* How far each living member is with the newest key, at most `most` of them; returns how many there
  * are. */
 uint32_t gossip_stages(const struct gossip *gossip, struct key_holder *out, uint32_t most);
+/* What other living members serve, in bytes a second, of whom we have heard lately: at most `most`.
+ * Some sixteen of a large cluster, all of a small one. */
+uint32_t gossip_loads(const struct gossip *gossip, uint64_t *out, uint32_t most);
 const struct gossip_stats *gossip_stats(const struct gossip *gossip);
 /* Bytes of what waits to be told to others. */
 uint64_t gossip_backlog(const struct gossip *gossip);

@@ -282,6 +282,13 @@ void pings_introduce(struct gossip *g, const struct address *to, const struct pe
 void pings_claimant(struct gossip *g, const struct address *to, enum ping_purpose purpose,
                     struct node_id target, uint32_t detail);
 
+/* ---- loads.c: how much members serve, in one byte: 0 is "not told" ---- */
+
+uint8_t loads_code(uint64_t rate);
+uint64_t loads_rate(uint8_t code);
+/* A packet from this member carried that. */
+void loads_hear(struct gossip *g, const struct peer *peer, uint8_t code);
+
 /* ---- notices.c: what waits until it has room among the effects ---- */
 
 void notices_add(struct gossip *g, enum gossip_effect_kind kind, const struct peer *peer);

@@ -167,6 +167,13 @@ struct catalog {
     usec_t told_us;
 };
 
+/* What a member serves, as it said. */
+struct heard_load {
+    uint32_t peer;
+    uint8_t code; /* 0: this place is free */
+    usec_t heard_us;
+};
+
 struct budget {
     int64_t rate;
     int64_t burst;
@@ -320,6 +327,9 @@ struct gossip {
     usec_t farewell_until_us;
     uint32_t farewell_acks;
     struct keys keys;
+    /* loads */
+    uint8_t load; /* our own, as it is told; 0: we do not know it */
+    struct heard_load loads[LOADS_MAX];
     /* effects that wait */
     struct notice notices[NOTICES_MAX];
     uint32_t notice_first;

@@ -38,6 +38,7 @@ void parcel_begin(struct gossip *g, struct parcel *parcel, const struct address 
     head.about = head.kind == DATAGRAM_RELAYED ? head.about : g->first_incarnation;
     head.digest = roster_digest(g);
     head.catalog = g->catalog;
+    head.load = g->load;
     parcel->to = *to;
     parcel->traffic = head.kind == DATAGRAM_SPREAD ? TRAFFIC_BULK : TRAFFIC_PROBE;
     parcel->key = g->seal.present;

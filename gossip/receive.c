@@ -201,6 +201,7 @@ static void take_in(struct gossip *g, struct arrival *a, struct span sections)
     if (a->peer != NULL && a->head.incarnation == a->peer->incarnation) {
         a->peer->window = a->window;
         notices_catalog(g, a->peer, a->head.catalog);
+        loads_hear(g, a->peer, a->head.load);
         if (a->key == 0) { /* the newest */
             stages_heard(g, a->peer, KEY_STAGE_USES);
         }

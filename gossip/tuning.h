@@ -77,4 +77,6 @@
 #define CONTESTS_MAX 4u
 #define NOTICES_MAX 256u
 #define CATALOGS_MAX 64u
+#define LOADS_MAX 32u        /* 8 that we observe, 8 observers, and who was met lately */
+#define LOADS_KEPT_US SEC(7) /* a busy member is pinged every 5 s */
 #define EFFECTS_RESERVED 12u /* kept for what is no packet */

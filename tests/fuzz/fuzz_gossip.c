@@ -49,6 +49,8 @@ static void step(struct fuzz *f, const struct gossip_event *event)
         f->has_ended =
             f->has_ended || effect->kind == GOSSIP_LEFT || effect->kind == GOSSIP_IDENTITY_IN_USE;
     }
+    uint64_t loads[64];
+    CHECK(gossip_loads(f->gossip, loads, 64) <= MEMBERS);
 }
 
 static void start(struct fuzz *f, struct arena *mem)
