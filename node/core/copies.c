@@ -63,6 +63,12 @@ static uint64_t offer(struct node *node, struct copies *copies, uint32_t rank)
     return call_start(node, copies->ranks[rank], &message, &options);
 }
 
+static void failed(struct copies *copies, uint32_t rank, enum err err)
+{
+    copies->err = err;
+    copies->strayed = copies->strayed || rank < META_COPIES;
+}
+
 /* Ask further ranks until enough copies are made or on their way. */
 static void ask_more(struct node *node, struct copies *copies)
 {
@@ -80,7 +86,7 @@ static void ask_more(struct node *node, struct copies *copies)
         copies->open += started ? 1 : 0;
         if (!started) {
             MARK(node, "copies.rank.closed");
-            copies->err = ERR_UNREACHABLE;
+            failed(copies, rank, ERR_UNREACHABLE);
         }
     }
 }
@@ -90,6 +96,7 @@ enum err copies_start(struct node *node, struct copies *copies, struct span sele
 {
     CHECK(copies->open == 0 && copies->done != NULL && copies->buffer != NULL);
     copies->made = 0;
+    copies->strayed = false;
     copies->next = 0;
     copies->io = 0;
     copies->err = ERR_UNREACHABLE;
@@ -100,7 +107,7 @@ enum err copies_start(struct node *node, struct copies *copies, struct span sele
 }
 
 /* One attempt ended. */
-static void settle(struct node *node, struct copies *copies, enum err err)
+static void settle(struct node *node, struct copies *copies, uint32_t rank, enum err err)
 {
     CHECK(copies->open > 0);
     copies->open--;
@@ -108,7 +115,7 @@ static void settle(struct node *node, struct copies *copies, enum err err)
         copies->made++;
     } else {
         MARK(node, "copies.failed");
-        copies->err = err;
+        failed(copies, rank, err);
     }
     ask_more(node, copies);
     if (copies->open > 0) {
@@ -122,8 +129,12 @@ static void settle(struct node *node, struct copies *copies, enum err err)
 
 void copies_on_put(struct node *node, struct copies *copies, enum err err)
 {
+    uint32_t rank = 0;
     copies->io = 0;
-    settle(node, copies, err);
+    while (!is_self(node, copies->ranks[rank])) {
+        rank++;
+    }
+    settle(node, copies, rank, err);
 }
 
 enum call_more copies_on_answer(struct node *node, const struct call *call,
@@ -139,7 +150,7 @@ enum call_more copies_on_answer(struct node *node, const struct call *call,
         err = err_from_wire(message->fail.err);
         err = err == ERR_OK ? ERR_MALFORMED : err;
     }
-    settle(node, copies, err);
+    settle(node, copies, (uint32_t)call->options.tag, err);
     return CALL_DONE;
 }
 
@@ -148,7 +159,7 @@ void copies_on_failure(struct node *node, const struct call *call, enum err err)
     struct copies *copies = call->options.owner;
     CHECK(call->options.tag < RING_RANKS && err != ERR_OK);
     copies->calls[call->options.tag] = 0;
-    settle(node, copies, err);
+    settle(node, copies, (uint32_t)call->options.tag, err);
 }
 
 void copies_cancel(struct node *node, struct copies *copies)

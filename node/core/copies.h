@@ -27,6 +27,7 @@ struct copies {
     uint32_t next;
     uint32_t open;
     uint32_t made;
+    bool strayed; /* one of the first META_COPIES ranks has not got it */
     enum err err; /* of the last that failed */
     void (*done)(struct node *node, struct copies *copies, enum err err);
 };

@@ -81,16 +81,27 @@ static bool is_here(const struct node *node, struct node_id id)
     return node_id_equal(id, node->options.id) || peer_is_open(node, id, LINK_CONTROL);
 }
 
-/* Is it this node that sees to the directory: the first that is there of those who kept its root
- * first, or after them? */
+static bool is_first_here(const struct node *node, const struct keepers *keepers)
+{
+    for (uint32_t k = 0; k < keepers->count; k++) {
+        if (is_here(node, keepers->ids[k])) {
+            return node_id_equal(keepers->ids[k], node->options.id);
+        }
+    }
+    return false;
+}
+
+/* Does this node see to the directory? Whoever is the first that is there of its root's keepers in
+ * some earlier table does: in which of them it was kept nobody knows, because a table may be older
+ * than the directory, or have been replaced before anything had reached its keepers. So there may
+ * be two who do, and never none. */
 static bool is_ours(const struct node *node, const struct rings_use *use, struct place place)
 {
-    for (uint32_t i = rings_earlier(node, use); i > 0; i--) {
-        struct keepers keepers = keepers_of(use->old[i - 1].ring, place);
-        for (uint32_t k = 0; k < keepers.count; k++) {
-            if (is_here(node, keepers.ids[k])) {
-                return node_id_equal(keepers.ids[k], node->options.id);
-            }
+    const uint32_t earlier = rings_earlier(node, use);
+    for (uint32_t i = 0; i < earlier; i++) {
+        struct keepers keepers = keepers_of(use->old[i].ring, place);
+        if (is_first_here(node, &keepers)) {
+            return true;
         }
     }
     return false;
@@ -128,6 +139,10 @@ static void move_next(struct node *node, struct move *move);
 static void copied(struct node *node, struct copies *copies, enum err err)
 {
     struct move *move = CONTAINER_OF(copies, struct move, copies);
+    if (err == ERR_OK && copies->strayed) {
+        MARK(node, "moves.strayed"); /* who has it now will not know that it must see to it */
+        node->meta->moves.failed++;
+    }
     if (err != ERR_OK || copies->kind == COPIES_ROOT) {
         node->metrics.handover_dirs += err == ERR_OK ? 1 : 0;
         move_end(node, move, err);

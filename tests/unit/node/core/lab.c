@@ -193,6 +193,8 @@ void lab_tell_members(struct lab *lab)
             members[count].state = MEMBER_DEAD;
         } else if (lab->nodes[i].leaving) {
             members[count].state = MEMBER_LEAVING;
+        } else if (lab->nodes[i].warming) {
+            members[count].state = MEMBER_WARMING;
         }
         count++;
     }

@@ -94,6 +94,7 @@ struct lab_node {
     struct disk disk;
     bool up;
     bool leaving; /* its member record says so */
+    bool warming; /* or this */
     bool frozen;
     bool owning;
     bool drained;

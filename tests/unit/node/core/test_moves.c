@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 #define NAMES 3000u /* three pages */
+#define DIRS 16u
 
-static struct shelf *listed(uint32_t nodes)
+static void list(struct shelf *shelf)
 {
-    struct shelf *shelf = shelf_new(nodes);
     char key[32];
     for (uint32_t i = 0; i < NAMES; i++) {
         snprintf(key, sizeof key, "p/%05u", i);
@@ -16,6 +16,12 @@ static struct shelf *listed(uint32_t nodes)
     shelf_mount(shelf, 0, 0);
     struct root root = shelf_root(shelf, 0, "p/");
     assert_int_equal(shelf_count(shelf, &root), NAMES);
+}
+
+static struct shelf *listed(uint32_t nodes)
+{
+    struct shelf *shelf = shelf_new(nodes);
+    list(shelf);
     lab_run(shelf->lab, SEC(120));
     return shelf;
 }
@@ -53,6 +59,53 @@ static void a_directory_outlives_all_that_left_one_after_the_other(void **state)
     shelf_free(shelf);
 }
 
+/* Nodes have just started, and remember a table in which somebody else kept everything. */
+static void who_kept_nothing_yet_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(4);
+    struct lab *lab = shelf->lab;
+    char name[DIRS][16];
+    for (uint32_t i = 0; i < 3; i++) {
+        lab_kill(lab, i);
+        lab_tell_members(lab);
+        lab_run(lab, SEC(1));
+        lab_start(lab, i);
+        lab->nodes[i].warming = true;
+    }
+    lab_tell_members(lab);
+    lab_run(lab, SEC(1));
+    for (uint32_t i = 0; i < 3; i++) {
+        lab->nodes[i].warming = false;
+    }
+    lab_tell_members(lab);
+    lab_run(lab, SEC(1));
+    shelf_mount(shelf, 0, 0);
+    for (uint32_t i = 0; i < DIRS; i++) {
+        char key[32];
+        snprintf(name[i], sizeof name[i], "p/%02u/", i);
+        snprintf(key, sizeof key, "%sa", name[i]);
+        shelf_put(shelf, key, "v1", 100);
+        (void)shelf_root(shelf, 0, name[i]);
+    }
+    const uint32_t lists = shelf->lists;
+    for (uint32_t i = 0; i < 3; i++) {
+        lab_leave(lab, i);
+        lab_run(lab, SEC(2));
+        assert_true(lab->nodes[i].drained);
+        lab_kill(lab, i);
+        lab_tell_members(lab);
+        lab_run(lab, SEC(1));
+    }
+    shelf_mount(shelf, 1, 3);
+    for (uint32_t i = 0; i < DIRS; i++) {
+        struct root root = shelf_root(shelf, 1, name[i]);
+        assert_int_equal(shelf_count(shelf, &root), 1);
+    }
+    assert_int_equal(shelf->lists, lists);
+    shelf_free(shelf);
+}
+
 /* Whoever keeps it is killed, long enough after the one before for the others to see to it. */
 static void a_directory_outlives_all_that_died_one_after_the_other(void **state)
 {
@@ -83,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_outlives_all_that_left_one_after_the_other),
+        cmocka_unit_test(who_kept_nothing_yet_is_not_waited_for),
         cmocka_unit_test(a_directory_outlives_all_that_died_one_after_the_other),
         cmocka_unit_test(a_restarted_keeper_reads_the_root_from_its_store),
     };
