@@ -317,8 +317,7 @@ enum err capability_check(const struct cluster_key *key, struct span capability,
     if (get_u32(data + CAPABILITY_AT_KEY) != key_half(key)) {
         return ERR_OTHER_KEY;
     }
-    if (get_u64(data + CAPABILITY_AT_EXPIRES) <= (uint64_t)use->wall_us ||
-        memcmp(data + CAPABILITY_AT_DATASET, use->dataset.b, ID_SIZE) != 0) {
+    if (memcmp(data + CAPABILITY_AT_DATASET, use->dataset.b, ID_SIZE) != 0) {
         return ERR_DENIED;
     }
     uint8_t mac[MAC_SIZE];
@@ -326,6 +325,9 @@ enum err capability_check(const struct cluster_key *key, struct span capability,
     make_mac(key, data, body, mac);
     if (sodium_memcmp(mac, data + body, MAC_SIZE) != 0) {
         return ERR_DENIED;
+    }
+    if (get_u64(data + CAPABILITY_AT_EXPIRES) <= (uint64_t)use->wall_us) {
+        return ERR_EXPIRED;
     }
     bool admitted = admits_key(data + CAPABILITY_HEAD, data[CAPABILITY_AT_COUNT], use);
     return admitted ? ERR_OK : ERR_DENIED;

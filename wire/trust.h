@@ -113,7 +113,7 @@ struct capability_use {
  * prefixes are. */
 size_t capability_make(const struct cluster_key *key, const struct capability_terms *terms,
                        uint8_t out[CAPABILITY_SIZE_MAX]);
-/* ERR_MALFORMED, ERR_VERSION, ERR_OTHER_KEY: made with another one; or ERR_DENIED: forged, expired, of
+/* ERR_MALFORMED, ERR_VERSION, ERR_OTHER_KEY: made with another one; ERR_EXPIRED; or ERR_DENIED: forged, of
  * another dataset, or not for this source and key. Bounded work, nothing allocated. */
 enum err capability_check(const struct cluster_key *key, struct span capability,
                           const struct capability_use *use) MUST_USE;

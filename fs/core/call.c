@@ -10,6 +10,7 @@
 #define SLOT_BITS 20u /* of a request's number: where its call is */
 #define COMING_US MSEC(50)
 #define DENIED_US SEC(1)
+#define CAPABILITIES_TRIED 3u
 #define SOURCE_AGAIN_US MSEC(500)
 #define BUSY_MIN_US MSEC(5)
 #define ROOM_AGAIN_US MSEC(20)
@@ -235,8 +236,36 @@ static bool is_wanted(const struct call *call)
     BUG("no such kind of call");
 }
 
+static void renew(struct mount *m, struct call *call)
+{
+    call->renewals = m->renewals;
+    cluster_renew(m);
+    leave(m, call, false);
+    stall(m, call, DENIED_US);
+}
+
+/* Nobody takes the capability: whoever made it may be the one that is behind. Each is from another
+ * node than the one before. */
+static bool tries_another(struct mount *m, struct call *call)
+{
+    bool expired = call->err == ERR_OTHER_KEY || call->err == ERR_EXPIRED;
+    if (!expired || call->denials >= CAPABILITIES_TRIED) {
+        return false;
+    }
+    MARK(m, "mount.call.another_capability");
+    call->denials++;
+    call->passed_count = 0;
+    call->silences = 0;
+    call->err = ERR_OK;
+    renew(m, call);
+    return true;
+}
+
 static void round_over(struct mount *m, struct call *call)
 {
+    if (tries_another(m, call)) {
+        return;
+    }
     /* What a bit changed on the way is right the next time. */
     bool passes = call->err == ERR_CORRUPT && call->rounds < CORRUPT_ROUNDS;
     bool answered = call->err != ERR_OK && call->silences == 0 && !passes;
@@ -274,24 +303,21 @@ static bool renews(struct mount *m, struct call *call)
         return false;
     }
     MARK(m, "mount.call.denied");
-    call->denials = 1;
-    call->renewals = m->renewals;
-    cluster_renew(m);
-    leave(m, call, false);
-    stall(m, call, DENIED_US);
+    call->denials = call->denials == 0 ? 1 : call->denials;
+    renew(m, call);
     return true;
 }
 
-/* This node is behind with the cluster's keys, or those that gave us the capability are. */
-static void other_key(struct mount *m, struct call *call)
+/* This node is behind with the cluster's keys or with the time, or who gave us the capability is: a
+ * newer one, from another node, and then other ranks. */
+static void not_here(struct mount *m, struct call *call, enum err err)
 {
     if (renews(m, call)) {
         return;
     }
     MARK(m, "mount.call.other_key");
-    call->denials = 0;
-    pass(call, call->peer->id, false);
-    call->err = ERR_OTHER_KEY;
+    pass(call, call->peer->id, err == ERR_EXPIRED); /* keys are on their way to it: wait for that */
+    call->err = err;
     m->totals.failovers++;
     leave(m, call, false);
     queue(m, call);
@@ -333,8 +359,8 @@ static void on_fail(struct mount *m, struct call *call, const struct message_fai
         MARK(m, "mount.call.source"); /* another node would only ask the same source again */
         leave(m, call, false);
         delay(m, call, SOURCE_AGAIN_US);
-    } else if (err == ERR_OTHER_KEY) {
-        other_key(m, call);
+    } else if (err == ERR_OTHER_KEY || err == ERR_EXPIRED) {
+        not_here(m, call, err);
     } else if (err == ERR_DENIED) {
         if (!renews(m, call)) {
             finish(m, call, err);

@@ -64,6 +64,7 @@ static enum err judge(struct node *node, struct span record, struct dataset *out
     }
     if (out->version > (uint64_t)node->now.wall_us + CATALOG_AHEAD_US) {
         MARK(node, "catalog.record.ahead");
+        node->metrics.catalog_ahead++;
         log_record(node, "catalog.record.ahead_of_our_clock", span_text(out->name), ERR_INVALID);
         return ERR_INVALID;
     }

@@ -53,7 +53,7 @@ static void refuse(struct node *node, struct link *link, const struct message_ge
     if (err == ERR_BUSY) {
         node->metrics.gets_busy++;
         retry_us = ask_busy_us(node);
-    } else if (err == ERR_DENIED) {
+    } else if (err == ERR_DENIED || err == ERR_EXPIRED) {
         node->metrics.gets_denied++;
     } else if (err == ERR_NOT_FOUND) {
         node->metrics.gets_missing++;

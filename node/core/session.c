@@ -434,8 +434,9 @@ enum err session_admits(struct node *node, const struct session *session,
                                                                  .source = access->source,
                                                                  .key = access->key,
                                                                  .wall_us = node->now.wall_us });
-    if (err == ERR_OTHER_KEY) {
-        MARK(node, "session.capability.other_key"); /* we may be behind, or whoever made it */
+    if (err == ERR_OTHER_KEY || err == ERR_EXPIRED) {
+        /* We may be behind with keys or with the time, or whoever made it. */
+        MARK(node, "session.capability.other_key");
         return err;
     }
     if (err != ERR_OK) {

@@ -375,7 +375,7 @@ static void a_capability_ends_at_its_microsecond(void **state)
     use.wall_us = terms.wall_us + CAPABILITY_LIFE_US_MAX - 1;
     assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_OK);
     use.wall_us++;
-    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_DENIED);
+    assert_int_equal(capability_check(&keys.key, bytes, &use), ERR_EXPIRED);
 }
 
 static void a_capability_holds_for_its_dataset_and_source_only(void **state)

@@ -344,65 +344,6 @@ static void part_that_came_is_not_asked_for_again(void **state)
     world_free(w);
 }
 
-static void denied_request_renews_its_capability_once(void **state)
-{
-    (void)state;
-    struct world *w = world_with_file();
-    w->capability = 1;
-    w->capability_us = (uint64_t)SEC(600);
-    world_begin(w);
-    uint64_t ino = world_ino(w, "big");
-    w->capability = 2; /* revoked */
-    uint32_t before = w->capabilities;
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
-    assert_int_equal(w->capabilities, before + 1);
-    world_free(w);
-}
-
-static void denial_is_not_final_before_a_renewal_was_answered(void **state)
-{
-    (void)state;
-    uint64_t ino;
-    struct world *w = settled(&ino);
-    w->capability = 2; /* that key is gone */
-    w->dataset_silent = true;
-    const uint64_t op = start_read(w, ino);
-    world_run(w, SEC(8));
-    assert_false(w->replies[op].done);
-    w->dataset_silent = false;
-    assert_right(world_wait(w, op, SEC(3)));
-    world_free(w);
-}
-
-static void denial_that_stays_is_eacces(void **state)
-{
-    (void)state;
-    uint64_t ino;
-    struct world *w = settled(&ino);
-    for (uint32_t i = 0; i < 3; i++) {
-        w->nodes[i].fail = ERR_DENIED;
-    }
-    const struct world_reply *reply = world_wait(w, start_read(w, ino), SEC(5));
-    assert_int_equal(reply->err, EACCES);
-    assert_int_equal(world_count(w, MESSAGE_GET), 2);
-    world_free(w);
-}
-
-static void capability_is_renewed_at_half_of_its_time(void **state)
-{
-    (void)state;
-    struct world *w = world_with_file();
-    w->capability = 1;
-    w->capability_us = (uint64_t)SEC(40);
-    world_begin(w);
-    assert_int_equal(w->capabilities, 1);
-    world_run(w, SEC(19));
-    assert_int_equal(w->capabilities, 1);
-    world_run(w, SEC(2));
-    assert_int_equal(w->capabilities, 2);
-    world_free(w);
-}
-
 /* ---- versions ------------------------------------------------------------------------------------------- */
 
 static void changed_object_is_estale_and_a_new_open_sees_the_new_version(void **state)
@@ -572,10 +513,6 @@ int main(void)
         cmocka_unit_test(wrong_checksums_of_all_ranks_are_no_error_when_they_pass),
         cmocka_unit_test(wrong_checksums_that_stay_are_an_error),
         cmocka_unit_test(part_that_came_is_not_asked_for_again),
-        cmocka_unit_test(denied_request_renews_its_capability_once),
-        cmocka_unit_test(denial_is_not_final_before_a_renewal_was_answered),
-        cmocka_unit_test(denial_that_stays_is_eacces),
-        cmocka_unit_test(capability_is_renewed_at_half_of_its_time),
         cmocka_unit_test(changed_object_is_estale_and_a_new_open_sees_the_new_version),
         cmocka_unit_test(deleted_object_is_estale_and_then_absent),
         cmocka_unit_test(all_dead_is_eio_after_timeo),

@@ -280,7 +280,7 @@ static void a_capability_ends_with_the_grant_and_after_ten_minutes(void **state)
     uint64_t request = lab_client_get(lab, 0, &get);
     lab_run(lab, MSEC(5));
     const struct received *fail = lab_client_find(&lab->clients[0], MESSAGE_FAIL, request);
-    assert_int_equal(fail->message.fail.err, ERR_DENIED);
+    assert_int_equal(fail->message.fail.err, ERR_EXPIRED);
     lab_free(lab);
 }
 

@@ -1,0 +1,135 @@
+"""Hosts that are not what they were: a wrong clock, a lost disk, a copy of another host."""
+
+import shutil
+import struct
+
+import cluster as live
+import reading
+from test_bad_input import REFUSED, USAGE
+from test_failures import finish, half_way, readers, start
+
+HOUR = 3600
+AHEAD = "atoll_catalog_ahead_total"
+
+
+class Clock:
+    """The real-time clock of nodes that are started with its prefix, while they run."""
+
+    def __init__(self, cluster):
+        self.file = cluster.dir / "clock"
+        self.prefix = ["env", f"LD_PRELOAD={live.program('atoll-test-clock.so')}",
+                       f"ATOLL_TEST_CLOCK={self.file}", "ASAN_OPTIONS=verify_asan_link_order=0"]
+        self.move(0)
+
+    def move(self, seconds):
+        with open(self.file, "r+b" if self.file.exists() else "wb") as file:
+            file.write(struct.pack("q", seconds))
+
+
+def id_of(cluster, node):
+    return next(n["id"] for n in node.json("/api/v1/nodes")["nodes"]
+                if n["name"] == f"n{node.index}" and n["state"] == "owning")
+
+
+def read_all(cluster, origin, prefix, mount):
+    sums = reading.truth(origin, prefix)
+    reader = reading.Reader(mount.dir, sorted(sums), sums)
+    reader.start()
+    return finish([reader])
+
+
+def test_a_clock_that_is_set_back_an_hour(cluster):
+    clock = Clock(cluster)
+    origin = cluster.origin("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=3",
+                            "--generate", "data/there/,count=60,size=16KiB-400KiB,seed=4",
+                            "--generate", "data/here/,count=60,size=16KiB-400KiB,seed=5")
+    cluster.nodes(3)
+    cluster.node_prefix = clock.prefix
+    wrong = cluster.nodes(1)[-1]
+    cluster.dataset("set", "s3://data/set/")
+    sums = reading.truth(origin, "set/")
+    for _ in range(3):
+        cluster.mount("set")
+    origin.reset()
+    made = readers(cluster, sums)
+    half_way(made, sums)
+    clock.move(-HOUR)
+    assert finish(made) == []
+    once = sum(size for size, _ in sums.values())
+    # The source first refuses signatures of an hour ago: a few hundred bytes each.
+    assert once <= reading.data_gets(origin)[1] < once * 1.001
+    assert wrong.stop() == 0
+    wrong.start()
+    cluster.wait_agreed()
+    before = wrong.metrics()[AHEAD]
+    cluster.dataset("there", "s3://data/there/")
+    live.wait_for("refused record", lambda: wrong.metrics()[AHEAD] > before)
+    assert "catalog.record.ahead_of_our_clock dataset=\"there\"" in wrong.log.read_text()
+    assert sum(n.metrics()[AHEAD] for n in cluster.members if n is not wrong) == 0
+    assert read_all(cluster, origin, "there/", cluster.mount("there")) == []
+    cluster.cli("dataset", "create", "here", "s3://data/here/", "--endpoint",
+                f"http://{origin.address}", "--credential", "test", "--admin", wrong.admin, admin=False)
+    assert read_all(cluster, origin, "here/", cluster.mount("here")) == []
+    clock.move(0)
+    live.wait_for("dataset everywhere", lambda: all(
+        len(n.json("/api/v1/datasets")["datasets"]) == 3 for n in cluster.members))
+
+
+def test_a_node_whose_disk_was_replaced_has_lost_just_that(cluster):
+    origin, sums = start(cluster, mounts=1)
+    assert finish(readers(cluster, sums)) == []
+    victim = cluster.busiest()
+    lost = victim.source_bytes()
+    identity = id_of(cluster, victim)
+    victim.kill()
+    tier = cluster.dir / f"tier{victim.index}"
+    shutil.rmtree(tier)
+    tier.mkdir()
+    victim.start()
+    assert victim.process.wait(live.PATIENCE) == USAGE
+    assert "its marker is gone: is the disk mounted?" in victim.log.read_text()
+    (victim.dir / "data" / "tiers.json").unlink()
+    victim.start()
+    live.wait_for("node with a new disk", victim.ready)
+    cluster.wait_agreed()
+    assert id_of(cluster, victim) == identity
+    before = reading.data_gets(origin)[1]
+    assert read_all(cluster, origin, "set/", cluster.mount("set")) == []
+    assert reading.data_gets(origin)[1] - before == lost
+
+
+def test_a_node_that_lost_all_it_had_is_another_node(cluster):
+    origin, sums = start(cluster, mounts=1)
+    assert finish(readers(cluster, sums)) == []
+    victim = cluster.busiest()
+    lost = victim.source_bytes()
+    identity = id_of(cluster, victim)
+    victim.kill()
+    for lost_directory in (cluster.dir / f"tier{victim.index}", victim.dir / "data"):
+        shutil.rmtree(lost_directory)
+        lost_directory.mkdir()
+    victim.start()
+    other = next(n for n in cluster.members if n is not victim)
+    live.wait_for("its death", lambda: {
+        n["id"]: n["state"] for n in other.json("/api/v1/nodes")["nodes"]
+    }[identity] == "dead")
+    cluster.wait_agreed()
+    before = reading.data_gets(origin)[1]
+    assert read_all(cluster, origin, "set/", cluster.mount("set")) == []
+    print(reading.data_gets(origin)[1] - before , lost)
+
+
+def test_a_copy_of_another_host_is_refused(cluster):
+    origin, sums = start(cluster, mounts=1)
+    original = cluster.members[1]
+    assert original.stop() == 0
+    shutil.copytree(original.dir / "data", cluster.dir / "node4" / "data")
+    original.start()
+    cluster.wait_agreed()
+    ring = original.json("/api/v1/ring")["rings"][0]["digest"]
+    copy = cluster.node("--memory", "256MiB")
+    assert copy.process.wait(live.PATIENCE) == REFUSED
+    assert "another process runs with this node's identity" in copy.log.read_text()
+    assert finish(readers(cluster, sums)) == []
+    cluster.wait_agreed()
+    assert original.json("/api/v1/ring")["rings"][0]["digest"] == ring
