@@ -43,7 +43,8 @@ static void try_sealed(struct span bytes)
     memcpy(use.dataset.b, copy + AT_DATASET, ID_SIZE);
     memcpy(use.source.b, copy + AT_SOURCES, ID_SIZE);
     enum err err = capability_check(&key, span_of(copy, bytes.size), &use);
-    CHECK(err == ERR_OK || err == ERR_DENIED || err == ERR_MALFORMED || err == ERR_VERSION);
+    CHECK(err == ERR_OK || err == ERR_DENIED || err == ERR_EXPIRED || err == ERR_MALFORMED ||
+          err == ERR_VERSION);
     free(copy);
 }
 
@@ -66,7 +67,7 @@ static void try_terms(struct span bytes)
                                       .key = terms.sources[i].prefix };
         CHECK(capability_check(&key, span_of(made, size), &use) == ERR_OK);
         use.wall_us = 1;
-        CHECK(capability_check(&key, span_of(made, size), &use) == ERR_DENIED);
+        CHECK(capability_check(&key, span_of(made, size), &use) == ERR_EXPIRED);
         use.wall_us = 0;
         use.source.b[1] = 1;
         CHECK(capability_check(&key, span_of(made, size), &use) == ERR_DENIED);
