@@ -161,6 +161,23 @@ static void show_handover(const json_t *handover)
            left, taking);
 }
 
+/* "load      120 MiB a second of a node, 150 MiB of n2; 3 hot blocks have 7 copies". */
+static void show_load(const json_t *load)
+{
+    char mean[TABLE_CELL_MAX];
+    char most[TABLE_CELL_MAX];
+    table_cell("bytes", part(load, "mean"), mean);
+    table_cell("bytes", part(load, "most"), most);
+    printf("%-10s%s a second of a node, %s of %s", "load", mean, most,
+           client_text(load, "busiest"));
+    if (json_integer_value(part(load, "hot_blocks")) > 0) {
+        table_cell("blocks", part(load, "hot_blocks"), mean);
+        table_cell("blocks", part(load, "hot_copies"), most);
+        printf("; %s hot blocks have %s copies", mean, most);
+    }
+    putchar('\n');
+}
+
 static void show_status(const json_t *answer)
 {
     static const struct word nodes[] = {
@@ -187,6 +204,7 @@ static void show_status(const json_t *answer)
     table_cell("hit_ratio", part(part(answer, "served_bytes"), "hit_ratio"), ratio);
     table_cell("bytes", part(part(answer, "served_bytes"), "total"), more);
     printf("%-10s%s, %s of it from the cache\n", "served", more, ratio);
+    show_load(part(answer, "load"));
     show_counts("source", part(answer, "source"), source, ARRAY_COUNT(source));
     table_cell("amplification", part(part(answer, "source"), "amplification"), ratio);
     printf("%-10s%s times what was wanted\n", "", ratio);
@@ -223,6 +241,10 @@ static void show_ranks(const json_t *block)
     json_array_foreach(json_object_get(block, "ranks"), i, rank)
     {
         printf("%s%s %s", i > 0 ? ", " : "", client_text(rank, "node"), client_text(rank, "has"));
+    }
+    json_array_foreach(json_object_get(block, "copies"), i, rank)
+    {
+        printf("%s%s", i > 0 ? ", " : "; copies ", json_string_value(rank));
     }
     putchar('\n');
 }
@@ -376,7 +398,7 @@ const struct options_table *const *commands_tables(uint32_t *count)
         &ring_table,           &ring_diff_table,       &where_table,          &key_list_table,
         &key_rotate_table,     &key_export_table,      &keygen_cluster_table, &keygen_client_table,
         &keygen_key_table,     &sim_fuzz_table,        &sim_replay_table,     &sim_membership_table,
-        &sim_scenario_table,   &sim_shrink_table,
+        &sim_scenario_table,   &sim_shrink_table,      &sim_hot_table,
     };
     *count = ARRAY_COUNT(tables);
     return tables;

@@ -27,6 +27,7 @@ int sim_command(int argc, char **argv)
         { "shrink", sim_shrink, &sim_shrink_table },
         { "scenario", sim_scenario, &sim_scenario_table },
         { "membership", sim_membership, &sim_membership_table },
+        { "hot", sim_hot, &sim_hot_table },
     };
     static const struct words words = {
         .command = "sim",

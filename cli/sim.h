@@ -5,6 +5,7 @@
 extern const struct options_table sim_fuzz_table;
 extern const struct options_table sim_replay_table;
 extern const struct options_table sim_membership_table;
+extern const struct options_table sim_hot_table;
 extern const struct options_table sim_scenario_table;
 extern const struct options_table sim_shrink_table;
 
@@ -12,6 +13,7 @@ extern const struct options_table sim_shrink_table;
 int sim_fuzz(int argc, char **argv);
 int sim_replay(int argc, char **argv);
 int sim_membership(int argc, char **argv);
+int sim_hot(int argc, char **argv);
 int sim_scenario(int argc, char **argv);
 int sim_shrink(int argc, char **argv);
 

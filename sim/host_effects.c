@@ -10,6 +10,7 @@
 #include "sim/source.h"
 
 #define QUEUE_US 15 /* from one thread to another */
+#define LOADS_GIVEN 32u
 
 void host_answer(struct process *process, const struct node_event *event)
 {
@@ -36,18 +37,31 @@ static void for_node_run(struct work *work)
     host_node_step(host_of(work->process), &CONTAINER_OF(work, struct for_node, work)->event);
 }
 
-static void for_gossip_run(struct work *work)
-{
-    struct for_gossip *told = CONTAINER_OF(work, struct for_gossip, work);
-    host_gossip_step(host_of(work->process), &told->event);
-}
-
 static struct for_node *for_node(struct host_node *host, enum node_event_kind kind, size_t room)
 {
     struct for_node *told = work_new(&host->process, sizeof *told + room);
     told->work.run = for_node_run;
     told->event.kind = kind;
     return told;
+}
+
+static void give_loads(struct host_node *host)
+{
+    struct for_node *told = for_node(host, NODE_LOADS, LOADS_GIVEN * sizeof(uint64_t));
+    uint64_t *rates = (uint64_t *)(void *)told->room;
+    told->event.loads.rates = rates;
+    told->event.loads.count = gossip_loads(host->gossip, rates, LOADS_GIVEN);
+    work_post(&told->work, QUEUE_US);
+}
+
+static void for_gossip_run(struct work *work)
+{
+    struct for_gossip *told = CONTAINER_OF(work, struct for_gossip, work);
+    struct host_node *host = host_of(work->process);
+    host_gossip_step(host, &told->event);
+    if (told->event.kind == GOSSIP_LOAD && !host->over) {
+        give_loads(host);
+    }
 }
 
 static struct for_gossip *for_gossip(struct host_node *host, enum gossip_event_kind kind)
@@ -324,6 +338,9 @@ static void tell_gossip(struct host_node *host, const struct node_effect *effect
     } else if (effect->kind == NODE_CATALOG) {
         told = for_gossip(host, GOSSIP_CATALOG);
         told->event.catalog.digest = effect->catalog.digest;
+    } else if (effect->kind == NODE_LOAD) {
+        told = for_gossip(host, GOSSIP_LOAD);
+        told->event.load.rate = effect->load.rate;
     } else if (effect->kind == NODE_OWNING) {
         told = for_gossip(host, GOSSIP_READY);
     } else if (effect->kind == NODE_WEIGHT) {
@@ -388,6 +405,7 @@ void host_node_effect(struct host_node *host, const struct node_effect *effect)
         return;
     case NODE_EVIDENCE:
     case NODE_CATALOG:
+    case NODE_LOAD:
     case NODE_OWNING:
     case NODE_WEIGHT:
     case NODE_DRAINED:

@@ -256,6 +256,7 @@ static void make_node(struct host_node *host)
                                     .weight = host->weight,
                                     .weight_default = host->options.weight,
                                     .drain_us = DRAIN_US,
+                                    .hot_floor = host->options.hot_floor,
                                     .credentials = "store",
                                     .marks = host->process.world->marks };
     snprintf(options.name, sizeof options.name, "%s", host->options.name);

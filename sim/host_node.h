@@ -19,7 +19,8 @@ struct host_node_options {
     const char *zone;
     const char *labels;
     struct cluster_key key;
-    bool sealed; /* the cluster has keys: gossip is sealed, links and requests want proofs */
+    uint64_t hot_floor; /* as in node_options */
+    bool sealed;        /* the cluster has keys: gossip is sealed, links and requests want proofs */
 };
 
 struct host_node {

@@ -24,6 +24,7 @@ enum get_mode {
     GET_FORWARDED = 1, /* no further hop */
     GET_PEEK = 2,      /* what you have or are fetching; no fetch, no forward */
     GET_ACTING = 3,    /* the earlier ranks are silent: fetch, single flight */
+    GET_COPY = 4,      /* the owner sends us: what you have, or bring it from the owner */
 };
 enum get_class { CLASS_READER = 0, CLASS_LOAD = 1, CLASS_BACKGROUND = 2 };
 enum data_tier { TIER_MEMORY = 0, TIER_DISK = 1, TIER_PEER = 2, TIER_SOURCE = 3 };

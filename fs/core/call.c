@@ -99,6 +99,29 @@ void call_free(struct mount *m, struct call *call)
     block_room_changed(m);
 }
 
+/* ---- elsewhere ------------------------------------------------------------------------------ */
+
+static bool is_elsewhere(const struct call *call)
+{
+    return !node_id_is_zero(call->elsewhere);
+}
+
+/* To the owner again, who then serves it: no question goes elsewhere twice. */
+static void go_back(struct call *call)
+{
+    call->elsewhere = (struct node_id){ 0 };
+    call->sent_back = true;
+}
+
+/* Whoever was named has not served it, for whatever reason: that is not held against anybody. */
+static void elsewhere_failed(struct mount *m, struct call *call, bool is_answered)
+{
+    MARK(m, "mount.call.elsewhere.failed");
+    go_back(call);
+    leave(m, call, !is_answered);
+    queue(m, call);
+}
+
 /* ---- whom to ask ----------------------------------------------------------------------------- */
 
 static enum link_purpose purpose_of(const struct call *call)
@@ -132,8 +155,24 @@ static void pass(struct call *call, struct node_id id, bool answered)
 
 enum pick { PICK_PEER, PICK_LATER, PICK_NONE };
 
+/* The node that the owner has named: a living member, and at hand. */
+static struct peer *named(struct mount *m, struct call *call)
+{
+    struct peer *peer = peer_known(m, call->elsewhere);
+    if (peer == NULL || !peer->member || !peer_is_ready(peer, purpose_of(call))) {
+        MARK(m, "mount.call.elsewhere.lost");
+        go_back(call);
+        return NULL;
+    }
+    return peer;
+}
+
 static enum pick pick(struct mount *m, struct call *call, struct peer **out)
 {
+    *out = is_elsewhere(call) ? named(m, call) : NULL;
+    if (*out != NULL) {
+        return PICK_PEER;
+    }
     struct node_id ids[RING_RANKS];
     uint32_t count = m->ring == NULL ? 0 : ring_owners(m->ring, call->place, RING_RANKS, ids);
     for (uint32_t i = 0; i < count; i++) {
@@ -195,6 +234,7 @@ void call_timer(struct mount *m, struct call *call)
     if (call->state == CALL_SENT) {
         MARK(m, "mount.call.again"); /* the node lives, but has forgotten us or given up */
         leave(m, call, true);
+        go_back(call);
     }
     queue(m, call);
 }
@@ -288,6 +328,10 @@ static void round_over(struct mount *m, struct call *call)
 void call_reject(struct mount *m, struct call *call, enum err err)
 {
     CHECK(call->state == CALL_SENT);
+    if (is_elsewhere(call)) {
+        elsewhere_failed(m, call, false); /* further parts may be on their way */
+        return;
+    }
     pass(call, call->peer->id, true);
     call->err = err;
     m->totals.failovers++;
@@ -342,13 +386,28 @@ static bool is_passing(enum err err)
     return err == ERR_UNREACHABLE || err == ERR_NO_DATASET || err == ERR_CLOSED;
 }
 
+/* The first question for a block: nobody was passed, and nobody has sent us back. */
+static bool may_go_elsewhere(const struct call *call)
+{
+    return call->kind == CALL_BLOCK && call->passed_count == 0 && !call->sent_back;
+}
+
 static void on_fail(struct mount *m, struct call *call, const struct message_fail *fail)
 {
     enum err err = err_from_wire(fail->err);
     struct peer *peer = call->peer;
     enum link_purpose purpose = purpose_of(call);
     cluster_compare(m, peer, fail->view);
-    if (is_final(call, &err)) {
+    if (is_elsewhere(call)) {
+        elsewhere_failed(m, call, true);
+    } else if (err == ERR_ELSEWHERE && may_go_elsewhere(call)) {
+        MARK(m, "mount.call.elsewhere");
+        m->totals.elsewhere++;
+        memcpy(call->elsewhere.b, fail->node, ID_SIZE);
+        call->sent_back = node_id_is_zero(call->elsewhere);
+        leave(m, call, false);
+        queue(m, call);
+    } else if (is_final(call, &err)) {
         finish(m, call, err);
     } else if (err == ERR_BUSY) {
         MARK(m, "mount.call.busy");
@@ -431,6 +490,10 @@ void call_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpos
         if (purpose_of(call) != purpose) {
             continue;
         }
+        if (is_elsewhere(call)) {
+            elsewhere_failed(m, call, !silent);
+            continue;
+        }
         pass(call, peer->id, false);
         m->totals.failovers++;
         leave(m, call, silent); /* with the link went whatever it owed us */
@@ -441,6 +504,7 @@ void call_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpos
 static void encode(struct mount *m, struct call *call, struct message *message, uint8_t *silent)
 {
     uint64_t mode = call->passed_count > 0 ? GET_ACTING : GET_PLAIN;
+    mode = is_elsewhere(call) ? GET_COPY : mode;
     for (uint32_t i = 0; i < call->passed_count; i++) {
         memcpy(silent + (size_t)i * ID_SIZE, call->passed[i].b, ID_SIZE);
     }
@@ -451,6 +515,7 @@ static void encode(struct mount *m, struct call *call, struct message *message, 
         message->get.request = call->number;
         message->get.mode = mode;
         message->get.silent = passed;
+        message->get.elsewhere = mode == GET_PLAIN && may_go_elsewhere(call);
         message->get.remaining_us = ATTEMPT_US;
         block_encode(m, call, &message->get);
         return;

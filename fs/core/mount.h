@@ -269,6 +269,7 @@ struct mount_totals {
     uint64_t requests_open;
     uint64_t bytes_read;
     uint64_t failovers; /* questions that went to a next rank */
+    uint64_t elsewhere; /* that an owner has sent to another node */
     uint64_t silences;  /* times a node was found silent */
     usec_t longest_stall_us;
     uint64_t ring_digest;

@@ -155,10 +155,12 @@ struct call {
     uint32_t passed_count;
     uint32_t rounds;
     uint32_t denials;
-    uint32_t renewals; /* of the mount, when it was denied */
-    uint32_t silences; /* ranks passed without an answer, in this round */
-    enum err err;      /* the last one an answer gave */
-    usec_t sent_us;    /* mono */
+    uint32_t renewals;        /* of the mount, when it was denied */
+    struct node_id elsewhere; /* whom the owner has named; zero: nobody */
+    bool sent_back;           /* that one had nothing: the owner may not name another one */
+    uint32_t silences;        /* ranks passed without an answer, in this round */
+    enum err err;             /* the last one an answer gave */
+    usec_t sent_us;           /* mono */
     union {
         struct {
             struct block *block;

@@ -31,6 +31,7 @@ struct block {
     struct list of_segment;
     uint32_t offset;  /* of the record in its segment */
     uint32_t writing; /* writes and reads of the disk that name it */
+    bool copy;        /* another node's: only in memory, and nothing is lost when it goes */
     bool offered;     /* to its owner, who has not answered */
 };
 

@@ -35,6 +35,8 @@ REQUEST_IS_FIRST(block_offer);
 REQUEST_IS_FIRST(block_offered);
 REQUEST_IS_FIRST(block_ask);
 REQUEST_IS_FIRST(block_is);
+REQUEST_IS_FIRST(share_ask);
+REQUEST_IS_FIRST(share);
 
 uint64_t message_request(const struct message *message)
 {
@@ -74,6 +76,8 @@ uint64_t message_request(const struct message *message)
     case MESSAGE_BLOCK_OFFERED:
     case MESSAGE_BLOCK_ASK:
     case MESSAGE_BLOCK_IS:
+    case MESSAGE_SHARE_ASK:
+    case MESSAGE_SHARE:
         return message->ping.request;
     }
     BUG("a message of no kind");
@@ -157,6 +161,8 @@ static void count_call(struct node *node, enum call_kind kind)
     case CALL_BLOCK_ASK:
         node->metrics.peer_handover++;
         return;
+    case CALL_SHARE:
+        return; /* share_asks */
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:
     case CALL_SHARD_GET:
@@ -232,6 +238,8 @@ static enum call_more deliver(struct node *node, const struct call *call,
     case CALL_BLOCK_OFFER:
     case CALL_BLOCK_ASK:
         return handover_on_answer(node, call, message, payload);
+    case CALL_SHARE:
+        return hot_on_answer(node, call, message, payload);
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:
     case CALL_SHARD_GET:
@@ -259,6 +267,9 @@ static void fail(struct node *node, struct call *call, enum err err)
     case CALL_BLOCK_OFFER:
     case CALL_BLOCK_ASK:
         handover_on_failure(node, &over, err);
+        return;
+    case CALL_SHARE:
+        hot_on_failure(node, &over);
         return;
     case CALL_DIR_FORWARD:
     case CALL_ROOT_GET:

@@ -27,6 +27,7 @@ enum call_kind {
     CALL_FORWARD,     /* a block request passed on: reads_on_answer, reads_on_failure */
     CALL_BLOCK_OFFER, /* and the next: handover_on_answer, handover_on_failure */
     CALL_BLOCK_ASK,
+    CALL_SHARE, /* hot_on_answer, hot_on_failure */
     /* The metadata half: meta_on_answer, meta_on_failure. */
     CALL_DIR_FORWARD,
     CALL_ROOT_GET,

@@ -153,9 +153,10 @@ static void attempt_start(struct node *node, struct fetch *fetch)
 static struct flight *neighbour(struct node *node, struct object *object, uint32_t index,
                                 bool ahead)
 {
-    const struct block *block =
-        blocks_find(node, (struct block_id){ .object = object->id, .index = index });
+    const struct block_id id = { .object = object->id, .index = index };
+    const struct block *block = blocks_find(node, id);
     if (block == NULL) {
+        ahead = ahead && !lent_is(&node->hot.lent, id); /* it is asked for there first */
         return ahead ? flight_ahead(node, object, index, FLIGHT_SOURCE) : NULL;
     }
     struct flight *flight = block->flight;
@@ -183,6 +184,12 @@ static void add_following(struct node *node, struct fetch *fetch, uint32_t index
     }
 }
 
+/* Nowhere here, and not lent to anybody. */
+static bool is_unknown(const struct node *node, struct block_id id)
+{
+    return blocks_find(node, id) == NULL && !lent_is(&node->hot.lent, id);
+}
+
 /* Blocks before it, back to the first that is known, by a GET of their own. */
 static void fetch_preceding(struct node *node, struct object *object, uint32_t index)
 {
@@ -191,8 +198,7 @@ static void fetch_preceding(struct node *node, struct object *object, uint32_t i
     uint32_t first = index;
     object_extent(object, index, &begin, &end);
     while (first > begin && index - first < FETCH_FLIGHTS_MAX &&
-           blocks_find(node, (struct block_id){ .object = object->id, .index = first - 1 }) ==
-               NULL) {
+           is_unknown(node, (struct block_id){ .object = object->id, .index = first - 1 })) {
         first--;
     }
     struct fetch *fetch = first < index ? fetch_new(node, object) : NULL;

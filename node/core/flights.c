@@ -222,7 +222,8 @@ void flight_done(struct node *node, struct flight *flight)
     struct list waiters;
     CHECK(block->arrived == block->size && flight->buffer == block->buffer);
     flight_wake(node, flight); /* each takes its own hold of the buffer */
-    if (flight->phase != FLIGHT_DISK) {
+    block->copy = flight->copy;
+    if (flight->phase != FLIGHT_DISK && !flight->copy) {
         store_offer(node, block, flight->object);
     }
     flight_end(node, flight, &waiters);
@@ -240,6 +241,31 @@ void flight_fail(struct node *node, struct flight *flight, enum err err, usec_t 
     while ((item = list_first(&waiters)) != NULL) {
         list_remove(item);
         reads_fail(node, CONTAINER_OF(item, struct read, waiting), err, retry_us);
+    }
+}
+
+void flight_is_copy(struct node *node, struct flight *flight)
+{
+    CHECK(flight->owes && !flight->copy);
+    flight->copy = true;
+    flight->owes = false;
+    store_forgive(node, flight->block->size);
+}
+
+void flight_no_copy(struct node *node, struct flight *flight)
+{
+    struct list waiters;
+    CHECK(flight->copy);
+    flight_end(node, flight, &waiters);
+    struct list *item;
+    while ((item = list_first(&waiters)) != NULL) {
+        struct read *read = CONTAINER_OF(item, struct read, waiting);
+        list_remove(item);
+        if (read->mode == GET_COPY) {
+            reads_fail(node, read, ERR_NOT_FOUND, 0);
+        } else {
+            reads_route(node, read);
+        }
     }
 }
 

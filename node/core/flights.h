@@ -17,7 +17,7 @@
 #include "node/core/objects.h"
 #include "wire/message.h"
 
-#define PEEKS_MAX 12              /* earlier owners of eight tables, and three ranks */
+#define PEEKS_MAX 19              /* earlier owners of eight tables, three ranks, eight copies */
 #define FLIGHT_PATIENCE_US SEC(5) /* a reader waits so long for other blocks to be written */
 
 struct fetch;
@@ -45,6 +45,7 @@ struct flight {
     bool acting;       /* in place of a silent owner */
     bool differing;    /* asked for by a node whose view is another one */
     bool ahead;        /* begun before anybody asked for it */
+    bool copy;         /* another node's: from there only, and not to be written to disk */
     usec_t since_us;   /* FLIGHT_LINE: by node_active; FLIGHT_PEEK */
     struct list tells; /* BLOCK_ASKs that wait for it (handover.h) */
     struct pull *pull; /* its block was offered to this node; NULL: it was not */
@@ -97,6 +98,10 @@ void flight_wake(struct node *node, struct flight *flight);
 void flight_done(struct node *node, struct flight *flight);
 /* It will not come: waiters are told, what has arrived stays. */
 void flight_fail(struct node *node, struct flight *flight, enum err err, usec_t retry_us);
+/* It is the copy of another node's block: no debt to the disk. */
+void flight_is_copy(struct node *node, struct flight *flight);
+/* The owner has not given it: who came for the copy is sent back, the others begin anew. */
+void flight_no_copy(struct node *node, struct flight *flight);
 /* Waiters begin anew, as if they had just asked. */
 void flight_reroute(struct node *node, struct flight *flight);
 enum data_tier flight_tier(const struct flight *flight);

@@ -9,7 +9,7 @@
 /* Are the fields what a mount or node would send? Nothing is looked up or taken before. */
 static bool fields_are_good(const struct message_get *get)
 {
-    if (get->mode > GET_ACTING || get->class > CLASS_BACKGROUND || get->hops > 1 ||
+    if (get->mode > GET_COPY || get->class > CLASS_BACKGROUND || get->hops > 1 ||
         get->remaining_us == 0) {
         return false;
     }
@@ -167,6 +167,7 @@ void reads_on_get(struct node *node, struct link *link, const struct message_get
 {
     struct session *session = link->session;
     node->metrics.gets++;
+    node->metrics.copy_gets += get->mode == GET_COPY ? 1 : 0;
     if (!fields_are_good(get) || link->purpose != LINK_DATA) {
         MARK(node, "gets.invalid");
         refuse(node, link, get, ERR_INVALID);
@@ -189,6 +190,9 @@ void reads_on_get(struct node *node, struct link *link, const struct message_get
     struct block_id id = { .index = (uint32_t)get->index };
     id.object = object_id_make(access.source, get->key, get->pin, (uint32_t)get->block_size);
     bool differs = compare_rings(node, session, get);
+    if (hot_hands_on(node, link, get, id)) {
+        return;
+    }
     if (serve_at_once(node, link, get, id)) {
         return;
     }

@@ -301,6 +301,24 @@ static bool add(struct node *node, struct block *block, struct node_id owner)
     return true;
 }
 
+bool handover_keep_copy(struct node *node, struct block *block)
+{
+    CHECK(block->copy);
+    if (!block_is_whole(block) || block->object == NULL) {
+        return false;
+    }
+    MARK(node, "handover.copy.kept");
+    block->copy = false;
+    store_offer(node, block, block->object);
+    return true;
+}
+
+static bool is_ours(struct node *node, const struct block *block)
+{
+    const struct dataset *dataset = catalog_find(node, block->dataset);
+    return dataset != NULL && rings_is_owner(node, span_text(dataset->selector), block->place);
+}
+
 /* false: the walk has to wait, and looks at this one again. */
 static bool visit(struct node *node, struct block *block, struct pool_of *last)
 {
@@ -308,6 +326,9 @@ static bool visit(struct node *node, struct block *block, struct pool_of *last)
     const struct peer *peer = goes_to(node, block, last);
     bool whole = block_is_whole(block);
     if (peer == NULL) {
+        if (block->copy && is_ours(node, block)) {
+            (void)handover_keep_copy(node, block);
+        }
         return true;
     }
     if (!handover_can_tell(block)) {

@@ -29,6 +29,10 @@
 struct flight;
 struct link;
 
+/* A copy of what another node owned (flights.h) is ours now: it is written as what we own is. false:
+ * that cannot be, so it does not count. */
+bool handover_keep_copy(struct node *node, struct block *block);
+
 /* How an entry of an offer ended. HAD, TAKEN and FULL are for good. */
 enum handover_end {
     HANDOVER_NOT_YET = 0,

@@ -225,6 +225,13 @@ static enum handover_end pull_start(struct node *node, struct take *take,
     return HANDOVER_NOT_YET;
 }
 
+/* It is in memory. A mere copy there may go at any time: it has to become ours, or is not counted. */
+static bool is_kept(struct node *node, struct block_id id)
+{
+    struct block *block = blocks_find(node, id);
+    return !block->copy || handover_keep_copy(node, block);
+}
+
 /* What becomes of an entry; NOT_YET: it is on its way here. `*wait`: look again later. */
 static enum handover_end consider(struct node *node, struct take *take, bool *wait)
 {
@@ -238,10 +245,10 @@ static enum handover_end consider(struct node *node, struct take *take, bool *wa
         peers_compare_views(node, take->from);
         return HANDOVER_DECLINED;
     }
-    if (state == BLOCK_MEMORY || state == BLOCK_DISK) {
+    if ((state == BLOCK_MEMORY && is_kept(node, entry.id)) || state == BLOCK_DISK) {
         return HANDOVER_HAD;
     }
-    if (state == BLOCK_FETCHING) {
+    if (state == BLOCK_FETCHING || state == BLOCK_MEMORY) {
         return HANDOVER_FAILED;
     }
     if (is_full(node, entry.size)) {

@@ -22,6 +22,7 @@
 #include "node/core/fetch.h"
 #include "node/core/flights.h"
 #include "node/core/handover.h"
+#include "node/core/hot.h"
 #include "node/core/keychain.h"
 #include "node/core/memory.h"
 #include "node/core/metrics.h"
@@ -54,6 +55,7 @@ enum timer_kind {
     TIMER_KEYCHAIN,
     TIMER_HANDOVER,
     TIMER_TAKE,
+    TIMER_HOT,
 };
 /* 32 and above: the metadata half's own kinds. */
 #define TIMER_META_FIRST 32u
@@ -88,6 +90,7 @@ struct node {
     struct weight weight;
     struct reads reads;
     struct handover handover;
+    struct hot hot;
     struct meta *meta; /* the metadata half's state */
     bool started;
     bool owning; /* NODE_OWNING was said */

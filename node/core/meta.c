@@ -189,6 +189,7 @@ enum call_more meta_on_answer(struct node *node, const struct call *call,
     case CALL_FORWARD:
     case CALL_BLOCK_OFFER:
     case CALL_BLOCK_ASK:
+    case CALL_SHARE:
         BUG("a call of the other half");
     case CALL_SHARD_OFFER:
     case CALL_ROOT_OFFER:
@@ -248,6 +249,7 @@ void meta_on_failure(struct node *node, const struct call *call, enum err err)
     case CALL_FORWARD:
     case CALL_BLOCK_OFFER:
     case CALL_BLOCK_ASK:
+    case CALL_SHARE:
         BUG("a call of the other half");
     }
 }

@@ -81,6 +81,10 @@ void metrics_gauges(struct node *node)
     metrics->handover_left = node->handover.left + node->handover.untold;
     metrics->handover_left_bytes = node->handover.left_bytes;
     metrics->handover_taking = node->handover.taking_bytes;
+    metrics->load = meter_now(&node->hot.shares.meter);
+    metrics->load_mean = node->hot.shares.meter.mean;
+    metrics->shared_blocks = node->hot.shares.shared.used;
+    metrics->shares_held = node->hot.shares.pool.used;
     metrics->requests_open = node->asks.open;
     metrics->calls_open = node->calls.pool.used;
     metrics->fetches_open = node->fetches.pool.used;

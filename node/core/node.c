@@ -42,7 +42,8 @@ size_t node_memory(const struct node_options *options)
            calls_memory(options) + asks_memory(options) + sends_memory(options) +
            rings_memory(options) + objects_memory(options) + blocks_memory(options) +
            flights_memory(options) + fetches_memory(options) + store_memory(options) +
-           reads_memory(options) + handover_memory(options) + meta_memory(options) + 4096;
+           reads_memory(options) + handover_memory(options) + hot_memory() + meta_memory(options) +
+           4096;
 }
 
 static enum err init_parts(struct node *node, struct arena *mem)
@@ -64,7 +65,8 @@ static enum err init_parts(struct node *node, struct arena *mem)
                 fetches_init(&node->fetches, mem, options) == ERR_OK &&
                 store_init(&node->store, mem, options) == ERR_OK &&
                 reads_init(&node->reads, mem, options) == ERR_OK &&
-                handover_init(&node->handover, mem, options) == ERR_OK;
+                handover_init(&node->handover, mem, options) == ERR_OK &&
+                hot_init(&node->hot, mem, options) == ERR_OK;
     return fits ? meta_new(node, mem) : ERR_NOMEM;
 }
 
@@ -137,6 +139,8 @@ static void on_node_request(struct node *node, struct link *link, const struct m
         handover_on_offer(node, link, &message->block_offer);
     } else if (message->kind == MESSAGE_BLOCK_ASK) {
         handover_on_ask(node, link, &message->block_ask);
+    } else if (message->kind == MESSAGE_SHARE_ASK) {
+        hot_on_share_ask(node, link, &message->share_ask);
     } else {
         meta_on_message(node, link, message);
     }
@@ -164,6 +168,7 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_REPORT_GET:
     case MESSAGE_BLOCK_OFFER:
     case MESSAGE_BLOCK_ASK:
+    case MESSAGE_SHARE_ASK:
         if (link->session->role == WIRE_MOUNT) {
             MARK(node, "node.not_for_mounts");
             ask_refuse(node, link, message_request(message), ERR_DENIED, 0);
@@ -201,6 +206,7 @@ static void on_control(struct node *node, struct link *link, const struct messag
     case MESSAGE_REPORT:
     case MESSAGE_BLOCK_OFFERED:
     case MESSAGE_BLOCK_IS:
+    case MESSAGE_SHARE:
         malformed(node, link);
         return;
     }
@@ -360,6 +366,9 @@ static void on_timer(struct node *node, struct timer *timer)
     case TIMER_TAKE:
         handover_on_take_timer(node);
         return;
+    case TIMER_HOT:
+        hot_on_timer(node);
+        return;
     case TIMER_HEART:
         on_heart(node);
         return;
@@ -464,11 +473,26 @@ static void on_event(struct node *node, const struct node_event *event)
     case NODE_KEYS:
         keychain_on_keys(node, event);
         return;
+    case NODE_LOADS:
+        hot_on_loads(node, event->loads.rates, event->loads.count);
+        return;
     case NODE_KEY_ROTATED:
         report_on_rotated(node, event->key_rotated.id, event->key_rotated.err);
         return;
     }
     BUG("an event of no kind");
+}
+
+/* What goes on while there are peers. */
+static void wake_with_peers(struct node *node)
+{
+    if (list_is_empty(&node->peers.all)) {
+        return;
+    }
+    if (!timer_is_set(&node->heart)) {
+        timers_set(&node->timers, &node->heart, node->now.mono_us + HEART_US);
+    }
+    hot_wake(node);
 }
 
 void node_step(struct node *node, struct now now, const struct node_event *event,
@@ -481,9 +505,7 @@ void node_step(struct node *node, struct now now, const struct node_event *event
     reads_serve(node);
     node_check_owning(node);
     check_drained(node);
-    if (!list_is_empty(&node->peers.all) && !timer_is_set(&node->heart)) {
-        timers_set(&node->timers, &node->heart, now.mono_us + HEART_US);
-    }
+    wake_with_peers(node);
     node->due_us = node_deadline(node);
     CHECK(effects->count <= NODE_EFFECTS_MAX);
 }

@@ -47,6 +47,7 @@ struct node_options {
     uint64_t seed;
     uint8_t *region; /* all block and page bytes; page aligned */
     size_t region_size;
+    uint64_t hot_floor;    /* bytes a second: who serves less hands nobody on; 0: HOT_FLOOR */
     uint32_t links_max;    /* sessions of peers and mounts, two links each */
     uint32_t requests_max; /* reads in progress */
     uint32_t blocks_max;   /* blocks known: in memory, on disk, in flight */
@@ -91,6 +92,7 @@ enum node_event_kind {
     NODE_LEAVE,        /* leave in order: finish what is in hand, take nothing new */
     NODE_KEYS,         /* gossip: the ring of keys, and how far members are with the newest */
     NODE_KEY_ROTATED,  /* gossip: the answer to a KEY_ROTATE */
+    NODE_LOADS,        /* gossip: what some others serve; after a LOAD */
 };
 
 /* One name a listing or HEAD gave; spans hold during the step. */
@@ -223,6 +225,10 @@ struct node_event {
             enum err err;
         } key_rotated;
         struct {
+            const uint64_t *rates; /* bytes a second; copied */
+            uint32_t count;
+        } loads;
+        struct {
             struct span names; /* that can be used, as in node_options */
             uint32_t broken;   /* files that cannot be used as they are */
         } credentials;
@@ -256,6 +262,7 @@ enum node_effect_kind {
     NODE_OWNING,      /* to gossip: the node is ready to own */
     NODE_WEIGHT,      /* to gossip: our weight is another one now */
     NODE_WEIGHT_KEEP, /* for the next starts; answered by WEIGHT_KEPT when it is durable */
+    NODE_LOAD,        /* to gossip: what we serve; answered by LOADS */
     NODE_KEY_ROTATE,  /* to gossip: an operator wants another key; answered by KEY_ROTATED */
     NODE_LOG,
     NODE_DRAINED, /* LEAVE: nothing is in hand any more, and what could be handed over is */
@@ -379,6 +386,9 @@ struct node_effect {
         struct {
             uint64_t digest;
         } catalog;
+        struct {
+            uint64_t rate; /* bytes a second */
+        } load;
         struct {
             uint64_t id;
             struct span rotation; /* key_rotation_encode */

@@ -67,6 +67,11 @@ void peek_plan(struct node *node, const struct read *read, struct peek_list *out
             add(node, out, ids[i]);
         }
     }
+    count = lent_find(&node->hot.lent, read->id, ids, RINGS_KEPT);
+    for (uint32_t i = 0; i < count; i++) {
+        MARK(node, "peek.lent");
+        add(node, out, ids[i]);
+    }
     put_silent_last(out, want.silent);
 }
 
@@ -95,7 +100,7 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
     const struct block *block = flight->block;
     uint32_t offset = block_available(block);
     const bool sure = index < flight->sure_count;
-    const usec_t left = flight->pull != NULL
+    const usec_t left = flight->pull != NULL || flight->copy
                             ? CALL_SILENCE_US
                             : PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
     struct message message = { .kind = MESSAGE_GET,
@@ -132,6 +137,11 @@ static void found_nowhere(struct node *node, struct flight *flight)
     if (flight->pull != NULL) {
         MARK(node, "peek.pull.failed");
         flight_reroute(node, flight); /* readers have more to ask than who offered it */
+        return;
+    }
+    if (flight->copy) {
+        MARK(node, "peek.copy.failed");
+        flight_no_copy(node, flight);
         return;
     }
     if (!flight->extent) {
@@ -181,7 +191,8 @@ void peek_neighbours(struct node *node, struct object *object, uint32_t index,
         uint64_t k = index + (i - begin);
         k = k < end ? k : k - end + begin; /* those that follow first */
         struct flight *flight = NULL;
-        if (effects_roomy(node, 0)) {
+        const struct block_id id = { .object = object->id, .index = (uint32_t)k };
+        if (effects_roomy(node, 0) && !lent_is(&node->hot.lent, id)) {
             flight = flight_ahead(node, object, (uint32_t)k, FLIGHT_PEEK);
         }
         if (flight != NULL) {

@@ -197,6 +197,7 @@ static enum call_more pass_data(struct node *node, struct read *read,
     struct message message = { .kind = MESSAGE_DATA, .data = *data };
     message.data.request = read->ask.request;
     send_received(node, read->ask.link, &message, payload, read->session);
+    meter_served(&node->hot.shares.meter, payload.size);
     serve_count(node, TIER_PEER, payload.size, read->sent == 0);
     read->sent += payload.size;
     if (!last) {
@@ -317,18 +318,18 @@ struct read_want reads_want(struct node *node, const struct read *read)
     return want;
 }
 
-/* This node is to bring the block into memory: earlier owners first, then the source. */
-static void start_fetch(struct node *node, struct read *read, const struct read_want *want)
+/* A flight for a block that is nowhere here, with its memory. NULL: no room, and the reader knows. */
+static struct flight *begin_flight(struct node *node, struct read *read)
 {
     struct block *block = blocks_take(node, read->id, read->block_bytes);
     if (block == NULL) {
         fail_busy(node, read);
-        return;
+        return NULL;
     }
     if (block->buffer == NULL && !block_give_buffer(node, block, MEMORY_READ)) {
         block_settle(node, block);
         fail_busy(node, read);
-        return;
+        return NULL;
     }
     struct flight *flight = flight_new(node, block, read->object, FLIGHT_PEEK);
     if (flight == NULL) {
@@ -337,6 +338,15 @@ static void start_fetch(struct node *node, struct read *read, const struct read_
         }
         block_settle(node, block);
         fail_busy(node, read);
+    }
+    return flight;
+}
+
+/* This node is to bring the block into memory: earlier owners first, then the source. */
+static void start_fetch(struct node *node, struct read *read, const struct read_want *want)
+{
+    struct flight *flight = begin_flight(node, read);
+    if (flight == NULL) {
         return;
     }
     flight->extent = read->extent;
@@ -358,6 +368,21 @@ static void start_fetch(struct node *node, struct read *read, const struct read_
         peek_neighbours(node, object, index, &list);
     }
     object_unref(node, object);
+}
+
+/* The owner has sent the reader here: from there, and nowhere else. */
+static void start_copy(struct node *node, struct read *read, struct node_id owner)
+{
+    const struct peek_list list = { .ids = { owner }, .count = 1, .sure = 1 };
+    struct flight *flight = begin_flight(node, read);
+    if (flight == NULL) {
+        return;
+    }
+    MARK(node, "reads.copy");
+    node->metrics.copies_brought++;
+    flight_is_copy(node, flight);
+    flight_wait(flight, read);
+    peek_start(node, flight, &list);
 }
 
 /* The disks have not told yet whether they have it, or have too much to write. */
@@ -391,6 +416,10 @@ static void route_missing(struct node *node, struct read *read)
     if (rings_owners(node, want.selector, want.place, 1, &owner) == 0) {
         MARK(node, "reads.no_ring");
         fail_busy(node, read);
+        return;
+    }
+    if (read->mode == GET_COPY && !want.owner) {
+        start_copy(node, read, owner);
         return;
     }
     if (read->mode == GET_PLAIN && !want.owner) {

@@ -288,6 +288,10 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .differing = metrics->fetch_differing,
         .owning = node->owning ? 1 : 0,
         .credentials_broken = node->options.credentials_broken,
+        .load = metrics->load,
+        .hot_blocks = metrics->shared_blocks,
+        .hot_copies = metrics->shares_held,
+        .handed_on = metrics->handed_on,
     };
     if (!node->options.insecure) {
         const struct keyring *keys = &node->keychain.ring;

@@ -49,6 +49,10 @@
     NUMBER(handover_taken)       \
     NUMBER(handover_taken_bytes) \
     NUMBER(credentials_broken)   \
+    NUMBER(load)                 \
+    NUMBER(hot_blocks)           \
+    NUMBER(hot_copies)           \
+    NUMBER(handed_on)            \
     NUMBER(key_number)           \
     NUMBER(key_id)               \
     NUMBER(newest_number)        \

@@ -114,6 +114,10 @@ static void put_numbers(struct json *json, const struct report_numbers *numbers)
     json_u64(json, "served_bytes",
              numbers->served_memory + numbers->served_disk + numbers->served_peer +
                  numbers->served_source);
+    json_u64(json, "load", numbers->load);
+    json_u64(json, "hot_blocks", numbers->hot_blocks);
+    json_u64(json, "hot_copies", numbers->hot_copies);
+    json_u64(json, "handed_on", numbers->handed_on);
     json_u64(json, "source_bytes", numbers->source_bytes);
     json_hex(json, "ring", numbers->ring_digest);
     json_hex(json, "view", numbers->view_digest);

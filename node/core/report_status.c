@@ -28,6 +28,8 @@ struct sums {
     uint32_t unreachable;
     uint32_t ring_agree;
     uint32_t ring_differ;
+    uint64_t load_most;
+    struct node_id busiest;
 };
 
 static void find(struct findings *findings, const struct reason *reason)
@@ -88,6 +90,10 @@ static void judge_node(struct node *node, const struct gather_node *one, struct 
     }
     sums->answered++;
     add(&sums->all, &one->numbers);
+    if (one->numbers.load >= sums->load_most) {
+        sums->load_most = one->numbers.load;
+        sums->busiest = one->id;
+    }
     if (one->numbers.disks_failed > 0) {
         find(findings, &(struct reason){ VERDICT_DEGRADED, "a disk tier was taken out of use", name,
                                          "check that disk; restart the node afterwards" });
@@ -268,6 +274,21 @@ static void put_handover(struct json *json, const struct report_numbers *all)
     json_close(json, '}');
 }
 
+/* Bytes a second that nodes serve, and what is handed on to spread them. */
+static void put_load(const struct node *node, struct json *json, const struct sums *sums)
+{
+    uint64_t count = sums->answered > 0 ? sums->answered : 1;
+    json_open(json, "load", '{');
+    json_u64(json, "bytes", sums->all.load);
+    json_u64(json, "mean", sums->all.load / count);
+    json_u64(json, "most", sums->load_most);
+    json_str(json, "busiest", name_of(node, sums->busiest));
+    json_u64(json, "hot_blocks", sums->all.hot_blocks);
+    json_u64(json, "hot_copies", sums->all.hot_copies);
+    json_u64(json, "handed_on", sums->all.handed_on);
+    json_close(json, '}');
+}
+
 static void put_traffic(struct json *json, const struct report_numbers *all)
 {
     uint64_t served = all->served_memory + all->served_disk + all->served_peer + all->served_source;
@@ -320,6 +341,7 @@ void report_status(struct node *node, struct gather *gather)
     put_space(&json, &sums.all);
     put_handover(&json, &sums.all);
     put_traffic(&json, &sums.all);
+    put_load(node, &json, &sums);
     json_u64(&json, "datasets", catalog_living(node));
     json_close(&json, '}');
     report_reply(node, gather->admin, ERR_OK, &text);

@@ -254,6 +254,17 @@ static const char *letter_word(const struct gather_node *one, uint32_t index)
     return one->blocks[index] == 'f' ? "fetching" : "absent";
 }
 
+static bool is_among(const struct node_id *ids, uint32_t count, struct node_id id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (node_id_equal(ids[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its ranks, and who has it in memory beside them: a hot block is served by more than its owner. */
 static void put_block(struct node *node, struct json *json, const struct gather *gather,
                       uint32_t index)
 {
@@ -268,6 +279,15 @@ static void put_block(struct node *node, struct json *json, const struct gather 
         report_node_name(node, json, "node", ranks[i]);
         json_str(json, "has", letter_word(gather_find(gather, ranks[i]), index));
         json_close(json, '}');
+    }
+    json_close(json, ']');
+    json_open(json, "copies", '[');
+    for (uint32_t i = 0; i < gather->node_count; i++) {
+        const struct gather_node *one = &gather->nodes[i];
+        bool has = one->state == GATHER_ANSWERED && one->blocks[index] == 'm';
+        if (has && !is_among(ranks, count, one->id)) {
+            report_node_name(node, json, NULL, one->id);
+        }
     }
     json_close(json, ']');
     json_close(json, '}');

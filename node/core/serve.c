@@ -42,6 +42,7 @@ void serve_count_answer(struct node *node, usec_t waited_us)
 void serve_part(struct node *node, const struct serve *part)
 {
     uint32_t within = part->offset - part->base;
+    meter_served(&node->hot.shares.meter, part->size);
     CHECK(part->offset >= part->base && within % CHUNK_SIZE == 0);
     struct message message = {
         .kind = MESSAGE_DATA,

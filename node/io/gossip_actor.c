@@ -25,6 +25,7 @@
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
 #define COMPLAIN_US SEC(10)
 #define SOCKET_BUFFER (1 << 20)
+#define LOADS_GIVEN 32u
 
 struct told {
     struct queue_item queue;
@@ -195,6 +196,18 @@ static void carry_out(struct gossip_actor *actor, const struct gossip_effect *ef
     BUG("an effect of no kind");
 }
 
+static void give_loads(struct gossip_actor *actor)
+{
+    struct item *item = item_new(NODE_LOADS, LOADS_GIVEN * sizeof(uint64_t));
+    if (item == NULL) {
+        return; /* there will be more */
+    }
+    uint64_t *rates = item_room(item);
+    item->event.loads.rates = rates;
+    item->event.loads.count = gossip_loads(actor->gossip, rates, LOADS_GIVEN);
+    queue_push(actor->peer, &item->queue);
+}
+
 static void step(struct gossip_actor *actor, const struct gossip_event *event)
 {
     if (actor->over) {
@@ -203,6 +216,9 @@ static void step(struct gossip_actor *actor, const struct gossip_event *event)
     gossip_step(actor->gossip, clock_now(), event, &actor->effects);
     for (uint32_t i = 0; i < actor->effects.count; i++) {
         carry_out(actor, &actor->effects.items[i]);
+    }
+    if (event->kind == GOSSIP_LOAD) {
+        give_loads(actor);
     }
 }
 
@@ -261,6 +277,15 @@ void gossip_actor_catalog(struct gossip_actor *actor, uint64_t digest)
         told->event.catalog.digest = digest;
     }
     give_told(actor, told);
+}
+
+void gossip_actor_load(struct gossip_actor *actor, uint64_t rate)
+{
+    struct told *told = told_new(GOSSIP_LOAD, 0);
+    if (told != NULL) { /* there will be more */
+        told->event.load.rate = rate;
+        queue_push(actor->told, &told->queue);
+    }
 }
 
 void gossip_actor_ready(struct gossip_actor *actor)

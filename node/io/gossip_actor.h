@@ -44,6 +44,8 @@ void gossip_actor_stop(struct gossip_actor **actor);
 /* Any thread. */
 void gossip_actor_evidence(struct gossip_actor *actor, struct node_id node);
 void gossip_actor_catalog(struct gossip_actor *actor, uint64_t digest);
+/* What this node serves; what some others do comes back as LOADS. */
+void gossip_actor_load(struct gossip_actor *actor, uint64_t rate);
 void gossip_actor_ready(struct gossip_actor *actor);
 void gossip_actor_facts(struct gossip_actor *actor, const struct member *self);
 void gossip_actor_rotate(struct gossip_actor *actor, uint64_t id,

@@ -137,6 +137,8 @@ static void do_gossip(struct peer_actor *peer, const struct node_effect *effect)
         gossip_actor_evidence(peer->gossip, effect->evidence.node);
     } else if (effect->kind == NODE_CATALOG) {
         gossip_actor_catalog(peer->gossip, effect->catalog.digest);
+    } else if (effect->kind == NODE_LOAD) {
+        gossip_actor_load(peer->gossip, effect->load.rate);
     } else {
         gossip_actor_ready(peer->gossip);
     }
@@ -196,6 +198,7 @@ static void carry_out(struct peer_actor *peer, const struct node_effect *effect)
         return;
     case NODE_EVIDENCE:
     case NODE_CATALOG:
+    case NODE_LOAD:
     case NODE_OWNING:
         do_gossip(peer, effect);
         return;

@@ -21,6 +21,7 @@
 #define MANY 24             /* in some */
 #define STORM_CHANCE 200000 /* to have many, and short ones */
 #define STORM_US SEC(4)     /* so short */
+#define HOTSPOT_CHANCE 600000
 #define KEYED_CLOCKS 60    /* with keys, clocks must agree within minutes: jumps are so much less */
 #define JOIN_CHANCE 200000 /* that a node joins late */
 #define FOR_EVER_CHANCE 100000 /* that a node that goes does not come back */
@@ -57,7 +58,7 @@ static void draw_mounts(struct rng *rng, struct scenario *out)
     out->mount_count = MOUNTS_LEAST + (uint32_t)rng_below(rng, MOUNTS_MOST - MOUNTS_LEAST + 1);
     out->reader_count = out->mount_count + (uint32_t)rng_below(rng, 5);
     for (uint32_t i = 0; i < out->reader_count; i++) {
-        out->readers[i] = (enum reader_pattern)rng_below(rng, READER_PATTERNS);
+        out->readers[i] = (enum reader_pattern)rng_below(rng, READER_TOGETHER);
     }
 }
 
@@ -89,6 +90,21 @@ static void draw_weather(struct rng *rng, struct scenario *out)
     out->source_rate = pick(rng, rates, ARRAY_COUNT(rates));
     out->disk_rate = pick(rng, disk_rates, ARRAY_COUNT(disk_rates));
     out->disk_latency_us = (usec_t)pick(rng, disk_delays, ARRAY_COUNT(disk_delays));
+}
+
+/* In many trials little is enough to hand readers on, and some of them read the same at one time. */
+static void draw_hotspot(uint64_t seed, struct scenario *out)
+{
+    struct rng rng;
+    rng_init(&rng, seed, 6);
+    if (!rng_chance(&rng, HOTSPOT_CHANCE)) {
+        return;
+    }
+    out->hot_floor = 1024ull << rng_below(&rng, 12);
+    const uint32_t together = (uint32_t)rng_below(&rng, out->reader_count + 1);
+    for (uint32_t i = 0; i < together; i++) {
+        out->readers[i] = READER_TOGETHER;
+    }
 }
 
 /* ---- faults ------------------------------------------------------------------------------------ */
@@ -326,6 +342,7 @@ void scenario_draw(uint64_t seed, const struct draw *draw, struct scenario *out)
     draw_mounts(&rng, out);
     draw_dataset(&rng, out);
     draw_weather(&rng, out);
+    draw_hotspot(seed, out);
     out->run_us = BEFORE_US + FAULTS_US + FAULTS_SETTLE_US;
     if (!draw->calm) {
         rng_init(&rng, seed, 5);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "sim/trial/elsewhere.h"
 #include "sim/trial/owners.h"
 #include "wire/message.h"
 
@@ -21,6 +22,7 @@ struct known {
 
 struct listen {
     struct trial *trial;
+    struct elsewhere *elsewhere;
     struct known requests[1u << TABLE_LOG2]; /* by answerer, asker and number */
     struct known traces[1u << TABLE_LOG2];   /* by answerer and trace */
 };
@@ -30,11 +32,13 @@ struct listen *listen_new(struct trial *trial)
     struct listen *listen = calloc(1, sizeof *listen);
     CHECK(listen != NULL);
     listen->trial = trial;
+    listen->elsewhere = elsewhere_new(trial);
     return listen;
 }
 
 void listen_free(struct listen **listen)
 {
+    elsewhere_free(&(*listen)->elsewhere);
     free(*listen);
     *listen = NULL;
 }
@@ -175,6 +179,7 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
     if (!request_of(&message, &request)) {
         return;
     }
+    elsewhere_taken(listen->elsewhere, from, to, &message);
     if (is_mount(listen, from)) {
         owners_taken(listen->trial, from, to, &message);
     }
@@ -256,6 +261,7 @@ void listen_sent(struct listen *listen, struct process *from, struct process *to
         return;
     }
     say(listen, from, to, &message);
+    elsewhere_sent(listen->elsewhere, from, to, &message);
     if (is_mount(listen, from)) {
         if (request_of(&message, &request) && request.hops != 0) {
             world_fail(listen->trial->world, "%s asks with hops", from->name);

@@ -48,8 +48,8 @@ void owners_taken(struct trial *trial, const struct process *from, const struct 
     const struct message_get *get = &message->get;
     struct node *node = trial->nodes[to->index]->node;
     struct dataset_id dataset;
-    if (!is_orderly(trial) || message->kind != MESSAGE_GET) {
-        return;
+    if (!is_orderly(trial) || message->kind != MESSAGE_GET || message->get.mode == GET_COPY) {
+        return; /* whom a mount may ask for a copy: elsewhere.c */
     }
     memcpy(dataset.b, get->dataset, ID_SIZE);
     if (get->ring != node_ring_digest(node, dataset)) {

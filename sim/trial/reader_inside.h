@@ -11,6 +11,7 @@
 #define PAUSE_US MSEC(250)     /* at most, between two files; a listing is followed by eight such */
 #define OUTDATED_US SEC(1)     /* a listing begins that much before what it shows, at most */
 #define SOURCE_BACK_US SEC(30) /* after trouble with the source all listings are as usual again */
+#define TOGETHER_US MSEC(700)  /* one file after the other, for all */
 #define AGAIN_MAX 20u          /* times a file may change under the reader */
 
 enum phase {

@@ -32,6 +32,9 @@ void reader_pick_file(struct reader *r)
         r->order_at = 0;
         r->done = r->held_back;
     }
+    if (r->pattern == READER_TOGETHER) {
+        r->order_at = (uint32_t)(world_of(r)->now_us / TOGETHER_US % r->order_count);
+    }
     r->object = source_at(source, r->order[r->order_at++]);
     r->job = r->pattern == READER_RANDOM ? JOB_PIECES : JOB_FILE;
     set_path(r, r->object);
@@ -62,11 +65,14 @@ void reader_make_order(struct reader *r)
         const bool is_late = strncmp(source_at(source, i)->key, late, strlen(late)) == 0;
         const bool ours =
             strncmp(source_at(source, i)->key, TRIAL_PREFIX, strlen(TRIAL_PREFIX)) == 0;
-        if (ours && is_late == r->held_back && tree_is_shown(source, source_at(source, i))) {
+        const bool is_large = strstr(source_at(source, i)->key, "large") != NULL;
+        const bool fits = r->pattern != READER_TOGETHER || is_large;
+        if (ours && fits && is_late == r->held_back &&
+            tree_is_shown(source, source_at(source, i))) {
             r->order[r->order_count++] = i;
         }
     }
-    if (r->pattern == READER_IN_ORDER) {
+    if (r->pattern == READER_IN_ORDER || r->pattern == READER_TOGETHER) {
         return;
     }
     for (uint32_t i = r->order_count; i > 1; i--) {

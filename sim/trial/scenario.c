@@ -39,7 +39,8 @@ const char *scenario_pattern_name(enum reader_pattern pattern)
     static const char *const names[] = { [READER_IN_ORDER] = "in-order",
                                          [READER_SHUFFLED] = "shuffled",
                                          [READER_RANDOM] = "random",
-                                         [READER_LISTER] = "listing" };
+                                         [READER_LISTER] = "listing",
+                                         [READER_TOGETHER] = "together" };
     CHECK(pattern < ARRAY_COUNT(names));
     return names[pattern];
 }

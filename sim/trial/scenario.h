@@ -26,6 +26,7 @@ enum reader_pattern {
     READER_SHUFFLED, /* all files in random order, whole */
     READER_RANDOM,   /* pieces anywhere */
     READER_LISTER,   /* directories, again and again, and names that do not exist */
+    READER_TOGETHER, /* large files, each at the same time as all others of this kind */
     READER_PATTERNS,
 };
 
@@ -75,7 +76,9 @@ struct scenario {
     struct scenario_node nodes[SCENARIO_NODES_MAX];
     uint64_t node_memory;
     uint64_t node_disk; /* 0: none */
-    bool sealed;        /* the cluster has keys */
+    uint64_t
+        hot_floor; /* bytes a second that a node serves before it hands readers on; 0: as shipped */
+    bool sealed;   /* the cluster has keys */
     uint32_t mount_count;
     uint64_t mount_memory;
     uint32_t reader_count; /* the n-th is on mount n modulo mount_count */

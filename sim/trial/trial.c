@@ -56,6 +56,7 @@ static void make_nodes(struct trial *trial)
                                              .weight = scenario->nodes[i].weight,
                                              .zone = scenario->nodes[i].zone,
                                              .labels = "",
+                                             .hot_floor = scenario->hot_floor,
                                              .sealed = scenario->sealed };
         snprintf(name, sizeof name, "node%u", i);
         options.key = trial->key;

@@ -146,6 +146,7 @@ static void take(struct fuzz *f, const struct node_effect *effect)
     case NODE_DISK_DROP:
     case NODE_EVIDENCE:
     case NODE_CATALOG:
+    case NODE_LOAD:
     case NODE_OWNING:
     case NODE_WEIGHT:
     case NODE_LOG:
@@ -453,6 +454,13 @@ static void change_keys(struct fuzz *f, uint8_t how)
     step(f, &(struct node_event){ .kind = NODE_KEYS, .keys = { &f->ring, &holder, 1 } });
 }
 
+/* Gossip tells what others serve. */
+static void tell_loads(struct fuzz *f, uint8_t how)
+{
+    const uint64_t rates[] = { (uint64_t)how << (how % 40), 0 };
+    step(f, &(struct node_event){ .kind = NODE_LOADS, .loads = { rates, how % 3 } });
+}
+
 static void act(struct fuzz *f)
 {
     uint8_t op = next(f);
@@ -471,6 +479,7 @@ static void act(struct fuzz *f)
         operate(f, next(f));
         return;
     case 4:
+        tell_loads(f, op);
         advance(f, MSEC(1) << (op / 16));
         return;
     case 5:
@@ -514,6 +523,7 @@ static void start(struct fuzz *f)
                                     .insecure = next(f) % 4 != 0,
                                     .ring = { .keys = { { .number = 1 } }, .count = 1 },
                                     .seed = 1,
+                                    .hot_floor = 1,
                                     .region = region,
                                     .region_size = sizeof region,
                                     .links_max = 6,

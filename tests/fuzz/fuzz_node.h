@@ -321,6 +321,8 @@ static uint64_t request_in(const struct message *message)
         return message->block_offer.request;
     case MESSAGE_BLOCK_ASK:
         return message->block_ask.request;
+    case MESSAGE_SHARE_ASK:
+        return message->share_ask.request;
     default:
         return 0;
     }
@@ -371,6 +373,25 @@ static void build_handover(struct fuzz *f, uint8_t how, struct message *message)
     memcpy(message->block_is.dataset, dataset.b, ID_SIZE);
 }
 
+/* A question for a share, or the answer to what this node asked. */
+static void build_share(struct fuzz *f, uint8_t how, struct message *message)
+{
+    struct dataset_id dataset = dataset_id_make(span_text("train"));
+    if (how % 2 == 0) {
+        message->kind = MESSAGE_SHARE_ASK;
+        message->share_ask.request = next(f);
+        message->share_ask.rate = (uint64_t)next(f) << (how % 32);
+        message->share_ask.had = (uint64_t)next(f) << (how % 16);
+        message->share_ask.mean = (uint64_t)next(f) << 20;
+        memcpy(message->share_ask.dataset, dataset.b, ID_SIZE);
+        return;
+    }
+    message->kind = MESSAGE_SHARE;
+    message->share.request = f->last_request;
+    message->share.rate = (uint64_t)next(f) << (how % 32);
+    message->share.load = (uint64_t)next(f) << 20;
+}
+
 /* A GET or DIR_GET as mounts make them; some field of it may then be anything. */
 static void build_good(struct fuzz *f, uint8_t how, struct message *message)
 {
@@ -378,6 +399,10 @@ static void build_good(struct fuzz *f, uint8_t how, struct message *message)
     memset(message, 0, sizeof *message);
     if (how >= 224) {
         build_handover(f, how, message);
+        return;
+    }
+    if (how >= 208) {
+        build_share(f, how, message);
         return;
     }
     if (how % 2 == 0) {
@@ -389,7 +414,8 @@ static void build_good(struct fuzz *f, uint8_t how, struct message *message)
         message->get.block_size = BLOCK;
         message->get.index = how % 4 == 0 ? 0 : how / 4 % 3;
         message->get.length = how % 4 == 0 ? 100 : BLOCK;
-        message->get.mode = how / 16 % 4;
+        message->get.mode = how / 16 % 5;
+        message->get.elsewhere = how / 8 % 2;
         message->get.extent = how / 64 % 2;
         message->get.place = next(f);
         message->get.remaining_us = (uint64_t)SEC(how % 3 == 0 ? 0 : 30);

@@ -282,5 +282,24 @@ MOUNT = [
           "    return sent_us + (fresh_us < (uint64_t)FRESH_MAX_US ? (usec_t)fresh_us : FRESH_MAX_US);",
           "    return sent_us + (fresh_us == 0 ? 0 : FRESH_MAX_US);"),
 ]
+HOT = [
+    Plant("copy-from-source", "a copy that the owner has not got is read from the source",
+          "node/core/peek.c",
+          "    if (flight->copy) {\n        MARK(node, \"peek.copy.failed\");",
+          "    if (false) {\n        MARK(node, \"peek.copy.failed\");"),
+    Plant("handed-on-anyway", "readers are handed on whether they allow it or not",
+          "node/core/hot.c",
+          "get->elsewhere != 0 ? &to : NULL", "&to"),
+    Plant("lent-forgotten", "an owner does not remember where copies of its blocks have gone",
+          "node/core/hot.c",
+          "            lent_note(&node->hot.lent, ask->block.id, ask->node);\n", "            (void)ask;\n"),
+    Plant("copy-owed", "a copy counts as something that the disk is to write",
+          "node/core/flights.c",
+          "    flight->owes = false;\n    store_forgive(node, flight->block->size);",
+          "    flight->owes = false;"),
+    Plant("asked-as-owner", "a mount asks whom it was named as if that were the owner",
+          "fs/core/call.c",
+          "    mode = is_elsewhere(call) ? GET_COPY : mode;\n", ""),
+]
 
-PLANTS = GOSSIP + RING + WIRE + NODE + MOUNT
+PLANTS = GOSSIP + RING + WIRE + NODE + MOUNT + HOT

@@ -33,6 +33,9 @@ struct world_node {
     uint32_t lies;       /* so many parts have a wrong checksum */
     uint32_t stale;      /* so many GETs are answered DENIED */
     enum err fail;       /* every GET is answered so */
+    uint32_t
+        names; /* GETs that allow it are answered by the name of that node, less one; 0: none */
+    bool names_stranger; /* ... or of one that nobody knows */
     enum err dir_fail;
     bool no_pages;    /* SHARD_GET: NOT_FOUND */
     bool slow;        /* DIR_GET with a name is answered by the entry alone */
@@ -49,6 +52,7 @@ struct world_ask {
     uint64_t index, offset, length;
     uint64_t extent;
     uint64_t newer_than;
+    bool elsewhere; /* it may be handed on */
     size_t silent;  /* ids listed */
     char key[1025]; /* or prefix + name */
     char pin[40];

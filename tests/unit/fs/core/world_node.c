@@ -145,6 +145,17 @@ static struct world_payload *payload_of(const uint8_t *bytes, uint32_t size)
     return payload;
 }
 
+/* Ask that node. */
+static void hand_on(struct world *w, const struct world_node *node, uint64_t link, uint64_t request)
+{
+    struct message message = { .kind = MESSAGE_FAIL };
+    message.fail.request = request;
+    message.fail.err = ERR_ELSEWHERE;
+    memcpy(message.fail.node, w->nodes[node->names - 1].id.b, ID_SIZE);
+    message.fail.node[3] ^= node->names_stranger ? 0xff : 0;
+    say(w, link, &message, NULL);
+}
+
 static void answer_get(struct world *w, struct world_node *node, uint64_t link,
                        const struct message_get *get)
 {
@@ -158,6 +169,10 @@ static void answer_get(struct world *w, struct world_node *node, uint64_t link,
         err = node->busy > 0 ? ERR_BUSY : err;
         node->busy -= node->busy > 0;
         refuse(w, link, get->request, err);
+        return;
+    }
+    if (node->names > 0 && get->elsewhere != 0) {
+        hand_on(w, node, link, get->request);
         return;
     }
     assert_int_equal(get->size, file->size);
@@ -389,6 +404,7 @@ static void record(struct world *w, uint32_t node, const struct message *message
         ask->offset = get->offset;
         ask->length = get->length;
         ask->extent = get->extent;
+        ask->elsewhere = get->elsewhere != 0;
         ask->silent = get->silent.size / ID_SIZE;
         copy(ask->key, get->key, none);
         copy(ask->pin, get->pin, none);

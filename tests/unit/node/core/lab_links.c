@@ -314,6 +314,7 @@ void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effec
     case NODE_RING_DROP:
     case NODE_SOURCE:
     case NODE_CATALOG:
+    case NODE_LOAD:
     case NODE_LOG:
         return;
     case NODE_LIST:
