@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "node/core/internal.h"
 #include "sim/trial/checks.h"
 #include "sim/trial/reader.h"
 
@@ -107,6 +108,19 @@ static void expect_read(struct trial *trial, uint64_t least)
     }
 }
 
+static void expect_handed_on(struct trial *trial, uint64_t least)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        bytes += host->node == NULL ? 0 : host->node->metrics.handed_on_bytes;
+    }
+    if (bytes < least) {
+        world_fail(trial->world, "readers were handed on for %llu bytes only",
+                   (unsigned long long)bytes);
+    }
+}
+
 static void look_at(struct trial *trial, const struct expected *expected)
 {
     uint64_t given;
@@ -122,6 +136,9 @@ static void look_at(struct trial *trial, const struct expected *expected)
         return;
     case EXPECT_STALL:
         expect_stall(trial, expected->value);
+        return;
+    case EXPECT_HANDED_ON:
+        expect_handed_on(trial, (uint64_t)expected->value);
         return;
     case EXPECT_NO_ERRORS:
         expect_no_errors(trial);
