@@ -5,7 +5,8 @@
 
 static bool goes_before(const struct timer_slot *a, const struct timer_slot *b)
 {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+    /* Without a branch: nobody could foretell it. */
+    return (a->at_us < b->at_us) | ((a->at_us == b->at_us) & (a->order < b->order));
 }
 
 static void put(struct timers *timers, uint32_t at, struct timer_slot slot)
@@ -36,9 +37,8 @@ static uint32_t earliest_child(const struct timers *timers, uint32_t at)
     }
     uint32_t best = (uint32_t)first;
     for (uint64_t child = first + 1; child < first + WIDTH && child < timers->count; child++) {
-        if (goes_before(&timers->heap[child], &timers->heap[best])) {
-            best = (uint32_t)child;
-        }
+        const bool is_earlier = goes_before(&timers->heap[child], &timers->heap[best]);
+        best = is_earlier ? (uint32_t)child : best;
     }
     return best;
 }
@@ -71,16 +71,34 @@ enum err timers_init(struct timers *timers, struct arena *mem, uint32_t limit)
     return ERR_OK;
 }
 
+/* `slot` takes the place of `was`, or goes from there to where it belongs. */
+static void replace(struct timers *timers, uint32_t at, const struct timer_slot *was,
+                    struct timer_slot slot)
+{
+    if (goes_before(&slot, was)) {
+        sift_up(timers, at, slot);
+    } else {
+        sift_down(timers, at, slot);
+    }
+}
+
 void timers_set(struct timers *timers, struct timer *timer, usec_t at_us)
 {
-    timers_cancel(timers, timer);
-    CHECK(timers->count < timers->limit);
+    const struct timer_slot slot = { .at_us = at_us,
+                                     .order = timers->next_order++,
+                                     .timer = timer };
     timer->at_us = at_us;
-    timer->order = timers->next_order;
-    timers->next_order++;
+    timer->order = slot.order;
+    if (timer->index != 0) {
+        const uint32_t at = timer->index - 1;
+        CHECK(at < timers->count && timers->heap[at].timer == timer);
+        const struct timer_slot was = timers->heap[at];
+        replace(timers, at, &was, slot);
+        return;
+    }
+    CHECK(timers->count < timers->limit);
     timers->count++;
-    sift_up(timers, timers->count - 1,
-            (struct timer_slot){ .at_us = at_us, .order = timer->order, .timer = timer });
+    sift_up(timers, timers->count - 1, slot);
 }
 
 void timers_cancel(struct timers *timers, struct timer *timer)
@@ -98,11 +116,7 @@ void timers_cancel(struct timers *timers, struct timer *timer)
     if (last.timer == timer) {
         return;
     }
-    if (goes_before(&last, &gone)) {
-        sift_up(timers, at, last);
-    } else {
-        sift_down(timers, at, last);
-    }
+    replace(timers, at, &gone, last);
 }
 
 usec_t timers_next(const struct timers *timers)
