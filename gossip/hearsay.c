@@ -173,10 +173,13 @@ static bool has_better_facts(struct gossip *g, const struct peer *peer, const st
     if (member->version != peer->version) {
         return member->version > peer->version;
     }
+    if (records_are(g->records, peer->record, member)) {
+        return false;
+    }
     struct member ours = roster_member(g, peer);
     struct member theirs = *member;
     theirs.state = ours.state;
-    return !records_are(g->records, peer->record, member) && member_merge(&ours, &theirs);
+    return member_merge(&ours, &theirs);
 }
 
 static void merge(struct gossip *g, struct peer *peer, const struct member *facts,

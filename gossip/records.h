@@ -19,6 +19,8 @@ uint32_t records_ref(struct records *records, const struct member *member);
 void records_unref(struct records *records, uint32_t record);
 /* Valid while there is a reference. */
 const struct member *records_facts(const struct records *records, uint32_t record);
+/* The same that its facts have. */
+struct node_id records_id(const struct records *records, uint32_t record);
 /* Are these certainly the facts of `member`? Quick; false also when it cannot tell. */
 bool records_are(const struct records *records, uint32_t record, const struct member *member);
 /* Of the facts: equal facts, equal hash. */

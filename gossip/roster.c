@@ -103,7 +103,7 @@ static void index_remove(struct gossip *g, uint32_t place)
 
 struct node_id roster_id(const struct gossip *g, const struct peer *peer)
 {
-    return records_facts(g->records, peer->record)->id;
+    return records_id(g->records, peer->record);
 }
 
 struct member roster_member(const struct gossip *g, const struct peer *peer)

@@ -44,6 +44,7 @@ static void equal_facts_are_kept_once_whoever_tells_them(void **state)
     assert_true(records_facts(records, first)->incarnation == 0);
     assert_int_equal(records_facts(records, first)->version, 0);
     assert_int_equal(records_facts(records, first)->weight, 5);
+    assert_true(node_id_equal(records_id(records, first), member.id));
     free(memory);
 }
 
