@@ -219,6 +219,10 @@ static struct outlook look(struct gossip *g)
 static void sort_out_waiting(struct gossip *g)
 {
     uint32_t kept = 0;
+    CHECK(g->waiting_count >= g->warming);
+    if (g->waiting_count == g->warming) {
+        return;
+    }
     for (uint32_t i = 0; i < g->waiting_count; i++) {
         struct peer *peer = &g->peers[g->waiting[i]];
         if (roster_is_living(peer) && peer->state == MEMBER_WARMING) {
@@ -310,7 +314,7 @@ static uint64_t digest_of_actions(struct gossip *g, const struct outlook *o)
             digest += digest_of_action(g, peer, o);
         }
     }
-    for (uint32_t i = 0; i < g->waiting_count; i++) {
+    for (uint32_t i = 0; i < g->waiting_count && !o->young; i++) {
         const struct doubt *doubt = votes_doubt(g, &g->peers[g->waiting[i]]);
         if (doubt == NULL || !doubt->condemned) {
             digest += digest_of_action(g, g->waiting[i], o);
