@@ -19,13 +19,20 @@ struct key_seen {
 };
 
 struct keys {
+    /* What each step looks at. */
+    usec_t keep_at_us; /* say KEYRING again */
+    usec_t look_at_us; /* next look at who has what */
+    usec_t spread_at_us;
+    usec_t stages_told_us;
+    uint64_t rotate_id; /* of an operator who waits; 0: none */
+    bool stages_changed;
+    bool tell_ring;
+    bool tell_rotated;
     struct keyring ring;    /* count 0: insecure */
     uint64_t serial;        /* of the ring: grows with each change */
     uint64_t kept;          /* the last one that is durable */
     uint64_t newest_serial; /* with which the newest key came */
-    usec_t keep_at_us;      /* say KEYRING again */
     usec_t used_us;         /* every living member uses the newest since then; USEC_NEVER */
-    usec_t look_at_us;      /* next look at who has what */
     /* stages.c */
     struct key_seen *seen;             /* by place in the roster */
     uint32_t *order;                   /* living peers by bucket, then by id */
@@ -34,10 +41,7 @@ struct keys {
     uint64_t order_digest; /* of the roster that `order` was made of; 0: none */
     uint32_t next_bucket;  /* told first in the next packet */
     usec_t progress_us;    /* a stage has risen, or the newest key came */
-    usec_t spread_at_us;
-    usec_t reply_at_us; /* not before */
-    bool stages_changed;
-    usec_t stages_told_us;
+    usec_t reply_at_us;    /* not before */
     /* exchange.c */
     uint8_t secret[TRUST_KEY_SIZE];
     uint8_t public_key[TRUST_KEY_SIZE];
@@ -48,11 +52,8 @@ struct keys {
     usec_t old_given_us; /* when somebody with a retired key was last given the ring, */
     usec_t old_shown_us; /* and shown that there is another */
     /* an operator who waits */
-    uint64_t rotate_id; /* 0: none */
     uint64_t rotate_serial;
     usec_t rotate_until_us;
-    bool tell_ring;
-    bool tell_rotated;
     enum err rotated;
 };
 

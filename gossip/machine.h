@@ -216,6 +216,8 @@ struct gossip {
     bool tell_left;
     bool tell_in_use;
     bool tell_catalogs;
+    bool has_agreed; /* with anybody, since we were alone: we are no newcomer */
+    uint8_t load;    /* our own, as it is told; 0: we do not know it */
     enum leaving leaving;
     uint32_t notice_count;
     uint32_t health;
@@ -223,6 +225,9 @@ struct gossip {
     uint32_t sync_count;
     uint32_t doubt_count;
     uint32_t accusing; /* deaths in g->due */
+    uint32_t contest_count;
+    uint32_t agreements; /* packets with our digest, since it is this one and none differed */
+    uint64_t agreed;     /* that digest */
     uint32_t living;
     uint64_t sum; /* of the sums */
     uint64_t catalog;
@@ -307,9 +312,6 @@ struct gossip {
     usec_t differed_us;       /* a digest from anybody, last */
     struct address differing; /* whose it was */
     bool knows_more;          /* that one certainly does */
-    bool has_agreed;          /* with anybody, since we were alone: we are no newcomer */
-    uint32_t agreements;      /* packets with our digest, since it is this one and none differed */
-    uint64_t agreed;          /* that digest */
     uint32_t compared_changes;
     uint16_t *prints; /* scratch of peers_max */
     struct address contacts[DATAGRAM_CONTACTS_MAX];
@@ -320,7 +322,6 @@ struct gossip {
     usec_t started_us;
     usec_t join_wait_us;
     struct contest contests[CONTESTS_MAX];
-    uint32_t contest_count;
     usec_t twin_at_us; /* our own id elsewhere: ask not before */
     /* leaving */
     usec_t farewell_at_us;
@@ -328,7 +329,6 @@ struct gossip {
     uint32_t farewell_acks;
     struct keys keys;
     /* loads */
-    uint8_t load; /* our own, as it is told; 0: we do not know it */
     struct heard_load loads[LOADS_MAX];
     /* effects that wait */
     struct notice notices[NOTICES_MAX];

@@ -163,10 +163,12 @@ void publish_tick(struct gossip *g)
 
 usec_t publish_deadline(const struct gossip *g)
 {
+    if (!g->gathering) {
+        return g->publish_at_us;
+    }
     const usec_t patient_us = g->started_us + JOIN_PATIENCE_US;
     const usec_t force_us = g->started_us + FORCE_US;
-    const usec_t gathered_us = g->now.mono_us < patient_us ? patient_us : force_us;
-    return g->gathering ? usec_min(g->publish_at_us, gathered_us) : g->publish_at_us;
+    return usec_min(g->publish_at_us, g->now.mono_us < patient_us ? patient_us : force_us);
 }
 
 /* ---- for those who look ------------------------------------------------------------------------ */

@@ -191,9 +191,12 @@ static void remember(struct seal_window *window, uint64_t counter)
         memset(window->bits, 0, sizeof window->bits);
         window->highest = counter;
     }
-    while (window->highest < counter) {
-        window->highest++;
-        window->bits[window->highest / 64 % WORDS] &= ~(1ull << (window->highest % 64));
+    while (window->highest < counter) { /* a word at a time */
+        const uint64_t first = window->highest + 1;
+        const uint64_t last = counter < (first | 63) ? counter : first | 63;
+        const uint64_t between = ~0ull >> (63 - (last - first)) << first % 64;
+        window->bits[first / 64 % WORDS] &= ~between;
+        window->highest = last;
     }
     window->bits[counter / 64 % WORDS] |= 1ull << (counter % 64);
 }
