@@ -10,9 +10,13 @@
 void arena_init(struct arena *arena, void *memory, size_t size)
 {
     CHECK(memory != NULL || size == 0);
-    arena->base = memory;
-    arena->size = size;
-    arena->used = 0;
+    *arena = (struct arena){ .base = memory, .size = size };
+}
+
+void arena_init_zero(struct arena *arena, void *memory, size_t size)
+{
+    arena_init(arena, memory, size);
+    arena->is_zero = true;
 }
 
 void *arena_take(struct arena *arena, size_t size)
@@ -25,7 +29,9 @@ void *arena_take(struct arena *arena, size_t size)
     }
     void *piece = arena->base + arena->used + pad;
     arena->used += pad + size;
-    memset(piece, 0, size);
+    if (!arena->is_zero) {
+        memset(piece, 0, size);
+    }
     return piece;
 }
 

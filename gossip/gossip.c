@@ -12,11 +12,12 @@ static uint32_t records_limit(uint32_t members_max)
     return members_max + 4;
 }
 
-size_t gossip_memory(uint32_t members_max)
+size_t gossip_memory(uint32_t members_max, const struct records *shared)
 {
-    return sizeof(struct gossip) + 16 + records_memory(records_limit(members_max)) +
-           roster_memory(members_max) + rumours_memory(members_max) + repair_memory(members_max) +
-           seal_memory(members_max) + keys_memory(members_max);
+    const size_t records = shared == NULL ? records_memory(records_limit(members_max)) : 0;
+    return sizeof(struct gossip) + 16 + records + roster_memory(members_max) +
+           rumours_memory(members_max) + repair_memory(members_max) + seal_memory(members_max) +
+           keys_memory(members_max);
 }
 
 static bool is_valid(const struct gossip_options *options)

@@ -164,8 +164,8 @@ struct gossip_stats {
     uint32_t loss_permille;     /* of round trips to the median member that we probe */
 };
 
-/* Bytes of arena that gossip_new takes, with records of its own. */
-size_t gossip_memory(uint32_t members_max);
+/* Bytes of arena that gossip_new takes. `shared`: as in the options, NULL: records of its own. */
+size_t gossip_memory(uint32_t members_max, const struct records *shared);
 /* ERR_NOMEM: the arena is too small. ERR_INVALID: the cluster's name, the id or the gossip endpoint
  * is missing or too long, or the ring is none. */
 enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)

@@ -222,7 +222,7 @@ static struct keyring ring_of(const struct host_node *host)
 static void make_gossip(struct host_node *host)
 {
     struct arena arena;
-    const size_t size = gossip_memory(MEMBERS_MAX);
+    const size_t size = gossip_memory(MEMBERS_MAX, NULL);
     struct gossip_options options = { .cluster = span_text(host->options.cluster),
                                       .insecure = !host->options.sealed,
                                       .self = host_node_self(host),

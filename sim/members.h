@@ -30,18 +30,16 @@ struct members_node {
     struct happening tick;
     struct happening thaw;
     struct gossip *gossip; /* NULL: not running */
-    void *memory;
     struct node_id id;
     uint32_t index;
-    uint32_t renewed;            /* so often another machine took the place */
-    uint32_t lives;              /* starts so far */
-    uint64_t persisted;          /* incarnation on its disk */
-    struct keyring ring_of_keys; /* on its disk; count 0: it has its cluster file only */
-    uint64_t kept;               /* serial of the ring that is durable in this life, */
-    uint64_t kept_told;          /* and that the machine knows of */
-    usec_t mono_us;              /* its monotonic clock is that far from the world's */
-    usec_t wall_us;              /* its wall clock is that far from the true time */
-    uint32_t loss_in;            /* per million, besides the weather's */
+    uint32_t renewed;   /* so often another machine took the place */
+    uint32_t lives;     /* starts so far */
+    uint64_t persisted; /* incarnation on its disk */
+    uint64_t kept;      /* serial of the ring that is durable in this life, */
+    uint64_t kept_told; /* and that the machine knows of */
+    usec_t mono_us;     /* its monotonic clock is that far from the world's */
+    usec_t wall_us;     /* its wall clock is that far from the true time */
+    uint32_t loss_in;   /* per million, besides the weather's */
     uint32_t loss_out;
     uint8_t side;   /* of a partition */
     bool elsewhere; /* it came back at another address */
@@ -57,6 +55,7 @@ struct members_node {
     usec_t ring_us;     /* world time of the last one */
     uint64_t wronged;   /* the incarnation that was removed though it was well */
     struct members_meter meter;
+    struct keyring ring_of_keys; /* on its disk; count 0: it has its cluster file only */
 };
 
 /* What went wrong, counted over the whole run. */
@@ -75,6 +74,8 @@ struct members {
     uint32_t count;
     struct records *records; /* one copy for all machines */
     void *records_memory;
+    uint8_t *machines; /* the memory of each machine behind that of another */
+    size_t machine_size;
     struct members_packet *spare;
     struct gossip_effects *effects;
     struct members_faults faults;

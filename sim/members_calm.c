@@ -66,7 +66,7 @@ void members_run_large(struct members_trial *trial)
         members_note(trial, LARGE_MEAN, figures.mean / KB);
         members_note(trial, LARGE_P99, figures.p99 / KB);
     }
-    members_note(trial, LARGE_MEMORY, (double)gossip_memory(m->count) / MIB);
+    members_note(trial, LARGE_MEMORY, (double)gossip_memory(m->count, NULL) / MIB);
     members_note(trial, LARGE_CPU, of_each * 100);
     members_trial_end(trial, m);
 }

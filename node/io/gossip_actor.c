@@ -457,12 +457,12 @@ static enum err open_socket(struct gossip_actor *actor, const struct address *li
 static enum err make_machine(struct gossip_actor *actor, const struct gossip_options *options)
 {
     struct arena arena;
-    const size_t size = gossip_memory(options->members_max);
-    actor->memory = malloc(size);
+    const size_t size = gossip_memory(options->members_max, NULL);
+    actor->memory = calloc(1, size);
     if (actor->memory == NULL) {
         return ERR_NOMEM;
     }
-    arena_init(&arena, actor->memory, size);
+    arena_init_zero(&arena, actor->memory, size);
     return gossip_new(&arena, options, &actor->gossip);
 }
 

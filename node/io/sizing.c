@@ -37,7 +37,7 @@ static bool share_out(uint64_t memory, struct node_options *options)
     const uint32_t slots_log2 = options->slots_log2;
     const uint64_t rings =
         RINGS_KEPT * ring_size(RING_MEMBERS, slots_log2) + ring_memory(RING_MEMBERS, slots_log2);
-    const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX) + rings;
+    const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX, NULL) + rings;
     options->links_max = at_most(mib, 256, 8192);
     options->requests_max = at_most(mib * 4, 1024, 16384);
     options->directories_max = at_most(mib * 8, 1024, 65536);

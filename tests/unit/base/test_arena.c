@@ -61,6 +61,18 @@ static void an_empty_arena_gives_nothing(void **state)
     assert_null(arena_take(&arena, 1));
 }
 
+static void memory_that_is_zero_is_not_written_to(void **state)
+{
+    (void)state;
+    _Alignas(16) uint8_t memory[64] = { 0 };
+    struct arena arena;
+    arena_init_zero(&arena, memory, sizeof memory);
+    memory[20] = 7; /* it would be gone if anybody cleared it */
+    const uint8_t *piece = arena_take(&arena, sizeof memory);
+    assert_ptr_equal(piece, memory);
+    assert_int_equal(piece[20], 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +80,7 @@ int main(void)
         cmocka_unit_test(a_piece_that_does_not_fit_changes_nothing),
         cmocka_unit_test(an_array_whose_size_overflows_does_not_fit),
         cmocka_unit_test(an_empty_arena_gives_nothing),
+        cmocka_unit_test(memory_that_is_zero_is_not_written_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,8 +45,8 @@ struct bench *bench_new(void)
     options.ring = net_ring(7);
     options.self = bench_member(1, MEMBER_WARMING);
     memset(options.boot, 1, GOSSIP_BOOT_SIZE);
-    b->memory = malloc(gossip_memory(BENCH_MEMBERS));
-    arena_init(&mem, b->memory, gossip_memory(BENCH_MEMBERS));
+    b->memory = malloc(gossip_memory(BENCH_MEMBERS, NULL));
+    arena_init(&mem, b->memory, gossip_memory(BENCH_MEMBERS, NULL));
     assert_int_equal(gossip_new(&mem, &options, &b->gossip), ERR_OK);
     bench_step(b, &(struct gossip_event){ .kind = GOSSIP_START });
     bench_step(b, &(struct gossip_event){ .kind = GOSSIP_SEEDS });

@@ -277,7 +277,7 @@ void net_start(struct net *net, uint32_t index)
                                       .members_max = net->members_max,
                                       .marks = &net->marks };
     struct arena mem;
-    size_t size = gossip_memory(net->members_max);
+    size_t size = gossip_memory(net->members_max, NULL);
     uint64_t clock = (uint64_t)(EPOCH_US + net->now_us - node->clock_behind_us) / 1000 << 16;
     assert_null(node->gossip);
     if (node->ring.count == 0) {

@@ -415,7 +415,7 @@ static void too_small_an_arena_is_an_error(void **state)
     struct gossip_options options = { .cluster = span_text("atoll"), .members_max = 4 };
     struct gossip *gossip = NULL;
     struct arena mem;
-    size_t size = gossip_memory(4);
+    size_t size = gossip_memory(4, NULL);
     uint8_t *memory = malloc(size);
     options.insecure = true;
     options.self.id.b[0] = 1;
@@ -442,7 +442,7 @@ static void options_without_name_id_or_address_are_invalid(void **state)
     struct gossip_options good = { .cluster = span_text("atoll"), .members_max = 4 };
     struct gossip *gossip = NULL;
     struct arena mem;
-    size_t size = gossip_memory(4);
+    size_t size = gossip_memory(4, NULL);
     uint8_t *memory = malloc(size);
     good.self.id.b[0] = 1;
     good.self.endpoint_count = 1;
