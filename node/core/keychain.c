@@ -2,11 +2,19 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "node/core/internal.h"
+
+struct keychain_holder {
+    struct map_node by_node;
+    struct key_holder said;
+};
 
 size_t keychain_memory(const struct node_options *options)
 {
-    return node_members_max(options) * sizeof(struct key_holder) + 16;
+    const size_t members = node_members_max(options);
+    /* Buckets: the next power of two, so at most twice as many. */
+    return members * (sizeof(struct keychain_holder) + 2 * sizeof(void *)) + 2 * 16;
 }
 
 enum err keychain_init(struct keychain *keychain, struct arena *mem,
@@ -18,7 +26,8 @@ enum err keychain_init(struct keychain *keychain, struct arena *mem,
         CHECK(keyring_is_valid(&options->ring));
         keychain->ring = options->ring;
     }
-    return keychain->holders != NULL ? ERR_OK : ERR_NOMEM;
+    return keychain->holders != NULL ? map_init(&keychain->by_node, mem, node_members_max(options))
+                                     : ERR_NOMEM;
 }
 
 /* ---- proofs ------------------------------------------------------------------------------ */
@@ -90,13 +99,23 @@ enum err keychain_capability(const struct node *node, struct span capability,
 
 /* ---- a change ------------------------------------------------------------------------------ */
 
+static uint64_t hash_of(struct node_id id)
+{
+    return hash64(id.b, sizeof id.b, 0);
+}
+
 static void take_holders(struct node *node, const struct node_event *event)
 {
     struct keychain *keychain = &node->keychain;
     const uint32_t most = node_members_max(&node->options);
     const uint32_t count = event->keys.count < most ? event->keys.count : most;
-    if (count > 0) {
-        memcpy(keychain->holders, event->keys.holders, count * sizeof *keychain->holders);
+    for (uint32_t i = 0; i < keychain->holder_count; i++) {
+        map_remove(&keychain->by_node, &keychain->holders[i].by_node);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct keychain_holder *holder = &keychain->holders[i];
+        holder->said = event->keys.holders[i];
+        map_insert(&keychain->by_node, &holder->by_node, hash_of(holder->said.node));
     }
     keychain->holder_count = count;
 }
@@ -215,10 +234,11 @@ void keychain_on_timer(struct node *node)
 
 enum key_stage keychain_stage(const struct node *node, struct node_id id)
 {
-    const struct keychain *keychain = &node->keychain;
-    for (uint32_t i = 0; i < keychain->holder_count; i++) {
-        if (node_id_equal(keychain->holders[i].node, id)) {
-            return keychain->holders[i].stage;
+    struct map_node *at = map_first(&node->keychain.by_node, hash_of(id));
+    for (; at != NULL; at = map_next(at)) {
+        const struct keychain_holder *holder = CONTAINER_OF(at, struct keychain_holder, by_node);
+        if (node_id_equal(holder->said.node, id)) {
+            return holder->said.stage;
         }
     }
     return KEY_STAGE_NONE;

@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "base/timers.h"
 #include "node/core/node.h"
 #include "wire/proof.h"
 #include "wire/trust.h"
 
+struct keychain_holder;
 struct link;
 struct peer;
 struct session;
@@ -21,10 +23,11 @@ struct message_proof;
 #define KEYCHAIN_PROOFS_MAX (KEYRING_KEYS_MAX * PROOF_SIZE)
 
 struct keychain {
-    struct keyring ring;        /* count 0: insecure */
-    struct key_holder *holders; /* how far the members are with the newest key, by id */
+    struct keyring ring;             /* count 0: insecure */
+    struct keychain_holder *holders; /* how far the members are with the newest key */
     uint32_t holder_count;
-    uint64_t change; /* grows with each change of the ring */
+    struct map by_node; /* of those */
+    uint64_t change;    /* grows with each change of the ring */
     struct timer timer;
 };
 

@@ -68,19 +68,25 @@ static struct lab *keyed(uint32_t count)
 
 /* ---- rings ----------------------------------------------------------------------------------- */
 
-static void give(struct lab *lab, uint32_t index, const struct keyring *ring)
+static void give_told(struct lab *lab, uint32_t index, const struct keyring *ring,
+                      enum key_stage of_others)
 {
     struct key_holder holders[LAB_NODES];
     struct node_event event = { .kind = NODE_KEYS };
     for (uint32_t i = 0; i < lab->node_count; i++) {
         holders[i] = (struct key_holder){ .node = lab->nodes[i].id,
-                                          .stage = i == 0 ? KEY_STAGE_USES : KEY_STAGE_NONE };
+                                          .stage = i == 0 ? KEY_STAGE_USES : of_others };
     }
     event.keys.ring = ring;
     event.keys.holders = holders;
     event.keys.count = lab->node_count;
     lab_event(lab, index, &event);
     lab_run(lab, MSEC(10));
+}
+
+static void give(struct lab *lab, uint32_t index, const struct keyring *ring)
+{
+    give_told(lab, index, ring, KEY_STAGE_NONE);
 }
 
 static void give_all(struct lab *lab, const struct keyring *ring)
@@ -409,6 +415,21 @@ static void an_operator_sees_keys_by_name_and_who_is_late(void **state)
     lab_free(lab);
 }
 
+static void who_has_the_newest_key_is_waited_for_no_more(void **state)
+{
+    (void)state;
+    struct lab *lab = keyed(3);
+    struct keyring ring = lab_keyring(1);
+    install(&ring, 2, false);
+    give_all(lab, &ring);
+    ask(lab, ADMIN_KEYS, span_of(NULL, 0));
+    assert_true(says("\"waits_for\":[\"b\",\"c\"]") || says("\"waits_for\":[\"c\",\"b\"]"));
+    give_told(lab, 0, &ring, KEY_STAGE_HAS);
+    ask(lab, ADMIN_KEYS, span_of(NULL, 0));
+    assert_true(says("\"waits_for\":[]") && says("\"newest_key\":\"has\""));
+    lab_free(lab);
+}
+
 static void a_settled_ring_waits_for_nobody(void **state)
 {
     (void)state;
@@ -471,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_revocation_ends_what_rests_on_the_signing_key_before),
         cmocka_unit_test(a_mount_that_pretends_to_be_a_node_is_cut_off),
         cmocka_unit_test(an_operator_sees_keys_by_name_and_who_is_late),
+        cmocka_unit_test(who_has_the_newest_key_is_waited_for_no_more),
         cmocka_unit_test(a_settled_ring_waits_for_nobody),
         cmocka_unit_test(an_operators_rotation_goes_to_gossip_and_its_answer_back),
         cmocka_unit_test(without_keys_there_is_nothing_to_rotate),
