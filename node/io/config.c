@@ -256,6 +256,10 @@ static enum err make_store(const struct options *options, struct config *out, st
         return refuse(why, "--drain", "must be at most 86400, a day");
     }
     out->drain_us = SEC((usec_t)drain);
+    out->hand_on_above = options_size(options, "hand-on-above");
+    if (out->hand_on_above == 0) {
+        return refuse(why, "--hand-on-above", "must be at least one byte a second");
+    }
     return ERR_OK;
 }
 

@@ -32,6 +32,7 @@ struct config {
     uint32_t tier_count;
     uint32_t weight; /* 0: from the tiers' quota or memory */
     usec_t drain_us;
+    uint64_t hand_on_above; /* bytes a second */
     char zone[MEMBER_ZONE_MAX + 1];
     char labels[MEMBER_LABELS_MAX + 1]; /* sorted */
     char data_dir[CONFIG_PATH_MAX];

@@ -259,6 +259,7 @@ static enum err make_peer(struct process *process, struct text *why)
     process->node.weight = process->weight;
     process->node.weight_default = config->weight;
     process->node.drain_us = config->drain_us;
+    process->node.hot_floor = config->hand_on_above;
     struct peer_options options = {
         .node = process->node,
         .arena = process->sizing.arena,

@@ -52,7 +52,7 @@ def owned_by_one(cluster, names):
 
 def start(cluster, nodes=4, mounts=4):
     origin = cluster.origin(*FILES)
-    cluster.nodes(nodes)
+    cluster.nodes(nodes, "--hand-on-above", "256KiB")  # also where all is slow
     cluster.dataset("set", "s3://data/set/")
     sums = reading.truth(origin, "set/")
     where = [cluster.mount("set", "--memory", "96MiB") for _ in range(mounts)]

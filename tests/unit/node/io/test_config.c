@@ -94,6 +94,7 @@ static void what_cannot_work_is_refused_with_a_reason(void **state)
         { "--insecure --cluster a --tier /data:lots", "quota" },
         { "--insecure --cluster a --tier /a:1GiB --tier /b:1GiB", "one directory" },
         { "--insecure --cluster a --weight 70000", "65535" },
+        { "--insecure --cluster a --hand-on-above 0", "at least" },
         { "--insecure --cluster a --label x", "KEY=VALUE" },
         { "--insecure --cluster a --label x=1 --label y=1 --label x=2", "two values" },
         { "--insecure --cluster a --admin 0.0.0.0:7780", "--admin-token-file" },
