@@ -94,6 +94,9 @@ void cut_add_due(struct gossip *g, struct news *news, enum due due, usec_t wait_
     }
     list_push_back(&g->due, &news->due_link);
     expect(g, news->due_us);
+    if (due == DUE_DEATH) {
+        cut_look_soon(g); /* who is to go anyway goes with it */
+    }
 }
 
 /* It came back by itself: its observers want an answer from that very incarnation first. */
@@ -182,10 +185,11 @@ static enum action action_for(struct gossip *g, const struct peer *peer, const s
     if (!roster_is_living(peer) || (news != NULL && news->due == DUE_DEATH)) {
         return ACTION_NONE;
     }
-    if (doubt != NULL && doubt->condemned) {
+    if (doubt != NULL && (doubt->condemned || (doubt->unfit && peer->state == MEMBER_OWNING))) {
         return ACTION_REMOVE;
     }
-    if ((doubt != NULL && doubt->voices > 0) || peer->state != MEMBER_WARMING || !peer->ready) {
+    if ((doubt != NULL && (doubt->voices > 0 || doubt->is_lossy)) ||
+        peer->state != MEMBER_WARMING || !peer->ready) {
         return ACTION_NONE;
     }
     return !o->young && is_reached(g, peer, o->is_overdue) ? ACTION_OWN : ACTION_NONE;
@@ -200,7 +204,7 @@ static struct outlook look(struct gossip *g)
         const struct doubt *doubt = &g->doubts[i];
         if (doubt->peer != NO_PEER) {
             const struct peer *peer = &g->peers[doubt->peer];
-            o.has_voices = o.has_voices || doubt->voices > 0;
+            o.has_voices = o.has_voices || doubt->voices > 0 || doubt->lossy_us != USEC_NEVER;
             unready -= doubt->condemned && peer->state == MEMBER_WARMING && !peer->ready ? 1 : 0;
         }
     }
@@ -276,12 +280,24 @@ void cut_hear_young(struct gossip *g, uint64_t digest)
     }
 }
 
+/* Who only has bad links is in no hurry, and goes with the others. */
+static void remove_it(struct gossip *g, const struct doubt *doubt)
+{
+    struct peer *peer = &g->peers[doubt->peer];
+    if (doubt->condemned) {
+        hearsay_condemn(g, peer, votes_is_lossy(g, doubt), NOTICE_US);
+        return;
+    }
+    const usec_t others_us = g->due_us == USEC_NEVER ? LOSSY_NOTICE_US : g->due_us - g->now.mono_us;
+    hearsay_condemn(g, peer, true, usec_max(NOTICE_US, usec_min(others_us, LOSSY_NOTICE_US)));
+}
+
 static void decide(struct gossip *g, const struct outlook *o)
 {
     for (uint32_t i = 0; i < DOUBTS_MAX && g->doubt_count > 0; i++) {
         const struct doubt *doubt = &g->doubts[i];
         if (doubt->peer != NO_PEER && action_for(g, &g->peers[doubt->peer], o) == ACTION_REMOVE) {
-            hearsay_condemn(g, &g->peers[doubt->peer]);
+            remove_it(g, doubt);
         }
     }
     for (uint32_t i = 0; i < g->waiting_count; i++) {
@@ -310,13 +326,13 @@ static uint64_t digest_of_actions(struct gossip *g, const struct outlook *o)
     uint64_t digest = 0;
     for (uint32_t i = 0; i < DOUBTS_MAX && g->doubt_count > 0; i++) {
         const uint32_t peer = g->doubts[i].peer;
-        if (peer != NO_PEER && g->doubts[i].condemned) {
+        if (peer != NO_PEER && (g->doubts[i].condemned || g->doubts[i].unfit)) {
             digest += digest_of_action(g, peer, o);
         }
     }
     for (uint32_t i = 0; i < g->waiting_count && !o->young; i++) {
         const struct doubt *doubt = votes_doubt(g, &g->peers[g->waiting[i]]);
-        if (doubt == NULL || !doubt->condemned) {
+        if (doubt == NULL || !(doubt->condemned || doubt->unfit)) {
             digest += digest_of_action(g, g->waiting[i], o);
         }
     }

@@ -14,6 +14,10 @@
 #define FLAG_NEWS 2u
 #define WAIT_SHIFT 2u /* the other six bits: how long, in steps of 32 ms */
 #define WAIT_STEP_US MSEC(32)
+#define STATE_UNFIT 1u
+#define STATE_FIRST (ID_SIZE + 8u + 1u + 1u) /* what every version writes */
+#define VOTE_DOWN 1u
+#define VOTE_LOSSY 2u
 
 #define TAG_NEXT 250u /* of the build that stands in for the next version */
 
@@ -94,6 +98,7 @@ bool datagram_add_state(struct datagram *d, const struct datagram_state *state)
     put_u64(to + 16, state->incarnation);
     to[24] = (uint8_t)state->state;
     to[25] = flags_of(state->how);
+    to[26] = state->how.is_unfit ? STATE_UNFIT : 0;
     next_put(to + DATAGRAM_STATE_SIZE);
     return true;
 }
@@ -112,7 +117,8 @@ bool datagram_add_votes(struct datagram *d, const struct datagram_votes *votes)
     for (uint32_t i = 0; i < votes->count; i++, to += VOTE_SIZE) {
         memcpy(to, votes->vote[i].observer.b, ID_SIZE);
         put_u64(to + 16, votes->vote[i].number);
-        to[24] = votes->vote[i].down ? 1 : 0;
+        to[24] = (uint8_t)((votes->vote[i].down ? VOTE_DOWN : 0) |
+                           (votes->vote[i].is_lossy ? VOTE_LOSSY : 0));
     }
     return true;
 }
@@ -255,13 +261,14 @@ static bool read_record(struct span from, struct datagram_section *out)
 
 static bool read_state(struct span from, struct datagram_section *out)
 {
-    if (from.size < DATAGRAM_STATE_SIZE || from.data[24] > MEMBER_LEFT) {
+    if (from.size < STATE_FIRST || from.data[24] > MEMBER_LEFT) {
         return false;
     }
     memcpy(out->state.id.b, from.data, ID_SIZE);
     out->state.incarnation = get_u64(from.data + 16);
     out->state.state = (enum member_state)from.data[24];
     out->state.how = telling_of(from.data[25]);
+    out->state.how.is_unfit = from.size > STATE_FIRST && (from.data[26] & STATE_UNFIT) != 0;
     return !node_id_is_zero(out->state.id) && out->state.incarnation <= DATAGRAM_INCARNATION_MAX;
 }
 
@@ -282,7 +289,8 @@ static bool read_votes(struct span from, struct datagram_section *out)
     for (uint32_t i = 0; i < votes->count; i++, at += VOTE_SIZE) {
         memcpy(votes->vote[i].observer.b, at, ID_SIZE);
         votes->vote[i].number = get_u64(at + 16);
-        votes->vote[i].down = at[24] != 0;
+        votes->vote[i].down = (at[24] & VOTE_DOWN) != 0;
+        votes->vote[i].is_lossy = (at[24] & VOTE_LOSSY) != 0;
     }
     return true;
 }

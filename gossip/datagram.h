@@ -7,7 +7,7 @@
 #include "gossip/gossip.h"
 
 #define DATAGRAM_BUCKETS 64u
-#define DATAGRAM_STATE_SIZE (ID_SIZE + 8u + 1u + 1u)
+#define DATAGRAM_STATE_SIZE (ID_SIZE + 8u + 1u + 1u + 1u)
 #define DATAGRAM_VOTES_MAX 16u /* in one section */
 #define DATAGRAM_CONTACTS_MAX 8u
 /* Nobody's clock comes near (ms << 16: the year 2,200,000); above it a refutation could overflow. */
@@ -57,7 +57,8 @@ enum datagram_tag {
 struct datagram_vote {
     struct node_id observer;
     uint64_t number; /* a later number of the same observer replaces an earlier one */
-    bool down;
+    bool down;       /* it misses the member now */
+    bool is_lossy;   /* most of its questions were lost, whatever answers in between */
 };
 
 struct datagram_votes {
@@ -72,6 +73,7 @@ struct telling {
     bool ready;     /* the member said that its warming is over */
     bool is_news;   /* to be passed on by those to whom it is new */
     usec_t wait_us; /* until it comes into force; at most DATAGRAM_WAIT_MAX_US are told */
+    bool is_unfit;  /* of a death: it lives, but its links are bad; of a state only */
 };
 
 struct datagram_state {

@@ -75,6 +75,7 @@ enum err gossip_new(struct arena *mem, const struct gossip_options *options, str
     rng_init(&g->rng, options->seed, RNG_STREAM);
     prober_init(g);
     votes_init(g);
+    standing_init(g);
     circles_init(g);
     init_timers(g);
     if ((g->records == NULL &&
@@ -121,7 +122,7 @@ static void take_facts(struct gossip *g, const struct member *facts)
 static void become_ready(struct gossip *g)
 {
     struct peer *self = roster_self(g);
-    if (self->ready) {
+    if (self->ready || !standing_may_be_ready(g)) {
         return;
     }
     roster_before(g, self);
@@ -185,7 +186,7 @@ static usec_t next_deadline(const struct gossip *g)
     next = usec_min(next, usec_min(identity_deadline(g), heal_deadline(g)));
     next = usec_min(next, usec_min(g->review_at_us, publish_deadline(g)));
     next = usec_min(next, usec_min(g->flood_at_us, g->due_us));
-    next = usec_min(next, keys_deadline(g));
+    next = usec_min(next, usec_min(keys_deadline(g), standing_deadline(g)));
     next = g->accusing > 0 ? usec_min(next, g->accuse_at_us) : next;
     if (g->leaving == LEAVING_SAYING_GOODBYE) {
         next = usec_min(next, usec_min(g->farewell_at_us, g->farewell_until_us));
@@ -205,6 +206,7 @@ static void look_at_the_clock(struct gossip *g, struct now now)
     usec_t late_us = now.mono_us - due_us;
     prober_stalled(g, late_us);
     cut_stalled(g, late_us);
+    standing_stalled(g, late_us);
     for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
         if (g->doubts[i].peer != NO_PEER && g->doubts[i].suspected_us != USEC_NEVER) {
             g->doubts[i].suspected_us += late_us;
@@ -222,11 +224,13 @@ void gossip_step(struct gossip *g, struct now now, const struct gossip_event *ev
     }
     g->out = effects;
     look_at_the_clock(g, now);
+    standing_look(g);
     take_event(g, event);
     prober_tick(g);
     hearsay_tick(g);
     repair_tick(g);
     identity_tick(g);
+    standing_tick(g);
     heal_tick(g);
     cut_tick(g);
     publish_tick(g);

@@ -113,6 +113,7 @@ enum gossip_effect_kind {
     GOSSIP_MEMBER_REFUTED,  /* it is well, or (our own id) we had to say that we are */
     GOSSIP_MEMBER_DEAD,     /* a cut took it out of the view */
     GOSSIP_MEMBER_LEFT,     /* it left in order */
+    GOSSIP_HELD_BACK,       /* we were removed alive, and own again after gossip_stats' held_s */
 };
 
 /* `node` and `incarnation` are set in all that are about a member; self for PERSIST. */
@@ -160,6 +161,8 @@ struct gossip_stats {
     uint64_t dropped_budget;    /* not sent: over the budget of its class */
     uint64_t cuts;              /* that we were the first to apply */
     uint64_t refutations;       /* how often we had to say that we live */
+    uint32_t held_s;            /* until we may own again; 0: we are not held back */
+    uint32_t removals;          /* how often we were removed alive, one soon after the other */
     uint32_t health;            /* 0: well .. 8: our own timers come late, we accuse nobody */
     uint32_t loss_permille;     /* of round trips to the median member that we probe */
 };

@@ -9,6 +9,9 @@
  * to nobody else here. */
 static bool is_ours_to_tell(struct gossip *g, const struct peer *peer, const struct news *news)
 {
+    if (news->is_unfit) {
+        return false; /* an answer would change nothing: it is told when it is out */
+    }
     return !news->is_verdict || prober_find(g, peer) != NULL || roster_age_us(g, peer) <= FRESH_US;
 }
 
@@ -26,6 +29,7 @@ static void accuse(struct news *news, uint64_t incarnation, bool is_verdict)
 {
     news->incarnation = incarnation;
     news->is_verdict = is_verdict;
+    news->is_unfit = false;
     news->is_answered = false;
     news->is_acked = false;
 }
@@ -43,7 +47,8 @@ static void hear_death(struct gossip *g, struct peer *peer, uint64_t incarnation
     if (!is_known) {
         accuse(news, incarnation, false);
     }
-    if (roster_age_us(g, peer) <= FRESH_US) {
+    news->is_unfit = news->is_unfit || how.is_unfit;
+    if (roster_age_us(g, peer) <= FRESH_US && !news->is_unfit) {
         MARK(g, "gossip.dead.contradicted");
         wait_us =
             usec_max(wait_us, ACCUSED_US); /* an answer of its own is better than their word */
@@ -56,11 +61,12 @@ static void hear_death(struct gossip *g, struct peer *peer, uint64_t incarnation
     put_to_it(g, peer, news);
 }
 
-void hearsay_condemn(struct gossip *g, struct peer *peer)
+void hearsay_condemn(struct gossip *g, struct peer *peer, bool is_unfit, usec_t wait_us)
 {
     struct news *news = rumours_about(g, peer);
     accuse(news, peer->incarnation, true);
-    cut_add_due(g, news, DUE_DEATH, NOTICE_US);
+    news->is_unfit = is_unfit;
+    cut_add_due(g, news, DUE_DEATH, wait_us);
     rumours_state(g, peer);
     put_to_it(g, peer, news);
 }
@@ -71,8 +77,9 @@ void hearsay_die(struct gossip *g, struct peer *peer, struct news *news)
     const uint64_t incarnation = news->incarnation;
     /* Its observers outvote what we alone may see; but who hears of it and lives will say so. */
     const bool is_answered = news->is_verdict ? news->is_acked : news->is_answered;
+    const bool is_unfit = news->is_unfit;
     cut_drop_due(g, news);
-    if (is_answered) {
+    if (is_answered && !is_unfit) {
         MARK(g, "gossip.dead.it_answers");
         rumours_release(g, news);
         publish_soon(g, peer, 0); /* what its death has held up */
@@ -82,6 +89,7 @@ void hearsay_die(struct gossip *g, struct peer *peer, struct news *news)
     roster_before(g, peer);
     peer->incarnation = incarnation;
     peer->state = MEMBER_DEAD;
+    peer->is_unfit = is_unfit;
     roster_after(g, peer);
     publish_soon(g, peer, 0);
 }
@@ -112,7 +120,7 @@ void hearsay_tick(struct gossip *g)
 /* ---- all else ---------------------------------------------------------------------------------- */
 
 /* The process is another one, or has refuted: what was between us counts no more. */
-static void begin_incarnation(struct gossip *g, struct peer *peer)
+static void begin_incarnation(struct gossip *g, struct peer *peer, bool is_same_process)
 {
     struct news *news = rumours_find(g, peer);
     if (news != NULL) {
@@ -120,7 +128,13 @@ static void begin_incarnation(struct gossip *g, struct peer *peer)
         rumours_release(g, news);
     }
     peer->is_met = false;
-    votes_clear(g, peer);
+    peer->is_unfit = false;
+    peer->asks = 0;
+    if (is_same_process) {
+        votes_refuted(g, peer);
+    } else {
+        votes_clear(g, peer);
+    }
     if (roster_is_living(peer)) {
         prober_restart(g, peer);
     }
@@ -155,13 +169,14 @@ static void hear_incarnation(struct gossip *g, struct peer *peer, const struct m
 {
     /* Back from the dead: that is news here, also when we had to ask for it. */
     how.is_news = how.is_news || (!roster_is_living(peer) && member_is_living(member));
+    const bool is_same_process = member->incarnation >> 16 == peer->incarnation >> 16;
     roster_before(g, peer);
     roster_facts(g, peer, member);
     peer->incarnation = member->incarnation;
     peer->state = (uint8_t)member->state;
     peer->ready = how.ready;
     roster_after(g, peer);
-    begin_incarnation(g, peer);
+    begin_incarnation(g, peer, is_same_process);
     pass_on(g, peer, true, how);
     publish_heard(g, peer, false, how);
 }
@@ -182,11 +197,21 @@ static bool has_better_facts(struct gossip *g, const struct peer *peer, const st
     return member_merge(&ours, &theirs);
 }
 
+/* It is dead to all, and somebody has found out that it lives, and does not hear it. */
+static void hear_that_it_is_unfit(struct gossip *g, struct peer *peer, struct telling how)
+{
+    if (how.is_unfit && !peer->is_unfit && peer->state == MEMBER_DEAD) {
+        peer->is_unfit = true;
+        pass_on(g, peer, false, how);
+    }
+}
+
 static void merge(struct gossip *g, struct peer *peer, const struct member *facts,
                   const struct datagram_state *state)
 {
     const bool is_later = state->state > peer->state;
     const bool gets_ready = state->how.ready && !peer->ready;
+    hear_that_it_is_unfit(g, peer, state->how);
     if (facts == NULL && !is_later && !gets_ready) {
         return;
     }

@@ -5,7 +5,7 @@
 
 #define TWIN_US SEC(1)
 
-void identity_refute(struct gossip *g, uint64_t above)
+static void raise_incarnation(struct gossip *g, uint64_t above, bool step_down)
 {
     struct peer *self = roster_self(g);
     if (g->leaving >= LEAVING_SAYING_GOODBYE || above >= DATAGRAM_INCARNATION_MAX) {
@@ -15,12 +15,27 @@ void identity_refute(struct gossip *g, uint64_t above)
     CHECK(above >= self->incarnation);
     roster_before(g, self);
     self->incarnation = above + 1;
+    if (step_down && self->state <= MEMBER_OWNING) {
+        self->state = MEMBER_WARMING;
+        self->ready = false;
+    }
     roster_after(g, self);
     g->stats.refutations++;
     g->tell_persist = true;
     notices_add(g, GOSSIP_MEMBER_REFUTED, self);
     rumours_record(g, self);
     publish_soon(g, self, 0);
+}
+
+void identity_refute(struct gossip *g, uint64_t above)
+{
+    raise_incarnation(g, above, false);
+    g->standing.denied = above;
+}
+
+void identity_step_down(struct gossip *g, uint64_t above)
+{
+    raise_incarnation(g, above, true);
 }
 
 static void ask_twin(struct gossip *g, const struct address *at)
@@ -58,6 +73,9 @@ static void be_promoted(struct gossip *g, struct telling how)
 void identity_hear_state(struct gossip *g, const struct datagram_state *state)
 {
     struct peer *self = roster_self(g);
+    if (state->state == MEMBER_DEAD && standing_hear_death(g, state)) {
+        return;
+    }
     if (state->incarnation < self->incarnation) {
         return;
     }

@@ -63,9 +63,9 @@ void hearsay_member(struct gossip *g, const struct member *member, struct tellin
 void hearsay_state(struct gossip *g, const struct datagram_state *state);
 /* Deaths that wait for their time: put to the members, while they can still answer. */
 void hearsay_tick(struct gossip *g);
-/* Its observers, we among them, found that it does not live any more: in a while it will be dead to
- * all. */
-void hearsay_condemn(struct gossip *g, struct peer *peer);
+/* Its observers, we among them, found that it does not live any more, or that its links are too bad:
+ * in a while it will be dead to all. */
+void hearsay_condemn(struct gossip *g, struct peer *peer, bool is_unfit, usec_t wait_us);
 void hearsay_die(struct gossip *g, struct peer *peer, struct news *news);
 
 /* ---- circles.c: who observes whom ---- */
@@ -96,8 +96,12 @@ struct probe *prober_find(struct gossip *g, const struct peer *peer);
 /* Start its period again: it is another incarnation. */
 void prober_restart(struct gossip *g, const struct peer *peer);
 void prober_forget(struct gossip *g, const struct peer *peer);
-/* Another observer misses it: begin now, by a ping that is on its way. */
-void prober_wake(struct gossip *g, const struct peer *peer);
+/* Another observer misses it: begin now, by the ping of that number, which is on its way. */
+void prober_wake(struct gossip *g, const struct peer *peer, uint32_t number);
+/* Of the last WINDOW pings of each member we observe: how many the median one lost. */
+uint32_t prober_median_lost(const struct gossip *g);
+/* A ping of ours was answered, the nth that its probe counts. */
+void prober_acked(struct gossip *g, const struct peer *peer, uint32_t nth);
 /* Our own process stood still for so long. */
 void prober_stalled(struct gossip *g, usec_t late_us);
 
@@ -118,11 +122,17 @@ void votes_init(struct gossip *g);
 struct doubt *votes_doubt(struct gossip *g, const struct peer *peer);
 void votes_hear(struct gossip *g, const struct datagram_votes *votes);
 /* Our own vote on a member we observe. */
-void votes_cast(struct gossip *g, struct peer *peer, bool down);
+void votes_cast(struct gossip *g, struct peer *peer, bool down, bool is_lossy);
+/* We miss it; we find it lossy. */
 bool votes_ours_stands(struct gossip *g, const struct peer *peer);
+bool votes_ours_is_lossy(struct gossip *g, const struct peer *peer);
 /* Standing votes on a member, into a packet to one of its observers, or to itself. */
 void votes_add(struct gossip *g, struct datagram *d, const struct peer *peer);
 void votes_clear(struct gossip *g, struct peer *peer);
+/* It says that it lives: that does not make its links better. */
+void votes_refuted(struct gossip *g, struct peer *peer);
+/* Enough of its observers have found it lossy for a while. */
+bool votes_is_lossy(const struct gossip *g, const struct doubt *doubt);
 /* It is no member any more: what it said is void. */
 void votes_forget(struct gossip *g, const struct peer *observer);
 /* Recount all: voices, condemned, suspicion told. true: somebody is doubted, but not condemned. */
@@ -203,8 +213,9 @@ usec_t heal_deadline(const struct gossip *g);
 /* A record, or a state, of our own id. */
 void identity_hear(struct gossip *g, const struct member *member, struct telling how);
 void identity_hear_state(struct gossip *g, const struct datagram_state *state);
-/* Say that we live, above this incarnation. */
+/* Say that we live, above this incarnation; and that we own nothing, and are not ready to. */
 void identity_refute(struct gossip *g, uint64_t above);
+void identity_step_down(struct gossip *g, uint64_t above);
 /* Another process with our id wrote to us from there; and answered a ping of ours. */
 void identity_twin(struct gossip *g, const struct address *from);
 void identity_twin_answered(struct gossip *g, const struct datagram_head *head,
@@ -218,6 +229,21 @@ void identity_contest_answered(struct gossip *g, uint32_t contest,
                                const uint8_t boot[GOSSIP_BOOT_SIZE]);
 void identity_tick(struct gossip *g);
 usec_t identity_deadline(const struct gossip *g);
+
+/* ---- standing.c: removed while we lived ---- */
+
+void standing_init(struct gossip *g);
+/* Others say that we are dead. false: it is to be denied at once. */
+bool standing_hear_death(struct gossip *g, const struct datagram_state *state);
+/* At the begin of each step: how long has nobody answered? */
+void standing_look(struct gossip *g);
+void standing_stalled(struct gossip *g, usec_t late_us);
+/* Our warming is over. false: we are held back, and are ready when that is over. */
+bool standing_may_be_ready(struct gossip *g);
+void standing_tick(struct gossip *g);
+usec_t standing_deadline(const struct gossip *g);
+/* A member that is dead to us asks us something. */
+void standing_asked_by_the_dead(struct gossip *g, struct peer *peer, uint64_t incarnation);
 
 /* ---- farewell.c ---- */
 

@@ -15,18 +15,20 @@
 
 struct peer {
     uint64_t incarnation;
-    uint32_t record;  /* what it says of itself; RECORD_NONE: the place is free */
-    uint32_t version; /* of that; of a free place: the next one plus one */
-    uint32_t news;    /* number plus one; 0: none */
-    uint32_t when;    /* last two-way contact; a tombstone: since when (roster_age_us); 0: never */
-    uint32_t window;  /* seal.c: of the process that wrote to us last */
-    uint8_t doubt;    /* number plus one; 0: none */
-    uint8_t state;    /* as the records say; what is published follows by cuts (publish.c) */
-    uint8_t shown;    /* as published, or SHOWN_NOT */
-    bool ready : 1;   /* it said that its warming is over */
-    bool is_met : 1;  /* this incarnation has answered us */
-    bool touched : 1; /* to be published */
-    bool waiting : 1; /* among g->waiting */
+    uint32_t record;   /* what it says of itself; RECORD_NONE: the place is free */
+    uint32_t version;  /* of that; of a free place: the next one plus one */
+    uint32_t news;     /* number plus one; 0: none */
+    uint32_t when;     /* last two-way contact; a tombstone: since when (roster_age_us); 0: never */
+    uint32_t window;   /* seal.c: of the process that wrote to us last */
+    uint8_t doubt;     /* number plus one; 0: none */
+    uint8_t state;     /* as the records say; what is published follows by cuts (publish.c) */
+    uint8_t shown;     /* as published, or SHOWN_NOT */
+    bool ready : 1;    /* it said that its warming is over */
+    bool is_met : 1;   /* this incarnation has answered us */
+    bool touched : 1;  /* to be published */
+    bool waiting : 1;  /* among g->waiting */
+    bool is_unfit : 1; /* it died alive: its links are bad, or it asks and hears no answer */
+    uint8_t asks : 2;  /* questions since it is dead: it does not hear what we answer */
 };
 
 /* What a cut will do to a member. */
@@ -46,12 +48,14 @@ struct news {
     bool is_answered;     /* it has answered us since, in whatever way */
     bool is_acked;        /* on our own socket: so it knows, too */
     bool put_to_it;       /* a ping that tells it so is due */
+    bool is_unfit;        /* it answers, but too seldom: no answer changes that */
     uint64_t incarnation; /* that is said to be dead */
 };
 
 struct vote {
     uint32_t observer;
     bool down;
+    bool is_lossy;
     uint64_t number;
     usec_t heard_us;
 };
@@ -72,7 +76,10 @@ struct doubt {
     uint32_t verified; /* those of members that we know to hear us */
     bool shut_out;     /* so many that its own votes do not count */
     bool condemned;    /* enough of them, as of the last review */
+    bool is_lossy;     /* several find it so, or miss it */
+    bool unfit;        /* so many, for so long that it is to go */
     bool is_told;
+    usec_t lossy_us;     /* since when they are enough; USEC_NEVER */
     usec_t suspected_us; /* since when there is a voice; USEC_NEVER */
     usec_t asked_us;     /* when we last looked which of its observers are sound */
 };
@@ -86,7 +93,9 @@ struct probe {
     uint32_t misses;
     uint32_t relays_asked;
     uint32_t relays_heard;
-    uint32_t loss; /* of first pings: a moving mean, 65536 is all */
+    uint32_t loss;       /* of first pings: a moving mean, 65536 is all */
+    uint32_t asked;      /* pings so far */
+    uint32_t unanswered; /* of the last 32, a bit each: the lowest is the last one */
     usec_t voted_us;
     usec_t acked_us;    /* by an ack, not only by evidence */
     usec_t evidence_us; /* on the data path */
@@ -107,6 +116,7 @@ struct ping {
     uint32_t number;
     enum ping_purpose purpose;
     uint32_t detail;       /* RELAY, CONTEST: which */
+    uint32_t nth;          /* that our probe of the target counts; 0: it does not */
     struct node_id target; /* zero: whoever is there */
     usec_t sent_us;
 };
@@ -150,6 +160,20 @@ struct contest {
     uint32_t number;     /* of its ping, for the refusal */
     uint32_t tries;
     usec_t at_us;
+};
+
+/* Ourselves, as the others see us: who was removed while it lived waits before it owns again. */
+struct standing {
+    usec_t answer_at_us;   /* then we say that we live; USEC_NEVER: nobody said otherwise */
+    uint64_t above;        /* that incarnation */
+    uint64_t denied;       /* the last one that we denied to be dead */
+    bool is_unfit;         /* they say that our links are bad */
+    uint32_t removals;     /* as an owner, one not long after the other */
+    usec_t removed_us;     /* the last of them */
+    usec_t held_until_us;  /* USEC_NEVER: we are not held back */
+    bool was_ready;        /* we are ready but for that */
+    usec_t lonely_us;      /* when we last had heard nobody for a while */
+    usec_t stood_still_us; /* when we last had stood still */
 };
 
 struct notice {
@@ -330,6 +354,7 @@ struct gossip {
     struct keys keys;
     /* loads */
     struct heard_load loads[LOADS_MAX];
+    struct standing standing;
     /* effects that wait */
     struct notice notices[NOTICES_MAX];
     uint32_t notice_first;

@@ -37,6 +37,10 @@ static void add_what_is_said(struct gossip *g, struct datagram *d, struct peer *
     if (news != NULL && news->due == DUE_DEATH) {
         state.incarnation = news->incarnation;
         state.state = MEMBER_DEAD;
+        state.how.is_news = true; /* it waits for its time */
+        state.how.wait_us = usec_max(news->due_us - g->now.mono_us, 1);
+    } else {
+        state.how.is_unfit = peer->is_unfit;
     }
     if (state.state >= MEMBER_DEAD) {
         datagram_add_state(d, &state);
@@ -79,7 +83,8 @@ void pings_introduce(struct gossip *g, const struct address *to, const struct pe
         datagram_add_state(&parcel.body,
                            &(struct datagram_state){ .id = roster_id(g, dead),
                                                      .incarnation = dead->incarnation,
-                                                     .state = (enum member_state)dead->state });
+                                                     .state = (enum member_state)dead->state,
+                                                     .how = { .is_unfit = dead->is_unfit } });
     }
     datagram_add_record(&parcel.body, &record,
                         (struct telling){ .ready = self->ready, .is_news = true });

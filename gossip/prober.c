@@ -3,7 +3,10 @@
  * One period: a ping; when no ack comes in time, round after round of a ping and two relays
  * (relays.c), until an ack comes from anywhere. So many rounds without one are a vote (votes.c); how
  * many depends on the loss that our probes of all members see, by its median: a bad subject must
- * not hide itself. */
+ * not hide itself.
+ *
+ * Beside that stands the window: which of the last pings of a member it answered itself, however
+ * late within their life. A member that loses far more of them than the median one is lossy. */
 #include "gossip/internal.h"
 
 #define LOSS_ALL 65536u
@@ -20,6 +23,72 @@ static usec_t stretched(const struct gossip *g, usec_t wait_us)
 static usec_t period(const struct gossip *g)
 {
     return g->living > OBSERVERS_MAX + 1 ? PROBE_PERIOD_MANY_US : PROBE_PERIOD_US;
+}
+
+/* ---- the window ---- */
+
+/* The last ping is not among them: it may be on its way. */
+static uint32_t count_lost(const struct probe *probe)
+{
+    uint32_t lost = 0;
+    for (uint32_t bits = probe->unanswered >> 1 & WINDOW_MASK; bits != 0; bits &= bits - 1) {
+        lost++;
+    }
+    return lost;
+}
+
+/* Of the members that we observe, the lower one of two in the middle. */
+static uint32_t median(uint32_t *values, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const uint32_t value = values[i];
+        uint32_t at = i;
+        for (; at > 0 && values[at - 1] > value; at--) {
+            values[at] = values[at - 1];
+        }
+        values[at] = value;
+    }
+    return count == 0 ? 0 : values[(count - 1) / 2];
+}
+
+uint32_t prober_median_lost(const struct gossip *g)
+{
+    uint32_t lost[OBSERVERS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
+        if (g->probe_peer[i] != NO_PEER) {
+            lost[count++] = count_lost(&g->probes[i]);
+        }
+    }
+    return median(lost, count);
+}
+
+/* By so many it loses more than the median one, which it may be itself. */
+static uint32_t lost_more(const struct gossip *g, const struct probe *probe)
+{
+    const uint32_t own = count_lost(probe);
+    if (own < WINDOW_DOUBT) {
+        return 0; /* nearly always */
+    }
+    const uint32_t others = prober_median_lost(g);
+    return own > others ? own - others : 0;
+}
+
+static void note_ping(struct gossip *g, struct probe *probe, uint32_t number)
+{
+    if (number != 0) {
+        probe->asked++;
+        probe->unanswered = probe->unanswered << 1 | 1;
+        g->pings[number % PINGS_MAX].nth = probe->asked;
+    }
+}
+
+void prober_acked(struct gossip *g, const struct peer *peer, uint32_t nth)
+{
+    struct probe *probe = prober_find(g, peer);
+    if (probe != NULL && nth != 0 && probe->asked - nth < 32) {
+        probe->unanswered &= ~(1u << (probe->asked - nth));
+    }
 }
 
 void prober_init(struct gossip *g)
@@ -130,19 +199,14 @@ static void measure(struct probe *probe, bool lost)
 
 static uint32_t median_loss(const struct gossip *g)
 {
-    uint32_t sorted[OBSERVERS_MAX];
+    uint32_t losses[OBSERVERS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
-        if (g->probe_peer[i] == NO_PEER) {
-            continue;
+        if (g->probe_peer[i] != NO_PEER) {
+            losses[count++] = g->probes[i].loss;
         }
-        uint32_t at = count++;
-        for (; at > 0 && sorted[at - 1] > g->probes[i].loss; at--) {
-            sorted[at] = sorted[at - 1];
-        }
-        sorted[at] = g->probes[i].loss;
     }
-    return count == 0 ? 0 : sorted[(count - 1) / 2];
+    return median(losses, count);
 }
 
 /* The m with q^m <= 1 %, and one more, for round trips lost with probability q. */
@@ -158,18 +222,44 @@ static uint32_t misses_for_a_vote(struct gossip *g)
     return misses < MISSES_MAX ? misses : MISSES_MAX;
 }
 
+/* ---- our vote ---- */
+
+/* Cast it when it is another one than before, or a bad one has become old. */
+static void vote(struct gossip *g, struct probe *probe, struct peer *peer, bool down)
+{
+    const uint32_t more = votes_ours_is_lossy(g, peer) ? WINDOW_STILL : WINDOW_MORE;
+    const bool is_lossy = lost_more(g, probe) >= more;
+    const bool is_bad = down || is_lossy;
+    if (is_bad && g->health >= HEALTH_MUTE) {
+        MARK(g, "gossip.vote.muted");
+        return;
+    }
+    const bool is_same =
+        votes_ours_stands(g, peer) == down && votes_ours_is_lossy(g, peer) == is_lossy;
+    if (is_same && (!is_bad || g->now.mono_us - probe->voted_us < VOTE_RENEW_US)) {
+        return;
+    }
+    if (is_lossy) {
+        MARK(g, "gossip.vote.lossy");
+    }
+    probe->voted_us = g->now.mono_us;
+    votes_cast(g, peer, down, is_lossy);
+}
+
 /* ---- a round ---- */
 
 static void ping(struct gossip *g, struct probe *probe, usec_t wait_us)
 {
-    pings_member(g, &g->peers[prober_subject(g, probe)], PING_PROBE, 0);
+    struct peer *peer = &g->peers[prober_subject(g, probe)];
+    note_ping(g, probe, pings_member(g, peer, PING_PROBE, 0));
     probe->waiting = true;
     set_at(g, probe, g->now.mono_us + stretched(g, wait_us));
 }
 
+/* Not while its last ping is missed: a member whose answers get lost is to be found out. */
 static bool is_spared(const struct gossip *g, const struct probe *probe)
 {
-    return g->now.mono_us - probe->evidence_us <= EVIDENCE_US &&
+    return (probe->unanswered & 1) == 0 && g->now.mono_us - probe->evidence_us <= EVIDENCE_US &&
            g->now.mono_us - probe->acked_us <= EVIDENCE_PING_US;
 }
 
@@ -184,32 +274,22 @@ static void begin(struct gossip *g, struct probe *probe)
                usec_max(probe->evidence_us + EVIDENCE_US + 1, g->now.mono_us + PROBE_AGAIN_US));
         return;
     }
+    struct peer *peer = &g->peers[prober_subject(g, probe)];
     ping(g, probe, PROBE_TIMEOUT_US);
+    vote(g, probe, peer, votes_ours_stands(g, peer));
 }
 
-void prober_wake(struct gossip *g, const struct peer *peer)
+void prober_wake(struct gossip *g, const struct peer *peer, uint32_t number)
 {
     struct probe *probe = prober_find(g, peer);
     if (probe != NULL && !probe->waiting && !is_spared(g, probe)) {
         MARK(g, "gossip.probe.woken");
+        note_ping(g, probe, number);
         probe->started_us = g->now.mono_us;
         probe->relays_asked = 0;
         probe->waiting = true;
         set_at(g, probe, g->now.mono_us + stretched(g, PROBE_TIMEOUT_US));
     }
-}
-
-static void vote(struct gossip *g, struct probe *probe, struct peer *peer)
-{
-    if (g->health >= HEALTH_MUTE) {
-        MARK(g, "gossip.vote.muted");
-        return;
-    }
-    if (votes_ours_stands(g, peer) && g->now.mono_us - probe->voted_us < VOTE_RENEW_US) {
-        return;
-    }
-    probe->voted_us = g->now.mono_us;
-    votes_cast(g, peer, true);
 }
 
 static void get_worse(struct gossip *g, uint32_t by)
@@ -229,9 +309,7 @@ static void miss(struct gossip *g, struct probe *probe)
         get_worse(g, 1);
     }
     probe->misses++;
-    if (probe->misses >= misses_for_a_vote(g)) {
-        vote(g, probe, peer);
-    }
+    vote(g, probe, peer, votes_ours_stands(g, peer) || probe->misses >= misses_for_a_vote(g));
     ping(g, probe, probe->misses > PROBE_ROUNDS_FAST ? PROBE_PERIOD_US : PROBE_AGAIN_US);
     relays_ask(g, probe);
 }
@@ -255,7 +333,8 @@ static void end_period(struct gossip *g, struct probe *probe, bool acked)
         measure(probe, false);
         got_better(g);
     }
-    begin_period(g, probe, usec_max(probe->started_us + period(g), now_us + PROBE_AGAIN_US));
+    const usec_t period_us = lost_more(g, probe) >= WINDOW_DOUBT ? PROBE_PERIOD_US : period(g);
+    begin_period(g, probe, usec_max(probe->started_us + period_us, now_us + PROBE_AGAIN_US));
 }
 
 void prober_good(struct gossip *g, struct peer *peer, uint64_t incarnation, bool acked)
@@ -273,11 +352,11 @@ void prober_good(struct gossip *g, struct peer *peer, uint64_t incarnation, bool
         news->is_answered = true;
         news->is_acked = news->is_acked || acked;
     }
-    if (votes_ours_stands(g, peer)) {
-        votes_cast(g, peer, false);
-    }
     if (probe != NULL) {
+        vote(g, probe, peer, false);
         end_period(g, probe, acked);
+    } else if (votes_ours_stands(g, peer) || votes_ours_is_lossy(g, peer)) {
+        votes_cast(g, peer, false, false);
     }
 }
 
@@ -290,6 +369,7 @@ void prober_evidence(struct gossip *g, struct node_id id)
     struct probe *probe = prober_find(g, peer);
     if (probe != NULL) {
         probe->evidence_us = g->now.mono_us;
+        probe->unanswered &= ~(probe->waiting ? 1u : 0u); /* as good as an answer */
     }
     prober_good(g, peer, peer->incarnation, false);
 }
@@ -303,6 +383,7 @@ void prober_stalled(struct gossip *g, usec_t late_us)
     for (uint32_t i = 0; i < OBSERVERS_MAX; i++) {
         if (g->probe_peer[i] != NO_PEER) {
             begin_period(g, &g->probes[i], g->now.mono_us + rng_between(&g->rng, 0, RELAY_US));
+            g->probes[i].unanswered = 0;
         }
     }
 }

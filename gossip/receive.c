@@ -14,6 +14,15 @@ static void hear_record(struct gossip *g, const struct arrival *a,
     }
 }
 
+/* Whoever is dead to us, and has not said otherwise, may be deaf and bury all others. */
+static bool is_word_of_the_dead(const struct gossip *g, const struct arrival *a,
+                                const struct datagram_section *section)
+{
+    const struct peer *peer = a->peer;
+    return section->state.state == MEMBER_DEAD && peer != NULL && peer->state == MEMBER_DEAD &&
+           a->head.incarnation <= peer->incarnation && !node_id_equal(section->state.id, g->id);
+}
+
 static void hear_section(struct gossip *g, const struct arrival *a,
                          const struct datagram_section *section)
 {
@@ -22,7 +31,9 @@ static void hear_section(struct gossip *g, const struct arrival *a,
         hear_record(g, a, section);
         return;
     case DATAGRAM_STATE:
-        if (node_id_equal(section->state.id, g->id)) {
+        if (is_word_of_the_dead(g, a, section)) {
+            MARK(g, "gossip.dead.their_word");
+        } else if (node_id_equal(section->state.id, g->id)) {
             identity_hear_state(g, &section->state);
         } else {
             hearsay_state(g, &section->state);
@@ -89,10 +100,12 @@ static void acknowledge(struct gossip *g, const struct arrival *a)
     parcel_begin(g, &parcel, &a->from, head);
     if (is_dead) { /* it is told so first: then it can refute */
         MARK(g, "gossip.ack.to_the_dead");
+        standing_asked_by_the_dead(g, a->peer, a->head.incarnation);
         datagram_add_state(&parcel.body,
                            &(struct datagram_state){ .id = a->sender,
                                                      .incarnation = a->peer->incarnation,
-                                                     .state = (enum member_state)a->peer->state });
+                                                     .state = (enum member_state)a->peer->state,
+                                                     .how = { .is_unfit = a->peer->is_unfit } });
     }
     if (node_id_is_zero(a->head.target) && a->head.digest != roster_digest(g)) {
         const struct member self = roster_member(g, roster_self(g));
@@ -115,6 +128,7 @@ static void take_ack(struct gossip *g, const struct arrival *a)
     }
     enum ping_purpose purpose = ping->purpose;
     uint32_t detail = ping->detail;
+    const uint32_t nth = ping->nth;
     ping->purpose = PING_NONE;
     heal_answered(g, &a->from);
     if (purpose == PING_RELAY) {
@@ -128,6 +142,7 @@ static void take_ack(struct gossip *g, const struct arrival *a)
         farewell_acked(g);
     }
     if (a->peer != NULL) {
+        prober_acked(g, a->peer, nth);
         prober_good(g, a->peer, a->head.incarnation, true);
     }
 }

@@ -9,7 +9,8 @@ static bool is_usable(struct gossip *g, const struct probe *probe, uint32_t rela
 {
     const struct peer *peer = &g->peers[relay];
     return relay != g->self && relay != prober_subject(g, probe) && roster_is_living(peer) &&
-           roster_address(g, peer) != NULL && !votes_ours_stands(g, peer);
+           roster_address(g, peer) != NULL && !votes_ours_stands(g, peer) &&
+           !votes_ours_is_lossy(g, peer);
 }
 
 /* The nth from a random one on of its observers; NO_PEER: not usable. */
@@ -119,8 +120,9 @@ void relays_take(struct gossip *g, const struct datagram_head *head, const struc
     r->target = head->target;
     r->until_us = g->now.mono_us + RELAY_US;
     g->relaying_count++;
-    if (pings_member(g, target, PING_RELAY, i) != 0) {
-        prober_wake(g, target);
+    const uint32_t ping = pings_member(g, target, PING_RELAY, i);
+    if (ping != 0) {
+        prober_wake(g, target, ping);
     }
 }
 

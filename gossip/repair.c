@@ -368,7 +368,7 @@ void repair_have(struct gossip *g, const struct address *from,
 static bool add_member(struct gossip *g, struct datagram *d, const struct peer *peer,
                        bool state_only)
 {
-    const struct telling how = { .ready = peer->ready };
+    const struct telling how = { .ready = peer->ready, .is_unfit = peer->is_unfit };
     CHECK(peer < g->peers + g->peers_high);
     if (roster_is_living(peer) && !state_only) {
         const struct member member = roster_member(g, peer);

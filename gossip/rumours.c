@@ -118,7 +118,7 @@ uint64_t gossip_backlog(const struct gossip *g)
 static bool tell(struct gossip *g, struct datagram *d, const struct news *news)
 {
     const struct peer *peer = &g->peers[news->peer];
-    struct telling how = { .ready = peer->ready, .is_news = true };
+    struct telling how = { .ready = peer->ready, .is_news = true, .is_unfit = peer->is_unfit };
     struct datagram_state state = { .id = roster_id(g, peer),
                                     .incarnation = peer->incarnation,
                                     .state = (enum member_state)peer->state };
@@ -128,6 +128,7 @@ static bool tell(struct gossip *g, struct datagram *d, const struct news *news)
     if (news->due == DUE_DEATH) {
         state.incarnation = news->incarnation;
         state.state = MEMBER_DEAD;
+        how.is_unfit = news->is_unfit;
     } else if (news->is_record && roster_is_living(peer)) {
         struct member member = roster_member(g, peer);
         return datagram_add_record(d, &member, how);

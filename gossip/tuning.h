@@ -20,12 +20,29 @@
 #define ASK_US MSEC(1500)           /* before that its voters look which observers answer */
 #define SOUND_US SEC(4)             /* an observer that answered so lately is sound */
 #define HOLD_US MSEC(700)           /* nothing changed for that long: decide */
-#define NOTICE_US MSEC(300)      /* a decision comes into force that much later, for all together */
-#define WITNESSES 3u             /* packets that say the same, before who is warming owns */
-#define RETURN_US SEC(2)         /* owners that come back by themselves wait for others to */
-#define FORCE_US SEC(10)         /* a cut waits no longer than this */
-#define REVIEW_US MSEC(100)      /* pace of looking while something is undecided */
-#define NEWCOMERS_MAX 64u        /* so few that start together need not be gentle */
+#define NOTICE_US MSEC(300) /* a decision comes into force that much later, for all together */
+#define WINDOW 16u          /* pings of a member that are looked at for bad links */
+#define WINDOW_MASK 0xffffu
+#define WINDOW_MORE 10u        /* so many more are lost than of the median member: it is lossy */
+#define WINDOW_STILL 7u        /* so many more: it still is */
+#define WINDOW_DOUBT 4u        /* so many more: it is asked more often */
+#define LOSSY_HOLD_US SEC(4)   /* enough find it so for that long: it is to go */
+#define LOSSY_SURE_US SEC(1)   /* who is then missed is lossy, and not merely dead */
+#define LOSSY_NOTICE_US SEC(2) /* and others with it */
+#define LONELY_US SEC(3)       /* no answer of anybody for that long */
+#define LONELY_LATELY_US SEC(5)
+#define STILL_LATELY_US SEC(20) /* who stood still so lately knows why it was removed */
+#define LISTEN_US MSEC(200)     /* who was cut off listens what was wrong before it says it lives */
+#define HELD_US SEC(30)         /* who was removed alive owns no sooner; doubles */
+#define HELD_DOUBLES 3u         /* up to four minutes */
+#define HELD_WELL_US SEC(20)    /* nor sooner after most of what it sent was lost */
+#define HELD_FREE 2u            /* so often who was merely cut off comes back at once */
+#define HELD_FORGET_US SEC(600) /* without a removal */
+#define WITNESSES 3u            /* packets that say the same, before who is warming owns */
+#define RETURN_US SEC(2)        /* owners that come back by themselves wait for others to */
+#define FORCE_US SEC(10)        /* a cut waits no longer than this */
+#define REVIEW_US MSEC(100)     /* pace of looking while something is undecided */
+#define NEWCOMERS_MAX 64u       /* so few that start together need not be gentle */
 #define REVIEW_AGAIN_US MSEC(20) /* after changes, between two reviews */
 #define PUBLISH_US MSEC(50)      /* changes that come together are published together */
 #define FLOOD_US MSEC(10)        /* a new one waits that long for others */

@@ -2,7 +2,10 @@
  *
  * Enough (docs/gossip.md, "Quorum"): three fifths of its observers, at least two; or, when that has
  * lasted, three fifths of those observers that are sound themselves, be it one. A vote counts when
- * we know that its voter hears us: a node that hears nobody accuses everybody. */
+ * we know that its voter hears us: a node that hears nobody accuses everybody.
+ *
+ * A member may also be lossy: most of what it is asked is lost, though some is answered. That is a
+ * vote of its own, which no answer takes back, and counts only by three fifths of the observers. */
 #include "gossip/internal.h"
 
 void votes_init(struct gossip *g)
@@ -27,10 +30,16 @@ static bool stands(const struct gossip *g, const struct vote *vote)
     return vote->down && !is_stale(g, vote);
 }
 
+/* One who misses it finds it lossy, too. */
+static bool complains(const struct gossip *g, const struct vote *vote)
+{
+    return (vote->down || vote->is_lossy) && !is_stale(g, vote);
+}
+
 static bool has_standing(const struct gossip *g, const struct doubt *doubt)
 {
     for (uint32_t i = 0; i < doubt->vote_count; i++) {
-        if (stands(g, &doubt->votes[i])) {
+        if (complains(g, &doubt->votes[i])) {
             return true;
         }
     }
@@ -74,6 +83,7 @@ static struct doubt *begin_doubt(struct gossip *g, struct peer *peer)
     }
     *doubt = (struct doubt){ .peer = roster_index(g, peer),
                              .suspected_us = USEC_NEVER,
+                             .lossy_us = USEC_NEVER,
                              .asked_us = LONG_AGO };
     peer->doubt = (uint8_t)(doubt - g->doubts + 1);
     g->doubt_count++;
@@ -97,7 +107,7 @@ static struct vote *place_for(struct gossip *g, struct doubt *doubt, uint32_t ob
         return vote;
     }
     for (uint32_t i = 0; i < doubt->vote_count; i++) {
-        if (!stands(g, &doubt->votes[i])) {
+        if (!complains(g, &doubt->votes[i])) {
             doubt->votes[i] = (struct vote){ .observer = observer };
             return &doubt->votes[i];
         }
@@ -111,7 +121,7 @@ static void put_vote(struct gossip *g, struct peer *peer, uint32_t observer,
 {
     struct doubt *doubt = votes_doubt(g, peer);
     if (doubt == NULL) {
-        doubt = vote->down ? begin_doubt(g, peer) : NULL;
+        doubt = vote->down || vote->is_lossy ? begin_doubt(g, peer) : NULL;
     }
     struct vote *place = doubt != NULL ? place_for(g, doubt, observer) : NULL;
     if (place == NULL || place->number >= vote->number) {
@@ -119,6 +129,7 @@ static void put_vote(struct gossip *g, struct peer *peer, uint32_t observer,
     }
     place->number = vote->number;
     place->down = vote->down;
+    place->is_lossy = vote->is_lossy;
     place->heard_us = g->now.mono_us;
     cut_look_soon(g);
 }
@@ -149,7 +160,8 @@ void votes_add(struct gossip *g, struct datagram *d, const struct peer *peer)
             votes.vote[votes.count++] =
                 (struct datagram_vote){ .observer = roster_id(g, &g->peers[vote->observer]),
                                         .number = vote->number,
-                                        .down = vote->down };
+                                        .down = vote->down,
+                                        .is_lossy = vote->is_lossy };
         }
     }
     if (votes.count > 0) {
@@ -175,30 +187,45 @@ static void tell(struct gossip *g, const struct peer *peer, struct doubt *doubt)
     }
 }
 
-void votes_cast(struct gossip *g, struct peer *peer, bool down)
+/* NULL: we have nothing against it. */
+static const struct vote *ours(struct gossip *g, const struct peer *peer)
 {
-    struct datagram_vote vote = { .down = down };
+    const struct doubt *doubt = votes_doubt(g, peer);
+    for (uint32_t i = 0; doubt != NULL && i < doubt->vote_count; i++) {
+        if (doubt->votes[i].observer == g->self) {
+            return complains(g, &doubt->votes[i]) ? &doubt->votes[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+bool votes_ours_stands(struct gossip *g, const struct peer *peer)
+{
+    const struct vote *vote = ours(g, peer);
+    return vote != NULL && vote->down;
+}
+
+bool votes_ours_is_lossy(struct gossip *g, const struct peer *peer)
+{
+    const struct vote *vote = ours(g, peer);
+    return vote != NULL && vote->is_lossy;
+}
+
+void votes_cast(struct gossip *g, struct peer *peer, bool down, bool is_lossy)
+{
+    struct datagram_vote vote = { .down = down, .is_lossy = is_lossy };
     uint64_t wall = g->now.wall_us > 0 ? (uint64_t)g->now.wall_us : 0;
-    const bool is_change = votes_ours_stands(g, peer) != down;
+    /* A member that is lossy may answer for long before anybody is asked to relay, who would hear. */
+    const bool is_to_be_told =
+        is_lossy || votes_ours_is_lossy(g, peer) || votes_ours_stands(g, peer) != down;
     /* Above those of the process before us, which may still be on their way. */
     g->vote_number = g->vote_number + 1 > wall ? g->vote_number + 1 : wall;
     vote.number = g->vote_number;
     put_vote(g, peer, g->self, &vote);
     struct doubt *doubt = votes_doubt(g, peer);
-    if (doubt != NULL && is_change) {
+    if (doubt != NULL && is_to_be_told) {
         tell(g, peer, doubt);
     }
-}
-
-bool votes_ours_stands(struct gossip *g, const struct peer *peer)
-{
-    const struct doubt *doubt = votes_doubt(g, peer);
-    for (uint32_t i = 0; doubt != NULL && i < doubt->vote_count; i++) {
-        if (doubt->votes[i].observer == g->self) {
-            return stands(g, &doubt->votes[i]);
-        }
-    }
-    return false;
 }
 
 void votes_clear(struct gossip *g, struct peer *peer)
@@ -212,6 +239,19 @@ void votes_clear(struct gossip *g, struct peer *peer)
     }
     end_doubt(g, doubt);
     cut_look_soon(g); /* who was doubted may be well now */
+}
+
+void votes_refuted(struct gossip *g, struct peer *peer)
+{
+    struct doubt *doubt = votes_doubt(g, peer);
+    bool is_lossy = false;
+    for (uint32_t i = 0; doubt != NULL && i < doubt->vote_count; i++) {
+        doubt->votes[i].down = false;
+        is_lossy = is_lossy || complains(g, &doubt->votes[i]);
+    }
+    if (!is_lossy) {
+        votes_clear(g, peer);
+    }
 }
 
 void votes_forget(struct gossip *g, const struct peer *observer)
@@ -264,15 +304,18 @@ static uint32_t count_voices(struct gossip *g, const struct doubt *doubt)
     return count;
 }
 
+static bool is_sound(struct gossip *g, const struct vote *vote)
+{
+    const struct peer *observer = &g->peers[vote->observer];
+    return roster_is_living(observer) &&
+           (vote->observer == g->self || (answers(g, observer) && !is_doubted(g, observer)));
+}
+
 static uint32_t count_verified(struct gossip *g, const struct doubt *doubt)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < doubt->vote_count; i++) {
-        const struct vote *vote = &doubt->votes[i];
-        const struct peer *observer = &g->peers[vote->observer];
-        const bool is_ours = vote->observer == g->self;
-        const bool is_sound = is_ours || (answers(g, observer) && !is_doubted(g, observer));
-        count += stands(g, vote) && roster_is_living(observer) && is_sound ? 1 : 0;
+        count += stands(g, &doubt->votes[i]) && is_sound(g, &doubt->votes[i]) ? 1 : 0;
     }
     return count;
 }
@@ -378,6 +421,45 @@ static void count_all(struct gossip *g)
     }
 }
 
+/* Is it to go for its bad links? There is time: it still answers at times, and the ring moves once
+ * for all of its kind. Whoever is nearly sure joins a change that comes anyway. */
+static void judge_links(struct gossip *g, struct doubt *doubt)
+{
+    const struct jury *jury = circles_jury(g, doubt->peer, &doubt->jury);
+    uint32_t complaints = 0;
+    uint32_t lossy = 0;
+    uint32_t sound = 0;
+    for (uint32_t i = 0; i < doubt->vote_count; i++) {
+        const struct vote *vote = &doubt->votes[i];
+        if (complains(g, vote) && roster_is_living(&g->peers[vote->observer])) {
+            complaints++;
+            lossy += vote->is_lossy ? 1 : 0;
+            sound += is_sound(g, vote) ? 1 : 0;
+        }
+    }
+    doubt->is_lossy = lossy > 0 && complaints >= 2;
+    if (doubt->is_lossy && is_enough(complaints, jury->count)) {
+        ask(g, doubt); /* can they hear us at all? */
+    }
+    /* One of them may waver. */
+    const uint32_t wavers = doubt->lossy_us != USEC_NEVER && sound > 2 ? 1 : 0;
+    if (lossy == 0 || !is_enough(sound + wavers, jury->count)) {
+        doubt->lossy_us = USEC_NEVER;
+        doubt->unfit = false;
+        return;
+    }
+    doubt->lossy_us = usec_min(doubt->lossy_us, g->now.mono_us);
+    doubt->unfit = g->now.mono_us - doubt->lossy_us >= LOSSY_HOLD_US || g->accusing > 0;
+    if (doubt->unfit) {
+        MARK(g, "gossip.votes.unfit");
+    }
+}
+
+bool votes_is_lossy(const struct gossip *g, const struct doubt *doubt)
+{
+    return doubt->lossy_us != USEC_NEVER && g->now.mono_us - doubt->lossy_us >= LOSSY_SURE_US;
+}
+
 bool votes_review(struct gossip *g)
 {
     bool doubts = false;
@@ -392,9 +474,10 @@ bool votes_review(struct gossip *g)
         }
         doubt->verified = count_verified(g, doubt);
         doubt->condemned = is_condemned(g, doubt);
+        judge_links(g, doubt);
         /* With many observers one voice is noise (L = 2 of 8). */
         const uint32_t noise = g->living > OBSERVERS_MAX - 1 ? 1 : 0;
-        doubts = doubts || (!doubt->condemned && doubt->voices > noise);
+        doubts = doubts || (!doubt->condemned && !doubt->unfit && doubt->voices > noise);
         if (is_over(g, doubt)) {
             end_doubt(g, doubt);
         }

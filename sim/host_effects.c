@@ -265,6 +265,9 @@ void host_gossip_effect(struct host_node *host, const struct gossip_effect *effe
     case GOSSIP_MEMBER_LEFT:
         say_member(host, effect, "left");
         return;
+    case GOSSIP_HELD_BACK:
+        say_member(host, effect, "is held back");
+        return;
     }
     BUG("an effect of no kind");
 }

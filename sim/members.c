@@ -187,17 +187,20 @@ static struct members_node *node_of(struct members *m, struct node_id id)
     return &m->nodes[index];
 }
 
-static void look_at_death(struct members *m, const struct gossip_effect *effect)
+/* What a member believes that is to be in no ring itself is no removal: nobody shares it. */
+static void look_at_death(struct members *m, const struct members_node *observer,
+                          const struct gossip_effect *effect)
 {
     struct members_node *node = node_of(m, effect->node);
-    if (node->gossip == NULL || node->is_faulty ||
+    if (node->gossip == NULL || node->is_faulty || !observer->is_expected ||
         gossip_self(node->gossip).incarnation != effect->incarnation) {
         return;
     }
     if (node->wronged != effect->incarnation) {
         node->wronged = effect->incarnation;
         m->faults.removed++;
-        world_say(m->world, "node %u is removed though it is well", node->index);
+        world_say(m->world, "node %u is removed by node %u though it is well", node->index,
+                  observer->index);
     }
 }
 
@@ -240,7 +243,7 @@ static void carry_out(struct members *m, struct members_node *node,
         wishes->end = true;
         return;
     case GOSSIP_MEMBER_DEAD:
-        look_at_death(m, effect);
+        look_at_death(m, node, effect);
         notice(m, node, effect);
         return;
     case GOSSIP_MEMBER_JOINED:
@@ -258,6 +261,7 @@ static void carry_out(struct members *m, struct members_node *node,
     case GOSSIP_STAGES:
     case GOSSIP_ROTATED:
     case GOSSIP_MEMBER_REFUTED:
+    case GOSSIP_HELD_BACK:
         return;
     }
 }

@@ -60,7 +60,7 @@ struct members_node {
 
 /* What went wrong, counted over the whole run. */
 struct members_faults {
-    uint32_t removed;   /* healthy processes that anybody declared dead, each once */
+    uint32_t removed;   /* healthy processes that anybody in a ring declared dead, each once */
     uint32_t suspected; /* how often anybody was told to be unreachable */
     uint32_t in_use;    /* nodes that were told that their id is taken */
 };

@@ -139,6 +139,14 @@ static void log_member(struct gossip_actor *actor, enum log_level level, const c
     LOG(level, msg, LOG_TEXT("node", text), LOG_TEXT("name", found ? member.name : "?"));
 }
 
+static void log_held_back(const struct gossip_actor *actor)
+{
+    const struct gossip_stats *stats = gossip_stats(actor->gossip);
+    LOG(LOG_WARN, "member.held_back",
+        LOG_TEXT("why", "the others removed this node though it lives: its links are bad"),
+        LOG_NUM("times", stats->removals), LOG_NUM("owns_again_after_seconds", stats->held_s));
+}
+
 static void resolve(struct gossip_actor *actor);
 
 static void carry_out(struct gossip_actor *actor, const struct gossip_effect *effect)
@@ -191,6 +199,9 @@ static void carry_out(struct gossip_actor *actor, const struct gossip_effect *ef
         return;
     case GOSSIP_MEMBER_LEFT:
         log_member(actor, LOG_INFO, "member.left", effect->node);
+        return;
+    case GOSSIP_HELD_BACK:
+        log_held_back(actor);
         return;
     }
     BUG("an effect of no kind");

@@ -201,7 +201,7 @@ def one_ring(hosts):
     for host in hosts:
         answer = host.ask("ring")
         ring = answer["rings"][0] if answer else {"nodes": []}
-        if sorted(n["name"] for n in ring["nodes"]) != sorted(h.name for h in hosts):
+        if sorted(n["name"] for n in ring.get("nodes", [])) != sorted(h.name for h in hosts):
             return None
         digests.add(ring["digest"])
     return digests.pop() if len(digests) == 1 else None

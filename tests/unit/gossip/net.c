@@ -131,7 +131,9 @@ static void transmit(struct net *net, const struct net_node *from, const struct 
                         hash64_mix(net->trace, (uint64_t)net->now_us));
     assert_true(e->send.bytes.size <= GOSSIP_PACKET_MAX);
     if (to == NULL || net->is_blocked[from - net->nodes][to - net->nodes] ||
-        rng_chance(&net->rng, net->loss_permille * 1000)) {
+        rng_chance(&net->rng, net->loss_permille * 1000) ||
+        (from->loss_out_permille > 0 && rng_chance(&net->rng, from->loss_out_permille * 1000)) ||
+        (to->loss_in_permille > 0 && rng_chance(&net->rng, to->loss_in_permille * 1000))) {
         return;
     }
     net_inject(net, from->port, e->send.to.port, e->send.bytes.data, e->send.bytes.size);
@@ -239,6 +241,7 @@ static bool carry_out(struct net *net, struct net_node *node, const struct gossi
     case GOSSIP_MEMBER_JOINED:
     case GOSSIP_MEMBER_REFUTED:
     case GOSSIP_MEMBER_LEFT:
+    case GOSSIP_HELD_BACK:
         return false;
     }
     return false;
@@ -480,11 +483,18 @@ const struct member *net_sees(const struct net *net, uint32_t node, uint32_t oth
     return gossip_find(net->nodes[node].gossip, net->nodes[other].id, seen) ? seen : NULL;
 }
 
+bool net_is_held(const struct net *net, uint32_t node)
+{
+    const struct gossip *gossip = net->nodes[node].gossip;
+    return gossip != NULL && gossip_stats(gossip)->held_s > 0;
+}
+
 static bool sees_it_right(const struct net *net, uint32_t node, uint32_t other)
 {
     const struct member *seen = net_sees(net, node, other);
     if (net->nodes[other].gossip != NULL) {
-        return seen != NULL && seen->state == MEMBER_OWNING;
+        return seen != NULL &&
+               seen->state == (net_is_held(net, other) ? MEMBER_WARMING : MEMBER_OWNING);
     }
     return seen == NULL || !member_is_living(seen);
 }

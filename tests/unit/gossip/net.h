@@ -53,6 +53,8 @@ struct net_node {
     uint32_t deaths;
     uint64_t peer_catalog; /* last PEER_CATALOG */
     uint32_t peer_catalogs;
+    uint32_t loss_out_permille; /* of what it sends, besides the net's */
+    uint32_t loss_in_permille;  /* and of what it is sent */
 };
 
 struct net {
@@ -111,7 +113,9 @@ usec_t net_wait_key(struct net *net, uint8_t byte, uint32_t open, usec_t most_us
 uint64_t net_unopened(const struct net *net);
 /* What this node shows of that one; NULL when it does not know it. Valid until the next but one. */
 const struct member *net_sees(const struct net *net, uint32_t node, uint32_t other);
-/* One view everywhere: exactly the running nodes, all owning. */
+/* Was it removed while it lived, and waits before it owns again? */
+bool net_is_held(const struct net *net, uint32_t node);
+/* One view everywhere: exactly the running nodes, all owning but those that are held back. */
 bool net_is_settled(const struct net *net);
 /* Run until net_is_settled; returns how long it took, USEC_NEVER when it took longer. */
 usec_t net_settle(struct net *net, usec_t most_us);
