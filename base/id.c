@@ -85,6 +85,11 @@ struct place place_of_shard(struct dir_id dir, struct span lower_fence)
     return place_end(&h);
 }
 
+uint64_t block_id_hash(struct block_id id)
+{
+    return hash64_mix(get_u64(id.object.b), id.index);
+}
+
 void id_text(const uint8_t id[ID_SIZE], char *out)
 {
     static const char digits[] = "0123456789abcdef";

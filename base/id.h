@@ -60,6 +60,9 @@ static inline bool block_id_equal(struct block_id a, struct block_id b)
     return a.index == b.index && object_id_equal(a.object, b.object);
 }
 
+/* For tables of blocks. */
+uint64_t block_id_hash(struct block_id id);
+
 /* Derivations; every one is BLAKE2b-128 with its own domain word, sizes before bytes. */
 struct source_id source_id_make(struct span scheme, struct span endpoint, struct span bucket);
 struct object_id object_id_make(struct source_id source, struct span key, struct span pin,

@@ -119,18 +119,6 @@ static void take_facts(struct gossip *g, const struct member *facts)
     publish_soon(g, self, 0);
 }
 
-static void become_ready(struct gossip *g)
-{
-    struct peer *self = roster_self(g);
-    if (self->ready || !standing_may_be_ready(g)) {
-        return;
-    }
-    roster_before(g, self);
-    self->ready = true;
-    roster_after(g, self);
-    rumours_state(g, self);
-}
-
 static void take_event(struct gossip *g, const struct gossip_event *event)
 {
     switch (event->kind) {
@@ -158,7 +146,7 @@ static void take_event(struct gossip *g, const struct gossip_event *event)
         g->load = loads_code(event->load.rate);
         return;
     case GOSSIP_READY:
-        become_ready(g);
+        standing_ready(g);
         return;
     case GOSSIP_LEAVE:
         farewell_leave(g, event->leave.drained);

@@ -238,8 +238,8 @@ bool standing_hear_death(struct gossip *g, const struct datagram_state *state);
 /* At the begin of each step: how long has nobody answered? */
 void standing_look(struct gossip *g);
 void standing_stalled(struct gossip *g, usec_t late_us);
-/* Our warming is over. false: we are held back, and are ready when that is over. */
-bool standing_may_be_ready(struct gossip *g);
+/* Our warming is over: we are ready, or as soon as we are held back no more. */
+void standing_ready(struct gossip *g);
 void standing_tick(struct gossip *g);
 usec_t standing_deadline(const struct gossip *g);
 /* A member that is dead to us asks us something. */

@@ -83,22 +83,24 @@ void standing_stalled(struct gossip *g, usec_t late_us)
     g->company_us += late_us;
 }
 
-bool standing_may_be_ready(struct gossip *g)
-{
-    g->standing.was_ready = true;
-    return g->standing.held_until_us == USEC_NEVER;
-}
-
 static void become_ready(struct gossip *g)
 {
     struct peer *self = roster_self(g);
-    if (self->ready || !g->standing.was_ready || !roster_is_living(self)) {
+    if (self->ready) {
         return;
     }
     roster_before(g, self);
     self->ready = true;
     roster_after(g, self);
     rumours_state(g, self);
+}
+
+void standing_ready(struct gossip *g)
+{
+    g->standing.was_ready = true;
+    if (g->standing.held_until_us == USEC_NEVER) {
+        become_ready(g);
+    }
 }
 
 /* 0: at once. */
@@ -161,7 +163,9 @@ void standing_tick(struct gossip *g)
     }
     if (g->now.mono_us >= s->held_until_us) {
         s->held_until_us = USEC_NEVER;
-        become_ready(g);
+        if (s->was_ready && roster_is_living(roster_self(g))) {
+            become_ready(g);
+        }
     }
     g->stats.removals = s->removals;
     g->stats.held_s = s->held_until_us == USEC_NEVER

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "node/core/meter.h"
 #include "sim/host_inside.h"
 #include "sim/net.h"
 #include "sim/rings.h"
 #include "sim/source.h"
 
 #define QUEUE_US 15 /* from one thread to another */
-#define LOADS_GIVEN 32u
 
 void host_answer(struct process *process, const struct node_event *event)
 {
@@ -47,10 +47,10 @@ static struct for_node *for_node(struct host_node *host, enum node_event_kind ki
 
 static void give_loads(struct host_node *host)
 {
-    struct for_node *told = for_node(host, NODE_LOADS, LOADS_GIVEN * sizeof(uint64_t));
+    struct for_node *told = for_node(host, NODE_LOADS, METER_TOLD * sizeof(uint64_t));
     uint64_t *rates = (uint64_t *)(void *)told->room;
     told->event.loads.rates = rates;
-    told->event.loads.count = gossip_loads(host->gossip, rates, LOADS_GIVEN);
+    told->event.loads.count = gossip_loads(host->gossip, rates, METER_TOLD);
     work_post(&told->work, QUEUE_US);
 }
 

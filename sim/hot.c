@@ -14,10 +14,9 @@
 #define BLOCK_BYTES (4u << 20)
 #define ZIPF 0.99
 #define SLOTS_LOG2 18u
-#define FLOOR (32ull << 20)
 #define DELAYS 8u /* milliseconds that a message may take, with the one that runs */
 #define DELAY_MS 2u
-#define STEP_MS 250u
+#define STEP_MS (SHARES_STEP_US / MSEC(1))
 #define PROBE_MS 2000u /* from one probe of a member to the next */
 
 enum what { HOT_ASK, HOT_ANSWER, HOT_PING, HOT_ACK };
@@ -94,7 +93,7 @@ static void make_nodes(struct hot *h)
         put_u32(node->id.b + 12, i);
         node->memory = must(malloc(shares_memory()));
         arena_init(&mem, node->memory, shares_memory());
-        CHECK(shares_init(&node->shares, &mem, node->id, FLOOR) == ERR_OK);
+        CHECK(shares_init(&node->shares, &mem, node->id, SHARES_FLOOR) == ERR_OK);
         for (uint32_t k = 0; k < OBSERVERS_MAX; k++) {
             node->observed[k] = (uint32_t)rng_below(&h->rng, count);
         }

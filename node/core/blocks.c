@@ -1,7 +1,6 @@
 /* node/core/blocks.c: the table of blocks. */
 #include "node/core/blocks.h"
 
-#include "base/hash.h"
 #include "node/core/flights.h"
 #include "node/core/internal.h"
 #include "node/core/store.h"
@@ -24,14 +23,9 @@ enum err blocks_init(struct blocks *blocks, struct arena *mem, const struct node
     return pool_init(&blocks->pool, mem, sizeof(struct block), options->blocks_max);
 }
 
-static uint64_t hash_of(struct block_id id)
-{
-    return hash64_mix(get_u64(id.object.b), id.index);
-}
-
 struct block *blocks_find(const struct node *node, struct block_id id)
 {
-    struct map_node *at = map_first(&node->blocks.by_id, hash_of(id));
+    struct map_node *at = map_first(&node->blocks.by_id, block_id_hash(id));
     for (; at != NULL; at = map_next(at)) {
         struct block *block = CONTAINER_OF(at, struct block, by_id);
         if (block_id_equal(block->id, id)) {
@@ -67,7 +61,7 @@ struct block *blocks_take(struct node *node, struct block_id id, uint32_t size)
     block->id = id;
     block->size = size;
     list_init(&block->of_segment);
-    map_insert(&node->blocks.by_id, &block->by_id, hash_of(id));
+    map_insert(&node->blocks.by_id, &block->by_id, block_id_hash(id));
     return block;
 }
 

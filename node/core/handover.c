@@ -110,17 +110,12 @@ static void encode_entry(const struct block *block, uint8_t *at)
     memcpy(at + 32, block->dataset.b, ID_SIZE);
 }
 
-static uint32_t hash_of(const struct block *block)
-{
-    return (uint32_t)hash64_mix(get_u64(block->id.object.b), block->id.index);
-}
-
 /* NULL: it has been thrown out meanwhile. */
 static struct block *block_of(const struct node *node, const struct give *give, uint32_t index)
 {
     struct block *block = pool_at(&node->blocks.pool, give->entries[index].block);
     bool same = pool_is_taken(&node->blocks.pool, give->entries[index].block) && block->offered &&
-                hash_of(block) == give->entries[index].hash;
+                (uint32_t)block_id_hash(block->id) == give->entries[index].hash;
     return same ? block : NULL;
 }
 
@@ -291,7 +286,7 @@ static bool add(struct node *node, struct block *block, struct node_id owner)
         return false;
     }
     give->entries[give->count].block = pool_index(&node->blocks.pool, block);
-    give->entries[give->count].hash = hash_of(block);
+    give->entries[give->count].hash = (uint32_t)block_id_hash(block->id);
     give->count++;
     give->bytes += block->size;
     block->offered = true;
@@ -313,10 +308,10 @@ bool handover_keep_copy(struct node *node, struct block *block)
     return true;
 }
 
-static bool is_ours(struct node *node, const struct block *block)
+bool handover_owns(struct node *node, struct dataset_id dataset, struct place place)
 {
-    const struct dataset *dataset = catalog_find(node, block->dataset);
-    return dataset != NULL && rings_is_owner(node, span_text(dataset->selector), block->place);
+    const struct dataset *found = catalog_find(node, dataset);
+    return found != NULL && rings_is_owner(node, span_text(found->selector), place);
 }
 
 /* false: the walk has to wait, and looks at this one again. */
@@ -326,7 +321,7 @@ static bool visit(struct node *node, struct block *block, struct pool_of *last)
     const struct peer *peer = goes_to(node, block, last);
     bool whole = block_is_whole(block);
     if (peer == NULL) {
-        if (block->copy && is_ours(node, block)) {
+        if (block->copy && handover_owns(node, block->dataset, block->place)) {
             (void)handover_keep_copy(node, block);
         }
         return true;

@@ -172,6 +172,8 @@ enum err handover_give_init(struct handover *handover, struct arena *mem,
                             const struct node_options *options) MUST_USE;
 /* The block is all here, and this node could say what it is. */
 bool handover_can_tell(const struct block *block);
+/* Is it this node's by the present ring? Not when the dataset is unknown. */
+bool handover_owns(struct node *node, struct dataset_id dataset, struct place place);
 /* The block is in memory, and this node can say what it is without asking the disk. */
 static inline bool handover_knows(const struct block *block)
 {

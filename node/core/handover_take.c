@@ -166,9 +166,8 @@ void handover_on_take_gone(struct node *node, struct ask *ask)
 
 static bool is_mine(struct node *node, const struct entry_of *entry)
 {
-    const struct dataset *dataset = catalog_find(node, entry->dataset);
-    return !node->leaving && dataset != NULL && store_is_ready(node) &&
-           rings_is_owner(node, span_text(dataset->selector), entry->place);
+    return !node->leaving && store_is_ready(node) &&
+           handover_owns(node, entry->dataset, entry->place);
 }
 
 /* May that much come in now? Readers, their read-ahead and the disk go first (flight_ahead). */

@@ -15,7 +15,7 @@ size_t hot_memory(void)
 
 enum err hot_init(struct hot *hot, struct arena *mem, const struct node_options *options)
 {
-    uint64_t floor = options->hot_floor != 0 ? options->hot_floor : HOT_FLOOR;
+    uint64_t floor = options->hot_floor != 0 ? options->hot_floor : SHARES_FLOOR;
     hot->timer.kind = TIMER_HOT;
     return shares_init(&hot->shares, mem, options->id, floor);
 }
@@ -64,21 +64,6 @@ bool hot_hands_on(struct node *node, struct link *link, const struct message_get
     node->metrics.handed_on_bytes += get->length;
     say_elsewhere(node, link, get->request, to);
     return true;
-}
-
-uint32_t hot_holders(const struct node *node, struct block_id id, struct node_id *out,
-                     uint32_t most)
-{
-    const struct shared *shared = shares_find(&node->hot.shares, id);
-    uint32_t count = 0;
-    if (shared == NULL) {
-        return 0;
-    }
-    for (const struct list *at = shared->holders.next; at != &shared->holders && count < most;
-         at = at->next) {
-        out[count++] = CONTAINER_OF(at, struct share, of_block)->node;
-    }
-    return count;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

@@ -14,8 +14,6 @@
 #include "node/core/shares.h"
 #include "wire/message.h"
 
-#define HOT_FLOOR (32ull << 20) /* bytes a second: what is less is no load for any machine */
-
 struct link;
 
 struct hot {
@@ -39,6 +37,3 @@ void hot_on_share_ask(struct node *node, struct link *link, const struct message
 enum call_more hot_on_answer(struct node *node, const struct call *call,
                              const struct message *message, struct payload payload);
 void hot_on_failure(struct node *node, const struct call *call);
-/* Who serves a block beside its owner: to whom it is handed on, at most `most` of them. */
-uint32_t hot_holders(const struct node *node, struct block_id id, struct node_id *out,
-                     uint32_t most);

@@ -3,12 +3,9 @@
 
 #include <string.h>
 
-#include "base/bytes.h"
-#include "base/hash.h"
-
 static uint32_t bit_of(struct block_id id)
 {
-    return (uint32_t)(hash64_mix(get_u64(id.object.b), id.index) % LENT_BITS);
+    return (uint32_t)(block_id_hash(id) % LENT_BITS);
 }
 
 static void set_bit(struct lent *lent, struct block_id id)

@@ -53,6 +53,7 @@ bool meter_is_busy(const struct meter *meter, usec_t now_us);
 
 /* What `value` has become after a step, and what a step adds to a moving mean. */
 #define METER_KEEP 39750u /* of 65536, see meter.c */
+/* value * of_65536 / 65536, rounded down. */
 uint64_t meter_part(uint64_t value, uint32_t of_65536);
 static inline uint64_t meter_gain(uint64_t value)
 {

@@ -47,7 +47,7 @@ struct node_options {
     uint64_t seed;
     uint8_t *region; /* all block and page bytes; page aligned */
     size_t region_size;
-    uint64_t hot_floor;    /* bytes a second: who serves less hands nobody on; 0: HOT_FLOOR */
+    uint64_t hot_floor;    /* bytes a second: who serves less hands nobody on; 0: SHARES_FLOOR */
     uint32_t links_max;    /* sessions of peers and mounts, two links each */
     uint32_t requests_max; /* reads in progress */
     uint32_t blocks_max;   /* blocks known: in memory, on disk, in flight */

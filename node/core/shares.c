@@ -451,9 +451,7 @@ static void share_set(struct shares *s, struct share *share, usec_t now_us, uint
 
 static void renewed(struct shares *s, const struct shares_ask *ask, usec_t now_us, uint64_t rate)
 {
-    const struct shared *found = shares_find(s, ask->block.id);
-    struct shared *shared =
-        found == NULL ? NULL : pool_at(&s->shared, pool_index(&s->shared, found));
+    struct shared *shared = shared_of(s, sketch_find(&s->sketch, ask->block.id));
     struct share *share = shared == NULL ? NULL : share_find(shared, ask->node);
     if (share == NULL) {
         return;

@@ -22,6 +22,7 @@
 
 #define SHARES_STEP_US MSEC(250)
 #define SHARES_LEASE_US SEC(4)
+#define SHARES_FLOOR (32ull << 20) /* bytes a second: what is less is no load for any machine */
 
 /* A block as readers ask for it. */
 struct shares_block {

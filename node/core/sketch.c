@@ -1,8 +1,7 @@
 /* node/core/sketch.c: a table of counters, and a heap to find the least of them. */
 #include "node/core/sketch.h"
 
-#include "base/bytes.h"
-#include "base/hash.h"
+#include "node/core/meter.h"
 
 size_t sketch_memory(uint32_t most)
 {
@@ -22,14 +21,9 @@ enum err sketch_init(struct sketch *sketch, struct arena *mem, uint32_t most)
     return map_init(&sketch->by_id, mem, most);
 }
 
-static uint64_t hash_of(struct block_id id)
-{
-    return hash64_mix(get_u64(id.object.b), id.index);
-}
-
 struct sketch_item *sketch_find(const struct sketch *sketch, struct block_id id)
 {
-    struct map_node *node = map_first(&sketch->by_id, hash_of(id));
+    struct map_node *node = map_first(&sketch->by_id, block_id_hash(id));
     for (; node != NULL; node = map_next(node)) {
         struct sketch_item *item = CONTAINER_OF(node, struct sketch_item, by_id);
         if (block_id_equal(item->id, id)) {
@@ -115,7 +109,7 @@ struct sketch_item *sketch_add(struct sketch *sketch, struct block_id id, uint64
     item = is_full ? replace(sketch, lost) : append(sketch);
     item->id = id;
     item->weight += weight;
-    map_insert(&sketch->by_id, &item->by_id, hash_of(id));
+    map_insert(&sketch->by_id, &item->by_id, block_id_hash(id));
     if (is_full) {
         sink(sketch, item->at);
     } else {
@@ -124,16 +118,10 @@ struct sketch_item *sketch_add(struct sketch *sketch, struct block_id id, uint64
     return item;
 }
 
-static uint64_t scaled(uint64_t value, uint32_t keep)
-{
-    return (value >> 16) * keep + (((value & 0xffff) * keep) >> 16);
-}
-
 void sketch_decay(struct sketch *sketch, uint32_t keep)
 {
-    CHECK(keep <= 65536);
     for (uint32_t i = 0; i < sketch->count; i++) {
-        sketch->items[i].weight = scaled(sketch->items[i].weight, keep);
-        sketch->items[i].over = scaled(sketch->items[i].over, keep);
+        sketch->items[i].weight = meter_part(sketch->items[i].weight, keep);
+        sketch->items[i].over = meter_part(sketch->items[i].over, keep);
     }
 }

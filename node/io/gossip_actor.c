@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "node/core/meter.h"
 #include "node/io/address.h"
 #include "node/io/clock.h"
 #include "node/io/item.h"
@@ -25,7 +26,6 @@
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
 #define COMPLAIN_US SEC(10)
 #define SOCKET_BUFFER (1 << 20)
-#define LOADS_GIVEN 32u
 
 struct told {
     struct queue_item queue;
@@ -209,13 +209,13 @@ static void carry_out(struct gossip_actor *actor, const struct gossip_effect *ef
 
 static void give_loads(struct gossip_actor *actor)
 {
-    struct item *item = item_new(NODE_LOADS, LOADS_GIVEN * sizeof(uint64_t));
+    struct item *item = item_new(NODE_LOADS, METER_TOLD * sizeof(uint64_t));
     if (item == NULL) {
         return; /* there will be more */
     }
     uint64_t *rates = item_room(item);
     item->event.loads.rates = rates;
-    item->event.loads.count = gossip_loads(actor->gossip, rates, LOADS_GIVEN);
+    item->event.loads.count = gossip_loads(actor->gossip, rates, METER_TOLD);
     queue_push(actor->peer, &item->queue);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/core/shares.h"
 #include "node/io/config.h"
 #include "node/io/keys.h"
 
@@ -49,6 +50,7 @@ static void the_least_that_runs_is_insecure_with_a_name(void **state)
     assert_int_equal(config.admin_port, 7780);
     assert_int_equal(config.memory, 1u << 30);
     assert_int_equal(config.weight, 1);
+    assert_int_equal(config.hand_on_above, SHARES_FLOOR); /* as it is where nobody gives one */
     assert_true(config.name[0] != 0);
     assert_true(config.data_dir[0] == '/');
 }
