@@ -75,13 +75,25 @@ def test_a_clock_that_is_set_back_an_hour(cluster):
         len(n.json("/api/v1/datasets")["datasets"]) == 3 for n in cluster.members))
 
 
-def test_a_node_whose_disk_was_replaced_has_lost_just_that(cluster):
+def killed(cluster):
+    """A node that has read much is no more; what only it had, and who it was."""
     origin, sums = start(cluster, mounts=1)
     assert finish(readers(cluster, sums)) == []
     victim = cluster.busiest()
-    lost = victim.source_bytes()
-    identity = id_of(cluster, victim)
+    lost, identity = victim.source_bytes(), id_of(cluster, victim)
     victim.kill()
+    return origin, victim, lost, identity
+
+
+def read_anew(cluster, origin):
+    """By a new mount; bytes of the source that it took."""
+    before = reading.data_gets(origin)[1]
+    assert read_all(cluster, origin, "set/", cluster.mount("set")) == []
+    return reading.data_gets(origin)[1] - before
+
+
+def test_a_node_whose_disk_was_replaced_has_lost_just_that(cluster):
+    origin, victim, lost, identity = killed(cluster)
     tier = cluster.dir / f"tier{victim.index}"
     shutil.rmtree(tier)
     tier.mkdir()
@@ -93,18 +105,11 @@ def test_a_node_whose_disk_was_replaced_has_lost_just_that(cluster):
     live.wait_for("node with a new disk", victim.ready)
     cluster.wait_agreed()
     assert id_of(cluster, victim) == identity
-    before = reading.data_gets(origin)[1]
-    assert read_all(cluster, origin, "set/", cluster.mount("set")) == []
-    assert reading.data_gets(origin)[1] - before == lost
+    assert read_anew(cluster, origin) == lost
 
 
 def test_a_node_that_lost_all_it_had_is_another_node(cluster):
-    origin, sums = start(cluster, mounts=1)
-    assert finish(readers(cluster, sums)) == []
-    victim = cluster.busiest()
-    lost = victim.source_bytes()
-    identity = id_of(cluster, victim)
-    victim.kill()
+    origin, victim, lost, identity = killed(cluster)
     for lost_directory in (cluster.dir / f"tier{victim.index}", victim.dir / "data"):
         shutil.rmtree(lost_directory)
         lost_directory.mkdir()
@@ -114,9 +119,7 @@ def test_a_node_that_lost_all_it_had_is_another_node(cluster):
         n["id"]: n["state"] for n in other.json("/api/v1/nodes")["nodes"]
     }[identity] == "dead")
     cluster.wait_agreed()
-    before = reading.data_gets(origin)[1]
-    assert read_all(cluster, origin, "set/", cluster.mount("set")) == []
-    print(reading.data_gets(origin)[1] - before , lost)
+    assert read_anew(cluster, origin) == lost
 
 
 def test_a_copy_of_another_host_is_refused(cluster):

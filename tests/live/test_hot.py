@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import threading
-import time
 
 import cluster as live
 import reading
@@ -91,17 +90,33 @@ def source_bytes(origin):
     return origin.counters()["totals"]["kinds"]["GET"]["bytes"]
 
 
+def wait_reads(readers, rounds):
+    """Each has read so many files more."""
+    goals = [reader.rounds + rounds for reader in readers]
+    live.wait_for("reads", lambda: all(reader.rounds >= goal or reader.faults
+                                       for reader, goal in zip(readers, goals)))
+
+
+def shares_of(cluster, readers, rounds):
+    """What each node serves meanwhile."""
+    before = served(cluster.members)
+    wait_reads(readers, rounds)
+    return [after - was for after, was in zip(served(cluster.members), before)]
+
+
+def is_even(shares):
+    return max(shares) < 2 * sum(shares) / len(shares)  # of 4, had the owner served all
+
+
 def test_readers_of_one_file_are_spread_over_all_nodes(cluster):
     origin, readers = start(cluster)
     live.wait_for("hand-on", lambda: handed_on(cluster) > 100)
-    time.sleep(3)
-    before = served(cluster.members)
-    time.sleep(4)
-    shares = [after - was for after, was in zip(served(cluster.members), before)]
+    live.wait_for("balance", lambda: is_even(shares_of(cluster, readers, HOT)))
+    shares = shares_of(cluster, readers, 2 * HOT)
     status = cluster.cli("status")
     where = json.loads(cluster.cli("where", f"set/{readers[0].names[0]}", "--json"))
     stop(readers)
-    assert max(shares) < 2 * sum(shares) / len(shares), shares  # of 4, had the owner served all
+    assert is_even(shares), shares
     assert source_bytes(origin) == HOT * 16 * live.MIB
     assert "hot blocks have" in status
     assert sum(node["memory"] > 0 for node in where["nodes"]) > 1
@@ -114,7 +129,8 @@ def test_a_holder_that_is_killed_is_missed_by_nobody(cluster):
     holder = max((node for node in cluster.members if node is not owner),
                  key=lambda node: total(node, "atoll_copy_gets_total"))
     holder.kill()
-    time.sleep(4)
+    cluster.wait_agreed()
+    wait_reads(readers, HOT)
     stop(readers)
     assert source_bytes(origin) == HOT * 16 * live.MIB
 
@@ -124,6 +140,7 @@ def test_an_owner_that_is_killed_is_replaced_and_its_copies_serve_on(cluster):
     live.wait_for("hand-on", lambda: handed_on(cluster) > 100)
     owner = max(cluster.members, key=lambda node: total(node, "atoll_handed_on_total"))
     owner.kill()
-    time.sleep(6)
+    cluster.wait_agreed()
+    wait_reads(readers, HOT)
     stop(readers)
     assert source_bytes(origin) <= 2 * HOT * 16 * live.MIB

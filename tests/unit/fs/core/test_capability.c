@@ -12,47 +12,17 @@
 
 #define MIB (1u << 20)
 
-static struct world *made(void)
-{
-    struct world *w = world_make(3);
-    world_file(w, "big", (uint64_t)8 * MIB, "v1");
-    return w;
-}
-
-/* Its links are all up. */
-static struct world *begun(uint64_t *ino)
-{
-    struct world *w = made();
-    world_begin(w);
-    *ino = world_ino(w, "big");
-    world_run(w, MSEC(100));
-    return w;
-}
-
-static uint64_t start(struct world *w, uint64_t ino, uint64_t offset)
-{
-    struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = offset, .size = 4096 };
-    return world_op(w, op);
-}
-
-static void check(const struct world_reply *reply)
-{
-    assert_true(reply->done);
-    assert_true(world_is(reply, "big", "v1", MIB));
-    assert_int_equal(reply->size, 4096);
-}
-
 static void denied_request_renews_its_capability_once(void **state)
 {
     (void)state;
-    struct world *w = made();
+    struct world *w = world_with_file();
     w->capability = 1;
     w->capability_us = (uint64_t)SEC(600);
     world_begin(w);
     uint64_t ino = world_ino(w, "big");
     w->capability = 2; /* revoked */
     uint32_t before = w->capabilities;
-    check(world_wait(w, start(w, ino, MIB), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     assert_int_equal(w->capabilities, before + 1);
     world_free(w);
 }
@@ -61,14 +31,14 @@ static void denial_is_not_final_before_a_renewal_was_answered(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = begun(&ino);
+    struct world *w = world_settled(&ino);
     w->capability = 2; /* that key is gone */
     w->dataset_silent = true;
-    const uint64_t op = start(w, ino, MIB);
+    const uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, SEC(8));
     assert_false(w->replies[op].done);
     w->dataset_silent = false;
-    check(world_wait(w, op, SEC(3)));
+    world_check_read(world_wait(w, op, SEC(3)), MIB);
     world_free(w);
 }
 
@@ -76,11 +46,11 @@ static void denial_that_stays_is_eacces(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = begun(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].fail = ERR_DENIED;
     }
-    const struct world_reply *reply = world_wait(w, start(w, ino, MIB), SEC(5));
+    const struct world_reply *reply = world_wait(w, world_start_read(w, ino, MIB), SEC(5));
     assert_int_equal(reply->err, EACCES);
     assert_int_equal(world_count(w, MESSAGE_GET), 2);
     world_free(w);
@@ -90,15 +60,15 @@ static void what_has_expired_is_eacces_when_it_has_for_all(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = begun(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].fail = ERR_EXPIRED;
     uint32_t before = w->capabilities;
-    check(world_wait(w, start(w, ino, MIB), SEC(3)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(3)), MIB);
     assert_int_equal(w->capabilities, before + 1);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].fail = ERR_EXPIRED;
     }
-    assert_int_equal(world_wait(w, start(w, ino, 5 * MIB), SEC(10))->err, EACCES);
+    assert_int_equal(world_wait(w, world_start_read(w, ino, 5 * MIB), SEC(10))->err, EACCES);
     assert_true(w->capabilities >= before + 1 + 3); /* whoever made them */
     world_free(w);
 }
@@ -106,7 +76,7 @@ static void what_has_expired_is_eacces_when_it_has_for_all(void **state)
 static void capability_is_renewed_at_half_of_its_time(void **state)
 {
     (void)state;
-    struct world *w = made();
+    struct world *w = world_with_file();
     w->capability = 1;
     w->capability_us = (uint64_t)SEC(40);
     world_begin(w);

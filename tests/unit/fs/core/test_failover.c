@@ -18,50 +18,20 @@
 #define MIB (1u << 20)
 #define SIZE ((uint64_t)8 * MIB)
 
-static struct world *world_with_file(void)
-{
-    struct world *w = world_make(3);
-    world_file(w, "big", SIZE, "v1");
-    return w;
-}
-
-/* A world whose links are all up, and the inode of its file. */
-static struct world *settled(uint64_t *ino)
-{
-    struct world *w = world_with_file();
-    world_begin(w);
-    *ino = world_ino(w, "big");
-    world_run(w, MSEC(100));
-    return w;
-}
-
-static uint64_t start_read(struct world *w, uint64_t ino)
-{
-    struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = MIB, .size = 4096 };
-    return world_op(w, op);
-}
-
-static void assert_right(const struct world_reply *reply)
-{
-    assert_true(reply->done);
-    assert_true(world_is(reply, "big", "v1", MIB));
-    assert_int_equal(reply->size, 4096);
-}
-
 /* ---- silence ------------------------------------------------------------------------------------- */
 
 static void silent_owner_is_passed_after_400_ms_and_not_before(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
     usec_t began = w->now_us;
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, MSEC(399));
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
-    assert_right(world_wait(w, op, MSEC(10)));
+    world_check_read(world_wait(w, op, MSEC(10)), MIB);
     assert_in_range(w->replies[op].at_us - began, MSEC(400), MSEC(402));
     const struct world_ask *second = world_ask(w, MESSAGE_GET, 1);
     assert_int_equal(second->node, world_block_rank(w, "big", 0, 1));
@@ -74,10 +44,10 @@ static void silent_owner_is_told_to_forget_the_question(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
-    world_wait(w, start_read(w, ino), SEC(1));
+    world_wait(w, world_start_read(w, ino, MIB), SEC(1));
     world_run(w, MSEC(1));
     const struct world_ask *cancel = world_ask(w, MESSAGE_CANCEL, 0);
     assert_non_null(cancel);
@@ -90,10 +60,10 @@ static void known_silent_owner_is_not_asked_again_until_it_is_heard(void **state
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
-    world_wait(w, start_read(w, ino), SEC(1));
+    world_wait(w, world_start_read(w, ino, MIB), SEC(1));
     usec_t before = w->now_us;
     struct mount_op next = { .kind = OP_READ, .ino = ino, .offset = 3 * MIB, .size = 4096 };
     assert_true(world_wait(w, world_op(w, next), SEC(1))->done);
@@ -114,15 +84,15 @@ static void node_that_says_pending_is_waited_for(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].pending = true;
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, SEC(5));
     assert_false(w->replies[op].done);
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
     w->nodes[owner].pending = false;
-    assert_right(world_wait(w, op, SEC(1)));
+    world_check_read(world_wait(w, op, SEC(1)), MIB);
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
     world_free(w);
 }
@@ -131,9 +101,9 @@ static void node_that_answers_a_ping_lives_however_long_its_bytes_take(void **st
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].lazy_us = SEC(3); /* a slow wire */
-    assert_right(world_wait(w, start_read(w, ino), SEC(5)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(5)), MIB);
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
     assert_int_equal(world_totals(w).silences, 0);
     world_free(w);
@@ -143,16 +113,16 @@ static void own_pause_is_nobody_elses_silence(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
     usec_t began = w->now_us;
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, MSEC(100));
     w->stopped_us = w->now_us + SEC(2); /* 100 ms are over; 300 are left afterwards */
     world_run(w, SEC(2) + MSEC(90));
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
-    assert_right(world_wait(w, op, SEC(1)));
+    world_check_read(world_wait(w, op, SEC(1)), MIB);
     assert_true(w->replies[op].at_us - began >= SEC(2) + MSEC(100));
     world_free(w);
 }
@@ -161,11 +131,11 @@ static void after_a_pause_waiting_answers_are_read_before_anybody_is_accused(voi
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->latency_us = MSEC(20);
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     w->stopped_us = w->now_us + SEC(3); /* the answer comes meanwhile */
-    assert_right(world_wait(w, op, SEC(4)));
+    world_check_read(world_wait(w, op, SEC(4)), MIB);
     assert_int_equal(world_totals(w).silences, 0);
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
     world_free(w);
@@ -177,14 +147,14 @@ static void lost_link_moves_the_question_at_once(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
     usec_t began = w->now_us;
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, MSEC(1));
     world_cut(w, owner);
-    assert_right(world_wait(w, op, SEC(1)));
+    world_check_read(world_wait(w, op, SEC(1)), MIB);
     assert_true(w->replies[op].at_us - began < MSEC(3));
     assert_int_equal(world_ask(w, MESSAGE_GET, 1)->mode, GET_ACTING);
     world_free(w);
@@ -194,10 +164,10 @@ static void node_that_came_back_is_used_again(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     world_cut(w, owner);
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     w->nodes[owner].down = false;
     world_run(w, SEC(6));
     uint32_t asked = world_count(w, MESSAGE_GET);
@@ -218,7 +188,7 @@ static void owner_of_the_directory_may_die(void **state)
         usec_t began = w->now_us;
         uint64_t ino = world_ino(w, "big");
         assert_true(w->now_us - began < MSEC(10));
-        assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+        world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
         world_free(w);
     }
 }
@@ -244,11 +214,11 @@ static void busy_node_is_asked_again_after_its_pause(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].busy = 3;
     usec_t began = w->now_us;
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     assert_in_range(w->now_us - began, MSEC(90), MSEC(140)); /* three times 30 ms and jitter */
     assert_int_equal(world_count(w, MESSAGE_GET), 4);
     for (uint32_t i = 0; i < 4; i++) {
@@ -262,9 +232,9 @@ static void node_without_the_credential_is_passed(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].fail = ERR_NO_CREDENTIAL;
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     assert_int_equal(world_ask(w, MESSAGE_GET, 1)->mode, GET_ACTING);
     assert_int_equal(world_ask(w, MESSAGE_GET, 1)->silent, 1);
     world_free(w);
@@ -274,11 +244,11 @@ static void refusal_of_all_ranks_is_told_at_once(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].fail = ERR_SOURCE_DENIED;
     }
-    const struct world_reply *reply = world_wait(w, start_read(w, ino), SEC(1));
+    const struct world_reply *reply = world_wait(w, world_start_read(w, ino, MIB), SEC(1));
     assert_true(reply->done);
     assert_int_equal(reply->err, EACCES);
     assert_int_equal(world_count(w, MESSAGE_GET), 3);
@@ -289,9 +259,9 @@ static void wrong_checksum_goes_to_the_next_rank(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].lies = 1;
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     assert_int_equal(world_ask(w, MESSAGE_GET, 1)->node, world_block_rank(w, "big", 0, 1));
     assert_int_equal(world_totals(w).bytes_corrupt, 65536);
     world_run(w, SEC(5));
@@ -303,11 +273,11 @@ static void wrong_checksums_of_all_ranks_are_no_error_when_they_pass(void **stat
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].lies = 1;
     }
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     assert_int_equal(world_count(w, MESSAGE_GET), 4);
     world_free(w);
 }
@@ -316,11 +286,11 @@ static void wrong_checksums_that_stay_are_an_error(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].lies = UINT32_MAX;
     }
-    const struct world_reply *reply = world_wait(w, start_read(w, ino), SEC(3));
+    const struct world_reply *reply = world_wait(w, world_start_read(w, ino, MIB), SEC(3));
     assert_true(reply->done);
     assert_int_equal(reply->err, EIO);
     assert_int_equal(world_count(w, MESSAGE_GET), 3 * (1 + CORRUPT_ROUNDS));
@@ -331,7 +301,7 @@ static void part_that_came_is_not_asked_for_again(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->part_size = 65536;
     w->nodes[world_block_rank(w, "big", 0, 0)].mute_after = 3;
     struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = MIB, .size = MIB };
@@ -350,8 +320,8 @@ static void changed_object_is_estale_and_a_new_open_sees_the_new_version(void **
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    struct world *w = world_settled(&ino);
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     world_file(w, "big", SIZE, "v2");
     struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = 5 * MIB, .size = 4096 };
     assert_int_equal(world_wait(w, world_op(w, op), SEC(1))->err, ESTALE);
@@ -360,7 +330,7 @@ static void changed_object_is_estale_and_a_new_open_sees_the_new_version(void **
     assert_string_equal(w->drop_names[0], "big");
     assert_false(w->drops[0].drop_entry.expire);
     /* What is here of the old version can still be read. */
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     struct mount_op open = { .kind = OP_OPEN, .ino = ino };
     assert_int_equal(world_wait(w, world_op(w, open), 0)->err, ESTALE);
     uint64_t new = world_ino(w, "big");
@@ -375,11 +345,11 @@ static void deleted_object_is_estale_and_then_absent(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t i = 0; i < 3; i++) {
         w->nodes[i].fail = ERR_SOURCE_NOT_FOUND;
     }
-    assert_int_equal(world_wait(w, start_read(w, ino), SEC(1))->err, ESTALE);
+    assert_int_equal(world_wait(w, world_start_read(w, ino, MIB), SEC(1))->err, ESTALE);
     assert_int_equal(world_count(w, MESSAGE_GET), 1);
     w->file_count = 0;
     assert_int_equal(world_lookup(w, MOUNT_ROOT_INO, "big")->entry.ino, 0);
@@ -399,7 +369,7 @@ static void all_dead_is_eio_after_timeo(void **state)
         world_cut(w, i);
     }
     usec_t began = w->now_us;
-    const struct world_reply *reply = world_wait(w, start_read(w, ino), SEC(60));
+    const struct world_reply *reply = world_wait(w, world_start_read(w, ino, MIB), SEC(60));
     assert_true(reply->done);
     assert_int_equal(reply->err, EIO);
     assert_in_range(reply->at_us - began, SEC(30), SEC(30) + MSEC(50));
@@ -417,11 +387,11 @@ static void hard_mount_waits_until_a_node_returns(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         world_cut(w, i);
     }
-    uint64_t op = start_read(w, ino);
+    uint64_t op = world_start_read(w, ino, MIB);
     world_run(w, SEC(3600));
     assert_false(w->replies[op].done);
     w->nodes[1].down = false;
-    assert_right(world_wait(w, op, SEC(10)));
+    world_check_read(world_wait(w, op, SEC(10)), MIB);
     world_free(w);
 }
 
@@ -433,9 +403,9 @@ static void interrupt_ends_a_wait_but_not_a_short_one(void **state)
     world_begin(w);
     uint64_t ino = world_ino(w, "big");
     world_run(w, MSEC(100));
-    uint64_t quick = start_read(w, ino);
+    uint64_t quick = world_start_read(w, ino, MIB);
     world_interrupt(w, quick);
-    assert_right(world_wait(w, quick, SEC(1)));
+    world_check_read(world_wait(w, quick, SEC(1)), MIB);
     for (uint32_t i = 0; i < 3; i++) {
         world_cut(w, i);
     }
@@ -453,12 +423,12 @@ static void cached_bytes_are_read_while_everybody_is_dead(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
-    assert_right(world_wait(w, start_read(w, ino), SEC(1)));
+    struct world *w = world_settled(&ino);
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
     for (uint32_t i = 0; i < 3; i++) {
         world_cut(w, i);
     }
-    assert_right(world_wait(w, start_read(w, ino), 0));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), 0), MIB);
     assert_int_equal(world_ino(w, "big"), ino);
     world_free(w);
 }

@@ -18,28 +18,6 @@
 
 #define MIB (1u << 20)
 
-static struct world *world_with_file(void)
-{
-    struct world *w = world_make(3);
-    world_file(w, "big", (uint64_t)8 * MIB, "v1");
-    return w;
-}
-
-static struct world *settled(uint64_t *ino)
-{
-    struct world *w = world_with_file();
-    world_begin(w);
-    *ino = world_ino(w, "big");
-    world_run(w, MSEC(100));
-    return w;
-}
-
-static uint64_t start_read(struct world *w, uint64_t ino, uint64_t offset)
-{
-    struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = offset, .size = 4096 };
-    return world_op(w, op);
-}
-
 static uint64_t marked(const struct world *w, const char *name)
 {
     return marks_count(&w->marks, name);
@@ -108,10 +86,10 @@ static void garbage_changes_nothing(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     struct rng rng;
     rng_init(&rng, 5, 0);
-    uint64_t op = start_read(w, ino, 5 * MIB);
+    uint64_t op = world_start_read(w, ino, 5 * MIB);
     for (uint32_t i = 0; i < 200; i++) {
         uint8_t bytes[64];
         for (uint32_t b = 0; b < sizeof bytes; b++) {
@@ -129,9 +107,9 @@ static void answer_of_another_kind_goes_to_the_next_rank(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].silent = true;
-    uint64_t op = start_read(w, ino, 0);
+    uint64_t op = world_start_read(w, ino, 0);
     world_run(w, MSEC(1));
     struct message root = { .kind = MESSAGE_DIR_ROOT };
     root.dir_root.request = world_ask(w, MESSAGE_GET, 0)->request;
@@ -146,7 +124,7 @@ static void data_that_was_not_asked_for_is_given_back(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     struct message data = { .kind = MESSAGE_DATA };
     data.data.request = 12345;
     data.data.length = 65536;
@@ -160,10 +138,10 @@ static void late_answer_of_a_passed_node_is_given_back(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].silent = true;
-    assert_true(world_wait(w, start_read(w, ino, 3 * MIB), SEC(1))->done);
+    assert_true(world_wait(w, world_start_read(w, ino, 3 * MIB), SEC(1))->done);
     uint64_t reserved = world_totals(w).memory_used - w->payload_bytes;
     assert_true(reserved > 0); /* it may still come */
     struct message data = { .kind = MESSAGE_DATA };
@@ -179,9 +157,9 @@ static void owed_bytes_are_given_up_with_their_link(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->nodes[world_block_rank(w, "big", 0, 0)].silent = true;
-    assert_true(world_wait(w, start_read(w, ino, 3 * MIB), SEC(1))->done);
+    assert_true(world_wait(w, world_start_read(w, ino, 3 * MIB), SEC(1))->done);
     world_run(w, SEC(3));
     assert_int_equal(marked(w, "mount.ghost.closed"), 1);
     assert_int_equal(w->payload_bytes, world_totals(w).memory_used);
@@ -194,10 +172,10 @@ static void source_that_cannot_be_reached_is_asked_again_at_the_same_node(void *
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].fail = ERR_SOURCE_UNREACHABLE;
-    uint64_t op = start_read(w, ino, 0);
+    uint64_t op = world_start_read(w, ino, 0);
     world_run(w, SEC(2));
     assert_false(w->replies[op].done);
     assert_in_range(world_count(w, MESSAGE_GET), 3, 5);
@@ -213,10 +191,10 @@ static void question_that_a_living_node_forgot_is_asked_again(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     uint32_t owner = world_block_rank(w, "big", 0, 0);
     w->nodes[owner].lazy_us = SEC(100); /* it answers pings */
-    uint64_t op = start_read(w, ino, 0);
+    uint64_t op = world_start_read(w, ino, 0);
     world_run(w, SEC(1));
     w->nodes[owner].lazy_us = 0;
     assert_true(world_is(world_wait(w, op, SEC(40)), "big", "v1", 0));
@@ -237,7 +215,7 @@ static void request_too_many_is_refused_and_the_others_are_served(void **state)
     uint64_t ino = world_ino(w, "big");
     uint64_t ops[9];
     for (uint32_t i = 0; i < 9; i++) {
-        ops[i] = start_read(w, ino, 5 * MIB);
+        ops[i] = world_start_read(w, ino, 5 * MIB);
     }
     assert_int_equal(world_wait(w, ops[8], 0)->err, ENOMEM);
     for (uint32_t i = 0; i < 8; i++) {
@@ -338,12 +316,12 @@ static void reshaped_dataset_leaves_an_open_mount_as_it_was(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->dataset.block_size = MIB;
     world_run(w, SEC(70));
     assert_true(marked(w, "mount.dataset.reshaped") > 0);
     w->dataset.block_size = 4 * MIB;
-    assert_true(world_is(world_wait(w, start_read(w, ino, 0), SEC(1)), "big", "v1", 0));
+    assert_true(world_is(world_wait(w, world_start_read(w, ino, 0), SEC(1)), "big", "v1", 0));
     world_free(w);
 }
 
@@ -351,11 +329,11 @@ static void deleted_dataset_does_not_end_a_mount(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     w->dataset_err = ERR_NOT_FOUND;
     world_run(w, SEC(70));
     assert_true(marked(w, "mount.dataset.refused") > 0);
-    assert_true(world_is(world_wait(w, start_read(w, ino, 0), SEC(1)), "big", "v1", 0));
+    assert_true(world_is(world_wait(w, world_start_read(w, ino, 0), SEC(1)), "big", "v1", 0));
     world_free(w);
 }
 
@@ -393,14 +371,14 @@ static void all_nodes_may_go_and_come_back_one_by_one(void **state)
 {
     (void)state;
     uint64_t ino;
-    struct world *w = settled(&ino);
+    struct world *w = world_settled(&ino);
     for (uint32_t round = 0; round < 3; round++) {
         for (uint32_t i = 0; i < 3; i++) {
             world_cut(w, i);
         }
         world_run(w, SEC(20));
         w->nodes[round].down = false;
-        uint64_t op = start_read(w, ino, (uint64_t)(round + 1) * MIB);
+        uint64_t op = world_start_read(w, ino, (uint64_t)(round + 1) * MIB);
         assert_true(world_is(world_wait(w, op, SEC(5)), "big", "v1", (uint64_t)(round + 1) * MIB));
         for (uint32_t i = 0; i < 3; i++) {
             w->nodes[i].down = false;

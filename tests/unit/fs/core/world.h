@@ -160,6 +160,14 @@ void world_forget(struct world *w, uint64_t ino, uint64_t count);
 /* A frame arrives out of nowhere, over the i-th open link, with so many bytes of payload. */
 void world_inject(struct world *w, uint32_t link, struct span frame, uint32_t payload);
 
+/* Three nodes, and "big": 8 MiB, "v1". */
+struct world *world_with_file(void);
+/* The same with all links up; the inode of the file. */
+struct world *world_settled(uint64_t *ino);
+/* 4 KiB of it are asked for; they must be right. */
+uint64_t world_start_read(struct world *w, uint64_t ino, uint64_t offset);
+void world_check_read(const struct world_reply *reply, uint64_t offset);
+
 /* Shorthands that wait for the answer. */
 const struct world_reply *world_lookup(struct world *w, uint64_t parent, const char *name);
 uint64_t world_ino(struct world *w, const char *path);

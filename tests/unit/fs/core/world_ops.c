@@ -10,6 +10,38 @@
 
 #include <stdio.h>
 
+#define MIB ((uint64_t)1 << 20)
+#define READ 4096u
+
+struct world *world_with_file(void)
+{
+    struct world *w = world_make(3);
+    world_file(w, "big", 8 * MIB, "v1");
+    return w;
+}
+
+struct world *world_settled(uint64_t *ino)
+{
+    struct world *w = world_with_file();
+    world_begin(w);
+    *ino = world_ino(w, "big");
+    world_run(w, MSEC(100));
+    return w;
+}
+
+uint64_t world_start_read(struct world *w, uint64_t ino, uint64_t offset)
+{
+    struct mount_op op = { .kind = OP_READ, .ino = ino, .offset = offset, .size = READ };
+    return world_op(w, op);
+}
+
+void world_check_read(const struct world_reply *reply, uint64_t offset)
+{
+    assert_true(reply->done);
+    assert_true(world_is(reply, "big", "v1", offset));
+    assert_int_equal(reply->size, READ);
+}
+
 const struct world_reply *world_lookup(struct world *w, uint64_t parent, const char *name)
 {
     struct mount_op op = { .kind = OP_LOOKUP, .ino = parent, .name = span_text(name) };
