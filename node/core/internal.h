@@ -24,6 +24,7 @@
 #include "node/core/handover.h"
 #include "node/core/hot.h"
 #include "node/core/keychain.h"
+#include "node/core/leave.h"
 #include "node/core/memory.h"
 #include "node/core/metrics.h"
 #include "node/core/node.h"
@@ -51,6 +52,7 @@ enum timer_kind {
     TIMER_LINE,
     TIMER_HEART,
     TIMER_LEAVE,
+    TIMER_LEAVE_ASK,
     TIMER_WEIGHT,
     TIMER_KEYCHAIN,
     TIMER_HANDOVER,
@@ -95,9 +97,7 @@ struct node {
     bool started;
     bool owning; /* NODE_OWNING was said */
     bool leaving;
-    bool drained;
-    bool handed_over; /* leaving: what could be is */
-    struct timer leave_timer;
+    struct leave leave;
     struct timer heart; /* beats while there are peers: a late beat tells of a pause */
 };
 

@@ -24,6 +24,7 @@ enum err moves_init(struct moves *moves, struct arena *mem)
 {
     moves->timer.kind = TIMER_MOVES;
     moves->settled = true;
+    moves->tried = true;
     moves->all = arena_array(mem, MOVES_MAX, sizeof *moves->all);
     return moves->all == NULL ? ERR_NOMEM : ERR_OK;
 }
@@ -33,6 +34,7 @@ void moves_wake(struct node *node)
     struct moves *moves = &node->meta->moves;
     moves->walking = false;
     moves->settled = false;
+    moves->tried = false;
     moves->tries = 0;
     timers_set(&node->timers, &moves->timer, node->now.mono_us + (node->leaving ? 0 : QUIET_US));
 }
@@ -40,6 +42,15 @@ void moves_wake(struct node *node)
 bool moves_are_over(const struct node *node)
 {
     return node->meta->moves.settled && node->meta->moves.open == 0;
+}
+
+enum moves_said moves_without(const struct node *node, struct node_id leaver)
+{
+    const struct member *member = view_find(node->rings.view, leaver);
+    bool known =
+        member == NULL || (member->state != MEMBER_OWNING && member->state != MEMBER_WARMING);
+    bool tried = known && rings_are_settled(node) && node->meta->moves.tried;
+    return tried ? MOVES_TRIED : MOVES_UNDER_WAY;
 }
 
 /* ---- who keeps what ------------------------------------------------------------------------ */
@@ -335,6 +346,7 @@ static void walk_end(struct node *node)
 {
     struct moves *moves = &node->meta->moves;
     moves->walking = false;
+    moves->tried = true;
     timers_cancel(&node->timers, &moves->timer);
     if (moves->failed == 0 || (!node->leaving && moves->tries == AGAIN_TRIES)) {
         moves->settled = true;

@@ -13,6 +13,13 @@
 #include "node/core/pages.h"
 #include "node/core/rings.h"
 
+/* What VIEW.directories says to a node that leaves. */
+enum moves_said {
+    MOVES_UNSAID = 0,    /* earlier versions say nothing */
+    MOVES_UNDER_WAY = 1, /* wait: what you have may be needed */
+    MOVES_TRIED = 2,     /* all that had to go from here has gone, or was tried */
+};
+
 #define MOVES_MAX 16u /* directories at the same time */
 
 /* One directory on its way. */
@@ -35,6 +42,7 @@ struct moves {
     struct timer timer;
     bool walking;
     bool settled;
+    bool tried;      /* a walk has ended since the last change */
     uint32_t cursor; /* in the table of directories */
     uint32_t open;
     uint32_t failed; /* of this walk */
@@ -48,6 +56,8 @@ enum err moves_init(struct moves *moves, struct arena *mem) MUST_USE;
 void moves_wake(struct node *node);
 /* Nothing is left that this node would have to see to. */
 bool moves_are_over(const struct node *node);
+/* What this node has to say to that one, of its walk without it. */
+enum moves_said moves_without(const struct node *node, struct node_id leaver);
 void moves_on_timer(struct node *node);
 /* The store has answered for the root of one. */
 void moves_on_root(struct node *node, struct move *move, enum err err, struct span value);

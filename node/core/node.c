@@ -14,7 +14,6 @@
 #define PAUSE_MIN_US MSEC(50) /* less is a busy machine, not a pause */
 #define AWAY_US MSEC(400)     /* so long that others may have acted for this node */
 #define RETURNED_US SEC(60)   /* then they are asked first that long */
-#define LEAVE_LAST_US SEC(5)  /* for what is in hand when all is handed over */
 
 uint32_t node_members_max(const struct node_options *options)
 {
@@ -81,7 +80,7 @@ enum err node_new(struct arena *mem, const struct node_options *options, struct 
     node->options = *options;
     node->marks = options->marks;
     node->due_us = USEC_NEVER;
-    node->leave_timer.kind = TIMER_LEAVE;
+    leave_init(node);
     node->heart.kind = TIMER_HEART;
     weight_init(node);
     rng_init(&node->rng, options->seed, get_u64(options->id.b));
@@ -262,43 +261,6 @@ static void on_message(struct node *node, const struct node_event *event)
     on_request(node, link, &message);
 }
 
-/* ---- leaving ----------------------------------------------------------------------------- */
-
-static void say_drained(struct node *node)
-{
-    node->drained = true;
-    timers_cancel(&node->timers, &node->leave_timer);
-    handover_tell_end(node);
-    effects_push(node, &(struct node_effect){ .kind = NODE_DRAINED });
-}
-
-static void check_drained(struct node *node)
-{
-    if (!node->leaving || node->drained) {
-        return;
-    }
-    if (!node->handed_over && handover_is_over(node)) {
-        usec_t at_us = usec_min(node->leave_timer.at_us, node->now.mono_us + LEAVE_LAST_US);
-        node->handed_over = true;
-        timers_set(&node->timers, &node->leave_timer, at_us);
-    }
-    if (node->handed_over && node->asks.open == 0 && node->sends.bytes == 0 &&
-        store_is_idle(node)) {
-        say_drained(node);
-    }
-}
-
-static void on_leave(struct node *node)
-{
-    if (!node->leaving) {
-        node->leaving = true;
-        node->handover.told_us = node->now.mono_us;
-        timers_set(&node->timers, &node->leave_timer, node->now.mono_us + node->options.drain_us);
-        handover_wake(node);
-        moves_wake(node);
-    }
-}
-
 /* ---- credentials ------------------------------------------------------------------------- */
 
 static void on_credentials(struct node *node, const struct node_event *event)
@@ -373,8 +335,10 @@ static void on_timer(struct node *node, struct timer *timer)
         on_heart(node);
         return;
     case TIMER_LEAVE:
-        MARK(node, "node.leave.late");
-        say_drained(node);
+        leave_on_timer(node);
+        return;
+    case TIMER_LEAVE_ASK:
+        leave_on_ask_timer(node);
         return;
     case TIMER_KEYCHAIN:
         keychain_on_timer(node);
@@ -468,7 +432,7 @@ static void on_event(struct node *node, const struct node_event *event)
         on_credentials(node, event);
         return;
     case NODE_LEAVE:
-        on_leave(node);
+        leave_start(node);
         return;
     case NODE_KEYS:
         keychain_on_keys(node, event);
@@ -504,7 +468,7 @@ void node_step(struct node *node, struct now now, const struct node_event *event
     run_timers(node);
     reads_serve(node);
     node_check_owning(node);
-    check_drained(node);
+    leave_look(node);
     wake_with_peers(node);
     node->due_us = node_deadline(node);
     CHECK(effects->count <= NODE_EFFECTS_MAX);

@@ -463,6 +463,7 @@ void peers_on_message(struct node *node, struct link *link, const struct message
     if (message->kind == MESSAGE_VIEW) {
         node_release(node, payload);
         rings_on_peer_view(node, &message->view);
+        leave_on_peer_view(node, peer, &message->view);
         return;
     }
     calls_on_answer(node, peer->id, message, payload);

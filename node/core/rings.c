@@ -534,9 +534,25 @@ static void send_view(struct node *node, struct link_id link, uint64_t known)
     node_send(node, link, &message, (struct payload){ 0 });
 }
 
+/* It only wants to know when it may go. */
+static void let_go(struct node *node, const struct link *link)
+{
+    const struct message message = {
+        .kind = MESSAGE_VIEW,
+        .view = { .digest = node->rings.digest,
+                  .slots_log2 = node->options.slots_log2,
+                  .directories = moves_without(node, link->session->node) },
+    };
+    node_send(node, link->id, &message, (struct payload){ 0 });
+}
+
 void rings_on_view_get(struct node *node, struct link *link, const struct message_view_get *get)
 {
     struct session *session = link->session;
+    if (get->leaving) {
+        let_go(node, link);
+        return;
+    }
     list_remove(&session->watch);
     session->subscribed = session->subscribed || get->subscribe != 0;
     if (!effects_roomy(node, node->rings.encoded_size)) {

@@ -44,8 +44,8 @@ static const struct host_node *owner_of(const struct trial *trial, const struct 
 void handed_look(struct trial *trial, const struct host_node *host, bool *was_drained)
 {
     const struct node *node = host->node;
-    const bool now =
-        node != NULL && node->drained && node->handed_over && node->metrics.handover_full == 0;
+    const bool now = node != NULL && node->leave.drained && node->leave.handed_over &&
+                     node->metrics.handover_full == 0;
     if (!now || *was_drained) {
         *was_drained = now;
         return;

@@ -106,6 +106,41 @@ static void who_kept_nothing_yet_is_not_waited_for(void **state)
     shelf_free(shelf);
 }
 
+/* Pages lie elsewhere than roots, and who sees to them is another node than the one that leaves. */
+static void who_leaves_waits_for_those_who_need_its_pages(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(4);
+    struct lab *lab = shelf->lab;
+    shelf_mount(shelf, 0, 0);
+    lab_run(lab, SEC(1));
+    char name[DIRS][16];
+    for (uint32_t i = 0; i < DIRS; i++) {
+        char key[32];
+        snprintf(name[i], sizeof name[i], "p/%02u/", i);
+        snprintf(key, sizeof key, "%sa", name[i]);
+        shelf_put(shelf, key, "v1", 100);
+        (void)shelf_root(shelf, 0, name[i]);
+    }
+    const uint32_t lists = shelf->lists;
+    for (uint32_t i = 0; i < 3; i++) {
+        lab_leave(lab, i);
+        for (uint32_t wait = 0; !lab->nodes[i].drained; wait++) {
+            assert_true(wait < 200);
+            lab_run(lab, MSEC(10));
+        }
+        lab_kill(lab, i);
+        lab_tell_members(lab);
+    }
+    shelf_mount(shelf, 1, 3);
+    for (uint32_t i = 0; i < DIRS; i++) {
+        struct root root = shelf_root(shelf, 1, name[i]);
+        assert_int_equal(shelf_count(shelf, &root), 1);
+    }
+    assert_int_equal(shelf->lists, lists);
+    shelf_free(shelf);
+}
+
 /* Whoever keeps it is killed, long enough after the one before for the others to see to it. */
 static void a_directory_outlives_all_that_died_one_after_the_other(void **state)
 {
@@ -137,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_outlives_all_that_left_one_after_the_other),
         cmocka_unit_test(who_kept_nothing_yet_is_not_waited_for),
+        cmocka_unit_test(who_leaves_waits_for_those_who_need_its_pages),
         cmocka_unit_test(a_directory_outlives_all_that_died_one_after_the_other),
         cmocka_unit_test(a_restarted_keeper_reads_the_root_from_its_store),
     };
