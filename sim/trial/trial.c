@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gossip/tuning.h"
 #include "node/core/internal.h"
 #include "sim/trial/checks.h"
 #include "sim/trial/expects.h"
@@ -265,6 +266,19 @@ static void stop_readers(struct trial *trial)
               "requests are not answered after all faults are over");
 }
 
+/* Who was removed while it lived owns again when its time is over. */
+static void wait_for_held_back(struct trial *trial)
+{
+    const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES);
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        while (!trial->world->failed && trial->world->now_us < end_us && host->process.up &&
+               !host->process.frozen && gossip_stats(host->gossip)->held_s > 0) {
+            world_run(trial->world, SEC(1));
+        }
+    }
+}
+
 static void read_the_rest(struct trial *trial)
 {
     stop_readers(trial);
@@ -275,6 +289,7 @@ static void read_the_rest(struct trial *trial)
     start_readers(trial, true);
     run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
     stop_readers(trial);
+    wait_for_held_back(trial);
     world_run(trial->world, REST_US);
     if (!trial->world->failed) {
         checks_rest(trial->checks);
