@@ -6,9 +6,10 @@ import time
 import cluster as live
 import reading
 
-FILES = ("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=3",
-         "--generate", "data/set/big/,count=4,size=24MiB,seed=4")
-
+# The small files of a directory lie together: one directory would be with one or two nodes.
+FILES = ("--generate", "data/set/big/,count=4,size=24MiB,seed=4",
+         *(word for i in range(60)
+           for word in ("--generate", f"data/set/d{i}/,count=5,size=16KiB-400KiB,seed={i + 5}")))
 
 LARGE = ("--generate", "data/set/,count=40,size=16MiB,seed=5")
 
