@@ -197,6 +197,14 @@ static void check_gone(struct trial *trial, const struct host_node *observer)
     }
 }
 
+static void check_held_back(struct trial *trial, const struct host_node *host)
+{
+    if (gossip_stats(host->gossip)->held_s > 0 &&
+        gossip_self(host->gossip).state == MEMBER_OWNING) {
+        world_fail(trial->world, "%s owns although it is held back", host->process.name);
+    }
+}
+
 void beliefs_look(struct beliefs *beliefs)
 {
     struct trial *trial = beliefs->trial;
@@ -211,6 +219,7 @@ void beliefs_look(struct beliefs *beliefs)
             compare(trial, first, host);
         }
         first = host;
+        check_held_back(trial, host);
         if (calm && has_run(host, GONE_US)) {
             check_gone(trial, host);
         }
