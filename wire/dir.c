@@ -1,27 +1,12 @@
-/* wire/dir.c: pages and roots are both a head, records back to back, a table of where each begins,
- * and a checksum.
- *
- *   head     magic u32, format version u16, size of the head u16, records u32, table at u32, and
- *            what page or root have beside (PAGE_..., HEAD_... below); a page's lower fence follows
- *   records  each begins with its own size u16; a page's upper fence follows the last
- *   table    u32 for each record
- *   crc      CRC-64/XZ of all that precedes, u64 */
+/* wire/dir.c: pages and roots. A page's lower fence follows its head, its upper fence the last
+ * record. A root's head has the directory's prefix in it, behind all fields of fixed size. */
 #include "wire/dir.h"
 
-#include "base/crc.h"
 #include "base/next.h"
+#include "wire/dirtable.h"
 
-#define FORMAT_VERSION 1u
 #define PAGE_MAGIC 0x47415041u /* "APAG" */
 #define ROOT_MAGIC 0x544f5241u /* "AROT" */
-
-#define AT_MAGIC 0
-#define AT_VERSION 4
-#define AT_HEAD_SIZE 6
-#define AT_COUNT 8
-#define AT_TABLE 12
-#define AT_DIR 16
-#define AT_GENERATION 32
 
 #define PAGE_AT_LOWER_SIZE 40
 #define PAGE_AT_UPPER_SIZE 42
@@ -34,123 +19,12 @@
 #define ROOT_AT_BYTES 64
 #define ROOT_AT_HIDDEN 72
 #define ROOT_AT_DIGEST 80
-#define ROOT_HEAD 88u
-#define ROOT_HEAD_OURS (ROOT_HEAD + NEXT_BYTES)
+#define ROOT_HEAD 88u /* the first roots have no more */
+#define ROOT_AT_PREFIX_SIZE 88
+#define ROOT_AT_PREFIX 90
 
 #define ENTRY_HEAD 30u
 #define SHARD_HEAD 28u
-#define CRC_SIZE 8u
-#define OFFSET_SIZE 4u
-
-/* ---- what pages and roots have in common: reading ---------------------------------------- */
-
-struct table {
-    struct span bytes;
-    const uint8_t *offsets;
-    size_t records_at; /* behind the head */
-    size_t end;        /* where the table begins */
-    uint32_t count;
-};
-
-/* The frame of a page or root: everything but its records. */
-static enum err table_open(struct span bytes, uint32_t magic, size_t least_head, struct table *out)
-{
-    if (bytes.size < least_head + CRC_SIZE || get_u32(bytes.data + AT_MAGIC) != magic) {
-        return ERR_MALFORMED;
-    }
-    uint16_t version = get_u16(bytes.data + AT_VERSION);
-    if (version != FORMAT_VERSION) {
-        return version > FORMAT_VERSION ? ERR_VERSION : ERR_MALFORMED;
-    }
-    size_t body = bytes.size - CRC_SIZE;
-    if (crc64(0, bytes.data, body) != get_u64(bytes.data + body)) {
-        return ERR_CORRUPT;
-    }
-    size_t head = get_u16(bytes.data + AT_HEAD_SIZE);
-    size_t end = get_u32(bytes.data + AT_TABLE);
-    uint32_t count = get_u32(bytes.data + AT_COUNT);
-    bool fits = head >= least_head && head <= end && end <= body &&
-                (body - end) / OFFSET_SIZE == count && (body - end) % OFFSET_SIZE == 0;
-    if (!fits) {
-        return ERR_MALFORMED;
-    }
-    *out = (struct table){
-        .bytes = bytes, .offsets = bytes.data + end, .records_at = head, .end = end, .count = count
-    };
-    return ERR_OK;
-}
-
-/* The record that begins where the table says; only for a table that table_is_sound has passed. */
-static struct span record_at(struct span bytes, const uint8_t *offsets, uint32_t index)
-{
-    const uint8_t *at = bytes.data + get_u32(offsets + (size_t)index * OFFSET_SIZE);
-    return span_of(at, get_u16(at));
-}
-
-/* Do the records follow each other without a gap from records_at to `end`? Each has at least
- * `least` bytes. */
-static bool table_is_sound(const struct table *table, size_t end, size_t least)
-{
-    size_t at = table->records_at;
-    if (at > end) {
-        return false;
-    }
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (get_u32(table->offsets + (size_t)i * OFFSET_SIZE) != at || end - at < least) {
-            return false;
-        }
-        size_t size = get_u16(table->bytes.data + at);
-        if (size < least || size > end - at) {
-            return false;
-        }
-        at += size;
-    }
-    return at == end;
-}
-
-/* ---- what pages and roots have in common: writing ----------------------------------------- */
-
-/* While records are added, their offsets grow down from the end of the buffer. */
-static void offset_push(uint8_t *buffer, size_t room, uint32_t count, size_t at)
-{
-    put_u32(buffer + room - ((size_t)count + 1) * OFFSET_SIZE, (uint32_t)at);
-}
-
-static bool has_room(size_t used, size_t room, uint32_t count, size_t more)
-{
-    size_t table = ((size_t)count + 1) * OFFSET_SIZE;
-    return used + more + table + CRC_SIZE <= room;
-}
-
-/* Turn the offsets round, move them behind the records, and close with the checksum. */
-static size_t table_end(uint8_t *buffer, size_t room, size_t used, uint32_t count)
-{
-    uint8_t *table = buffer + room - (size_t)count * OFFSET_SIZE;
-    for (uint32_t i = 0; i < count / 2; i++) {
-        uint8_t *low = table + (size_t)i * OFFSET_SIZE;
-        uint8_t *high = table + (size_t)(count - 1 - i) * OFFSET_SIZE;
-        uint32_t swapped = get_u32(low);
-        put_u32(low, get_u32(high));
-        put_u32(high, swapped);
-    }
-    CHECK(used + (size_t)count * OFFSET_SIZE + CRC_SIZE <= room);
-    memmove(buffer + used, table, (size_t)count * OFFSET_SIZE);
-    put_u32(buffer + AT_TABLE, (uint32_t)used);
-    put_u32(buffer + AT_COUNT, count);
-    used += (size_t)count * OFFSET_SIZE;
-    put_u64(buffer + used, crc64(0, buffer, used));
-    return used + CRC_SIZE;
-}
-
-static void put_head(uint8_t *buffer, uint32_t magic, uint16_t size, const struct dir_id *dir,
-                     uint64_t generation)
-{
-    put_u32(buffer + AT_MAGIC, magic);
-    put_u16(buffer + AT_VERSION, FORMAT_VERSION);
-    put_u16(buffer + AT_HEAD_SIZE, size);
-    memcpy(buffer + AT_DIR, dir->b, ID_SIZE);
-    put_u64(buffer + AT_GENERATION, generation);
-}
 
 static void put_span(uint8_t *to, struct span bytes)
 {
@@ -259,10 +133,10 @@ enum err page_writer_init(struct page_writer *writer, uint8_t *buffer, size_t ro
 {
     CHECK(start->lower.size <= ENTRY_NAME_MAX);
     size_t used = PAGE_HEAD_OURS + start->lower.size;
-    if (room < used + PAGE_TAIL + CRC_SIZE) {
+    if (room < used + PAGE_TAIL + DIRTABLE_CRC_SIZE) {
         return ERR_FULL;
     }
-    put_head(buffer, PAGE_MAGIC, PAGE_HEAD_OURS, &start->dir, start->generation);
+    dirtable_put_head(buffer, PAGE_MAGIC, PAGE_HEAD_OURS, &start->dir, start->generation);
     next_put(buffer + PAGE_HEAD);
     put_u16(buffer + PAGE_AT_LOWER_SIZE, (uint16_t)start->lower.size);
     put_span(buffer + PAGE_HEAD_OURS, start->lower);
@@ -295,12 +169,12 @@ enum err page_writer_add(struct page_writer *writer, const struct entry *entry)
     uint64_t small_bytes = writer->small_bytes + (entry_is_small(entry) ? entry->size : 0);
     size_t size = entry_size(entry);
     if (writer->count == PAGE_ENTRIES_MAX || small_bytes > PAGE_SMALL_BYTES_MAX ||
-        !has_room(writer->used, writer->room, writer->count, size + PAGE_TAIL)) {
+        !dirtable_has_room(writer->used, writer->room, writer->count, size + PAGE_TAIL)) {
         return ERR_FULL;
     }
     enum err err = entry_encode(entry, writer->buffer + writer->used, size, &size);
     CHECK(err == ERR_OK);
-    offset_push(writer->buffer, writer->room, writer->count, writer->used);
+    dirtable_push(writer->buffer, writer->room, writer->count, writer->used);
     writer->last_at = writer->used;
     writer->used += size;
     writer->count++;
@@ -315,13 +189,13 @@ size_t page_writer_end(struct page_writer *writer, struct span upper)
     put_span(writer->buffer + writer->used, upper);
     put_u16(writer->buffer + PAGE_AT_UPPER_SIZE, (uint16_t)upper.size);
     writer->used += upper.size;
-    return table_end(writer->buffer, writer->room, writer->used, writer->count);
+    return dirtable_end(writer->buffer, writer->room, writer->used, writer->count);
 }
 
 /* ---- pages: reading ----------------------------------------------------------------------- */
 
 /* The fences and where the entries lie between them. */
-static bool page_fences(struct table *table, struct page *page)
+static bool page_fences(struct dirtable *table, struct page *page)
 {
     const uint8_t *head = table->bytes.data;
     size_t lower_size = get_u16(head + PAGE_AT_LOWER_SIZE);
@@ -349,7 +223,7 @@ static bool page_entries_are_sound(struct page *page)
     struct entry entry;
     struct span last = span_of(NULL, 0);
     for (uint32_t i = 0; i < page->count; i++) {
-        if (!entry_parse(record_at(page->bytes, page->offsets, i), &entry)) {
+        if (!entry_parse(dirtable_record(page->bytes, page->offsets, i), &entry)) {
             return false;
         }
         if (!page_covers(page, entry.name) || span_compare(last, entry.name) >= 0) {
@@ -363,24 +237,24 @@ static bool page_entries_are_sound(struct page *page)
 
 enum err page_open(struct span bytes, struct page *out)
 {
-    struct table table;
+    struct dirtable table;
     if (bytes.size > PAGE_SIZE_LIMIT) {
         return ERR_MALFORMED;
     }
-    enum err err = table_open(bytes, PAGE_MAGIC, PAGE_HEAD, &table);
+    enum err err = dirtable_open(bytes, PAGE_MAGIC, PAGE_HEAD, &table);
     if (err != ERR_OK) {
         return err;
     }
     struct page page = {
         .bytes = bytes,
-        .generation = get_u64(bytes.data + AT_GENERATION),
+        .generation = get_u64(bytes.data + DIRTABLE_AT_GENERATION),
         .count = table.count,
-        .crc = get_u64(bytes.data + bytes.size - CRC_SIZE),
+        .crc = get_u64(bytes.data + bytes.size - DIRTABLE_CRC_SIZE),
         .offsets = table.offsets,
     };
-    memcpy(page.dir.b, bytes.data + AT_DIR, ID_SIZE);
+    memcpy(page.dir.b, bytes.data + DIRTABLE_AT_DIR, ID_SIZE);
     bool sound = table.count <= PAGE_ENTRIES_MAX && page_fences(&table, &page) &&
-                 table_is_sound(&table, table.end, ENTRY_HEAD) && page_entries_are_sound(&page);
+                 dirtable_is_sound(&table, table.end, ENTRY_HEAD) && page_entries_are_sound(&page);
     if (!sound) {
         return ERR_MALFORMED;
     }
@@ -396,7 +270,7 @@ uint32_t page_count(const struct page *page)
 void page_entry(const struct page *page, uint32_t index, struct entry *out)
 {
     CHECK(index < page->count);
-    *out = entry_read(record_at(page->bytes, page->offsets, index));
+    *out = entry_read(dirtable_record(page->bytes, page->offsets, index));
 }
 
 uint32_t page_lower_bound(const struct page *page, struct span name)
@@ -405,7 +279,7 @@ uint32_t page_lower_bound(const struct page *page, struct span name)
     uint32_t high = page->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        struct span record = record_at(page->bytes, page->offsets, middle);
+        struct span record = dirtable_record(page->bytes, page->offsets, middle);
         if (span_compare(entry_read(record).name, name) < 0) {
             low = middle + 1;
         } else {
@@ -432,15 +306,22 @@ bool page_find(const struct page *page, struct span name, struct entry *out)
 
 /* ---- roots: writing ----------------------------------------------------------------------- */
 
-enum err root_writer_init(struct root_writer *writer, uint8_t *buffer, size_t room)
+enum err root_writer_init(struct root_writer *writer, uint8_t *buffer, size_t room,
+                          struct span prefix)
 {
-    if (room < ROOT_HEAD_OURS + CRC_SIZE) {
+    CHECK(prefix.size <= DIR_PREFIX_MAX);
+    size_t head_size = ROOT_AT_PREFIX + prefix.size + NEXT_BYTES;
+    if (room < head_size + DIRTABLE_CRC_SIZE) {
         return ERR_FULL;
     }
+    put_u16(buffer + ROOT_AT_PREFIX_SIZE, (uint16_t)prefix.size);
+    put_span(buffer + ROOT_AT_PREFIX, prefix);
+    next_put(buffer + ROOT_AT_PREFIX + prefix.size);
     *writer = (struct root_writer){
         .buffer = buffer,
         .room = room < ROOT_SIZE_MAX ? room : ROOT_SIZE_MAX,
-        .used = ROOT_HEAD_OURS,
+        .used = head_size,
+        .head_size = head_size,
     };
     return ERR_OK;
 }
@@ -473,7 +354,7 @@ enum err root_writer_add(struct root_writer *writer, const struct root_shard *sh
         const uint8_t *last = writer->buffer + writer->last_at;
         CHECK(span_compare(shard_read(span_of(last, get_u16(last))).lower, shard->lower) < 0);
     }
-    if (!has_room(writer->used, writer->room, writer->count, size)) {
+    if (!dirtable_has_room(writer->used, writer->room, writer->count, size)) {
         return ERR_FULL;
     }
     put_u16(to, (uint16_t)size);
@@ -484,7 +365,7 @@ enum err root_writer_add(struct root_writer *writer, const struct root_shard *sh
     put_u64(to + 20, shard->page_crc);
     put_span(to + SHARD_HEAD, shard->lower);
     next_put(to + size - NEXT_BYTES);
-    offset_push(writer->buffer, writer->room, writer->count, writer->used);
+    dirtable_push(writer->buffer, writer->room, writer->count, writer->used);
     writer->last_at = writer->used;
     writer->used += size;
     writer->count++;
@@ -496,15 +377,14 @@ size_t root_writer_end(struct root_writer *writer, const struct root_head *head)
 {
     uint8_t *to = writer->buffer;
     CHECK(head->files <= writer->entries && head->directories == writer->entries - head->files);
-    put_head(to, ROOT_MAGIC, ROOT_HEAD_OURS, &head->dir, head->generation);
-    next_put(to + ROOT_HEAD);
+    dirtable_put_head(to, ROOT_MAGIC, (uint16_t)writer->head_size, &head->dir, head->generation);
     put_u64(to + ROOT_AT_LISTED, (uint64_t)head->listed_wall_us);
     put_u64(to + ROOT_AT_FILES, head->files);
     put_u64(to + ROOT_AT_DIRECTORIES, head->directories);
     put_u64(to + ROOT_AT_BYTES, head->bytes);
     put_u64(to + ROOT_AT_HIDDEN, head->hidden);
     put_u64(to + ROOT_AT_DIGEST, head->digest);
-    return table_end(to, writer->room, writer->used, writer->count);
+    return dirtable_end(to, writer->room, writer->used, writer->count);
 }
 
 /* ---- roots: reading ----------------------------------------------------------------------- */
@@ -512,7 +392,7 @@ size_t root_writer_end(struct root_writer *writer, const struct root_head *head)
 static struct root_head root_head_read(const uint8_t *from)
 {
     struct root_head head = {
-        .generation = get_u64(from + AT_GENERATION),
+        .generation = get_u64(from + DIRTABLE_AT_GENERATION),
         .listed_wall_us = (int64_t)get_u64(from + ROOT_AT_LISTED),
         .files = get_u64(from + ROOT_AT_FILES),
         .directories = get_u64(from + ROOT_AT_DIRECTORIES),
@@ -520,8 +400,19 @@ static struct root_head root_head_read(const uint8_t *from)
         .hidden = get_u64(from + ROOT_AT_HIDDEN),
         .digest = get_u64(from + ROOT_AT_DIGEST),
     };
-    memcpy(head.dir.b, from + AT_DIR, ID_SIZE);
+    memcpy(head.dir.b, from + DIRTABLE_AT_DIR, ID_SIZE);
     return head;
+}
+
+/* The prefix that a head of `size` bytes tells. */
+static bool root_prefix(const uint8_t *head, size_t size, struct span *out)
+{
+    *out = span_of(NULL, 0);
+    if (size < ROOT_AT_PREFIX) {
+        return true; /* an earlier version does not say it */
+    }
+    *out = span_of(head + ROOT_AT_PREFIX, get_u16(head + ROOT_AT_PREFIX_SIZE));
+    return out->size <= DIR_PREFIX_MAX && out->size <= size - ROOT_AT_PREFIX;
 }
 
 /* Every shard is valid, fences ascend from the empty one, and the entries add up. */
@@ -530,7 +421,7 @@ static bool root_shards_are_sound(const struct root *root)
     uint64_t entries = 0;
     struct span last = span_of(NULL, 0);
     for (uint32_t i = 0; i < root->shards; i++) {
-        struct span record = record_at(root->bytes, root->offsets, i);
+        struct span record = dirtable_record(root->bytes, root->offsets, i);
         if (record.size - SHARD_HEAD < get_u16(record.data + 2)) {
             return false;
         }
@@ -547,11 +438,11 @@ static bool root_shards_are_sound(const struct root *root)
 
 enum err root_open(struct span bytes, struct root *out)
 {
-    struct table table;
+    struct dirtable table;
     if (bytes.size > ROOT_SIZE_MAX) {
         return ERR_MALFORMED;
     }
-    enum err err = table_open(bytes, ROOT_MAGIC, ROOT_HEAD, &table);
+    enum err err = dirtable_open(bytes, ROOT_MAGIC, ROOT_HEAD, &table);
     if (err != ERR_OK) {
         return err;
     }
@@ -559,10 +450,11 @@ enum err root_open(struct span bytes, struct root *out)
         .head = root_head_read(bytes.data),
         .bytes = bytes,
         .shards = table.count,
-        .crc = get_u64(bytes.data + bytes.size - CRC_SIZE),
+        .crc = get_u64(bytes.data + bytes.size - DIRTABLE_CRC_SIZE),
         .offsets = table.offsets,
     };
-    if (!table_is_sound(&table, table.end, SHARD_HEAD) || !root_shards_are_sound(&root)) {
+    if (!root_prefix(bytes.data, table.records_at, &root.prefix) ||
+        !dirtable_is_sound(&table, table.end, SHARD_HEAD) || !root_shards_are_sound(&root)) {
         return ERR_MALFORMED;
     }
     *out = root;
@@ -572,7 +464,7 @@ enum err root_open(struct span bytes, struct root *out)
 void root_shard(const struct root *root, uint32_t index, struct root_shard *out)
 {
     CHECK(index < root->shards);
-    *out = shard_read(record_at(root->bytes, root->offsets, index));
+    *out = shard_read(dirtable_record(root->bytes, root->offsets, index));
 }
 
 bool root_shard_for(const struct root *root, struct span name, uint32_t *index)

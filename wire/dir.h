@@ -16,6 +16,7 @@
 #include "base/next.h"
 
 #define ENTRY_NAME_MAX 255
+#define DIR_PREFIX_MAX 1024u
 #define PIN_MAX 256
 #define SMALL_FILE_MAX (1u << 20) /* up to here a file lives in the run of its page */
 #define PAGE_ENTRIES_MAX 1024u
@@ -133,12 +134,16 @@ struct root_writer {
     uint8_t *buffer;
     size_t room;
     size_t used;
+    size_t head_size;
     size_t last_at;
     uint32_t count;
     uint64_t entries;
 };
 
-enum err root_writer_init(struct root_writer *writer, uint8_t *buffer, size_t room) MUST_USE;
+/* `prefix` of the directory's keys: at most DIR_PREFIX_MAX bytes (CHECK); copied. ERR_FULL: not even
+ * a root without shards fits. */
+enum err root_writer_init(struct root_writer *writer, uint8_t *buffer, size_t room,
+                          struct span prefix) MUST_USE;
 /* Fences must ascend from the empty one (CHECK). ERR_FULL: the buffer, or ROOT_SIZE_MAX. */
 enum err root_writer_add(struct root_writer *writer, const struct root_shard *shard) MUST_USE;
 /* CHECKs that files + directories is what the shards hold. Returns the size of the root. */
@@ -147,6 +152,7 @@ size_t root_writer_end(struct root_writer *writer, const struct root_head *head)
 /* Fields may be read. */
 struct root {
     struct root_head head;
+    struct span prefix; /* empty: none, or not said. Believe it where it makes head.dir. */
     struct span bytes;
     uint32_t shards;
     uint64_t crc;

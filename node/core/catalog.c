@@ -146,7 +146,8 @@ static void forget_numbers(struct node *node, struct catalog_item *item)
 
 static bool shows_the_same(const struct dataset *a, const struct dataset *b)
 {
-    if (a->deleted || b->deleted || a->row_count != b->row_count) {
+    if (a->deleted || b->deleted || a->row_count != b->row_count ||
+        strcmp(a->selector, b->selector) != 0) {
         return false;
     }
     for (uint32_t i = 0; i < a->row_count; i++) {

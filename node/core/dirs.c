@@ -93,14 +93,17 @@ static void drop_root(struct node *node, struct dir *dir)
     }
 }
 
-static void count_none(struct node *node, struct dir *dir)
+/* The numbers of its root, or none, wherever it is counted. */
+static void set_numbers(struct node *node, struct dir *dir, uint64_t files, uint64_t bytes)
 {
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
         if (dir->counts_for[i] != NULL) {
-            catalog_count(node, dir->counts_for[i], -(int64_t)dir->files, -(int64_t)dir->bytes);
-            dir->counts_for[i] = NULL;
+            catalog_count(node, dir->counts_for[i], (int64_t)(files - dir->files),
+                          (int64_t)(bytes - dir->bytes));
         }
     }
+    dir->files = files;
+    dir->bytes = bytes;
 }
 
 static void forget(struct node *node, struct dir *dir)
@@ -108,7 +111,7 @@ static void forget(struct node *node, struct dir *dir)
     struct dirs *dirs = &node->meta->dirs;
     CHECK(dir->work == NULL);
     drop_root(node, dir);
-    count_none(node, dir);
+    set_numbers(node, dir, 0, 0);
     list_remove(&dir->recent);
     map_remove(&dirs->by_key, &dir->by_key);
     pool_give(&dirs->pool, dir);
@@ -166,12 +169,15 @@ void dirs_set_checked(const struct node *node, struct dir *dir, uint64_t checked
     dir->aged_from_us = node->now.mono_us - usec_max(0, node->now.wall_us - (usec_t)checked_us);
 }
 
-static void set_root(const struct node *node, struct dir *dir, const struct root *root)
+static void set_root(struct node *node, struct dir *dir, const struct root *root)
 {
     dir->known = true;
     dir->looked = true;
     dir->exists = root->shards > 0 || root->head.digest != 0;
     dir->generation = root->head.generation;
+    dir->id = root->head.dir;
+    set_numbers(node, dir, root->head.files, root->head.bytes);
+    dirs_count(node, dir, root->prefix);
     dirs_set_checked(node, dir, (uint64_t)root->head.listed_wall_us);
 }
 
@@ -203,6 +209,7 @@ enum err dirs_adopt(struct node *node, struct dir *dir, struct span bytes)
 void dirs_set_absent(struct node *node, struct dir *dir, uint64_t generation, uint64_t checked_us)
 {
     drop_root(node, dir);
+    set_numbers(node, dir, 0, 0);
     dir->known = true;
     dir->looked = true;
     dir->exists = false;
@@ -236,37 +243,72 @@ bool dirs_keeps(struct node *node, struct dir_id id, struct span selector)
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *numbers)
+static bool is_owner(struct node *node, const struct dir *dir, const struct catalog_item *item)
 {
-    uint32_t used = 0;
-    count_none(node, dir);
-    dir->is_counted = true;
-    dir->files = numbers->files;
-    dir->bytes = numbers->bytes;
+    return rings_is_owner(node, span_text(item->dataset.selector), place_of_root(dir->id));
+}
+
+/* Another pool has the same directory by another key, and counts it there. */
+static bool is_of_pool(const struct dir *dir, const struct dataset *dataset)
+{
+    return dir_id_equal(dirs_key(dir->id, span_text(dataset->selector)), dir->key);
+}
+
+/* Is the directory, whose root says this prefix, shown by the dataset? */
+static bool shows(const struct dataset *dataset, const struct dir *dir, struct span prefix)
+{
+    for (uint32_t i = 0; !dataset->deleted && i < dataset->row_count; i++) {
+        const struct dataset_row *row = &dataset->rows[i];
+        if (span_starts_with(prefix, span_text(row->prefix)) &&
+            dir_id_equal(dir_id_make(row->source, prefix), dir->id)) {
+            return is_of_pool(dir, dataset);
+        }
+    }
+    return false;
+}
+
+static void count_for(struct node *node, struct dir *dir, struct catalog_item *item)
+{
+    struct catalog_item **free_slot = NULL;
+    for (uint32_t i = 0; i < DIR_DATASETS; i++) {
+        if (dir->counts_for[i] == item) {
+            return;
+        }
+        free_slot = dir->counts_for[i] == NULL ? &dir->counts_for[i] : free_slot;
+    }
+    if (free_slot != NULL) {
+        *free_slot = item;
+        catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
+    }
+}
+
+void dirs_count(struct node *node, struct dir *dir, struct span prefix)
+{
     struct catalog_item *item = catalog_next(node, NULL);
-    for (; item != NULL && used < DIR_DATASETS; item = catalog_next(node, item)) {
-        bool shows = !item->dataset.deleted &&
-                     dataset_shows(&item->dataset, numbers->source, numbers->prefix);
-        if (shows) {
-            dir->counts_for[used++] = item;
-            catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
+    for (; item != NULL; item = catalog_next(node, item)) {
+        if (shows(&item->dataset, dir, prefix) && is_owner(node, dir, item)) {
+            count_for(node, dir, item);
         }
     }
 }
 
 void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id)
 {
-    struct catalog_item *item = dir->is_counted ? catalog_item(node, id) : NULL;
-    struct catalog_item **free_slot = NULL;
-    for (uint32_t i = 0; item != NULL && i < DIR_DATASETS; i++) {
-        if (dir->counts_for[i] == item) {
-            return;
-        }
-        free_slot = dir->counts_for[i] == NULL ? &dir->counts_for[i] : free_slot;
+    struct catalog_item *item = catalog_item(node, id);
+    bool may = item != NULL && !item->dataset.deleted && dir->exists;
+    if (may && is_owner(node, dir, item) && is_of_pool(dir, &item->dataset)) {
+        count_for(node, dir, item);
     }
-    if (free_slot != NULL && !item->dataset.deleted) {
-        *free_slot = item;
-        catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
+}
+
+void dirs_uncount_others(struct node *node, struct dir *dir)
+{
+    for (uint32_t i = 0; i < DIR_DATASETS; i++) {
+        struct catalog_item *item = dir->counts_for[i];
+        if (item != NULL && !is_owner(node, dir, item)) {
+            catalog_count(node, item, -(int64_t)dir->files, -(int64_t)dir->bytes);
+            dir->counts_for[i] = NULL;
+        }
     }
 }
 

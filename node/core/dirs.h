@@ -20,14 +20,13 @@
 #include "wire/dataset.h"
 #include "wire/dir.h"
 
-#define DIR_PREFIX_MAX 1024u
 #define DIR_RANKS (RING_RANKS + RINGS_KEPT)
-#define DIR_DATASETS 4u          /* whose numbers one directory counts for */
-#define DIR_ONCE_US SEC(3600)    /* policy once: a mount asks again after that */
-#define DIR_RELIST_US SEC(1)     /* a proven stale directory is listed again at most so often */
-#define DIR_ADMIN_US SEC(60)     /* for an operator's refresh of one directory */
-#define DIR_EMPTY_ROOT_SIZE 512u /* more than a root without shards takes */
-#define DIR_ACTING_US MSEC(400)  /* for the roots of other ranks: listing again costs far more */
+#define DIR_DATASETS 4u       /* whose numbers one directory counts for */
+#define DIR_ONCE_US SEC(3600) /* policy once: a mount asks again after that */
+#define DIR_RELIST_US SEC(1)  /* a proven stale directory is listed again at most so often */
+#define DIR_ADMIN_US SEC(60)  /* for an operator's refresh of one directory */
+#define DIR_EMPTY_ROOT_SIZE (512u + DIR_PREFIX_MAX) /* more than a root without shards takes */
+#define DIR_ACTING_US MSEC(400) /* for the roots of other ranks: listing again costs far more */
 
 struct gather;
 struct link;
@@ -52,10 +51,10 @@ struct dir {
     struct buffer *root; /* cached; NULL: not in memory, or does not exist */
     uint32_t root_size;
     struct work *work;
+    struct dir_id id; /* exists: of its newest root, and so are files and bytes */
     uint64_t files;
     uint64_t bytes;
-    bool is_counted; /* by this node: files and bytes are of its root */
-    struct catalog_item *counts_for[DIR_DATASETS];
+    struct catalog_item *counts_for[DIR_DATASETS]; /* while this node owns it */
 };
 
 enum work_stage {
@@ -112,8 +111,8 @@ struct dir_id dirs_key(struct dir_id id, struct span selector);
 struct dir *dirs_take(struct node *node, struct dir_id key);
 struct dir *dirs_find(const struct node *node, struct dir_id key);
 
-/* Roots. `bytes` is a whole valid root, newer than what is known: it is copied into memory.
- * ERR_FULL: no memory; nothing changed then. */
+/* Roots. `bytes` is a whole valid root, newer than what is known: it is copied into memory, and
+ * counted (dirs_count). ERR_FULL: no memory; nothing changed then. */
 enum err dirs_adopt(struct node *node, struct dir *dir, struct span bytes) MUST_USE;
 /* The same with the bytes in a buffer already; takes the reference over. */
 void dirs_adopt_buffer(struct node *node, struct dir *dir, struct buffer *buffer, uint32_t size);
@@ -127,16 +126,13 @@ void dirs_keep_root(struct node *node, struct dir *dir);
 bool dirs_keeps(struct node *node, struct dir_id id, struct span selector);
 /* pages_on_evict for a root. */
 void dirs_on_evict(struct node *node, uint32_t index);
-/* The numbers of statfs: count this directory for the datasets that show it. */
-struct dir_numbers {
-    struct source_id source;
-    struct span prefix;
-    uint64_t files;
-    uint64_t bytes;
-};
-void dirs_count(struct node *node, struct dir *dir, const struct dir_numbers *numbers);
-/* This dataset shows it too: it may be younger than the listing. */
+/* The numbers of statfs: who owns a directory by the present ring counts it, for the datasets that
+ * show it. Which these are tells the prefix in its root. */
+void dirs_count(struct node *node, struct dir *dir, struct span prefix);
+/* It is asked for by this dataset, which may be younger than the root; or the root says no prefix. */
 void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id);
+/* Count it no more where it belongs to another node now. */
+void dirs_uncount_others(struct node *node, struct dir *dir);
 /* A dataset's record changed its rows or is deleted: nothing counts for it any more. */
 void dirs_forget_dataset(struct node *node, const struct catalog_item *item);
 

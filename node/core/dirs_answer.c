@@ -70,7 +70,8 @@ static void answer_empty(struct node *node, struct dir *dir, struct meta_ask *as
                               .generation = dir->generation,
                               .listed_wall_us = (int64_t)dir->checked_us,
                               .digest = SNAPSHOT_EXISTS };
-    enum err err = root_writer_init(&writer, buffer, DIR_EMPTY_ROOT_SIZE);
+    struct span prefix = span_of(dir->work->prefix, dir->work->prefix_size);
+    enum err err = root_writer_init(&writer, buffer, DIR_EMPTY_ROOT_SIZE, prefix);
     CHECK(err == ERR_OK);
     send_root(node, ask, span_of(buffer, root_writer_end(&writer, &head)), fresh_us);
 }

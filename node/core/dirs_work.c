@@ -234,24 +234,6 @@ static bool is_better(const struct work *work, struct span bytes)
            (is_lost && root.head.generation == dir->generation);
 }
 
-/* The numbers of statfs follow a root that is new to this node, where it is the owner. */
-static void count_root(struct node *node, struct work *work)
-{
-    struct root root;
-    struct dir *dir = work->dir;
-    if (!work->is_set ||
-        !rings_is_owner(node, span_text(work->selector), place_of_root(work->id))) {
-        return;
-    }
-    struct dir_numbers numbers = { .source = work->source,
-                                   .prefix = span_of(work->prefix, work->prefix_size) };
-    if (dir->root != NULL && root_open(span_of(dir->root->data, dir->root_size), &root) == ERR_OK) {
-        numbers.files = root.head.files;
-        numbers.bytes = root.head.bytes;
-    }
-    dirs_count(node, dir, &numbers);
-}
-
 void dirs_on_root_load(struct node *node, struct work *work, enum err err, struct span value)
 {
     struct dir *dir = work->dir;
@@ -261,12 +243,9 @@ void dirs_on_root_load(struct node *node, struct work *work, enum err err, struc
     if (err != ERR_OK && err != ERR_NOT_FOUND) {
         MARK(node, "dirs.load.failed");
     }
-    if (err == ERR_OK && is_better(work, value)) {
-        if (dirs_adopt(node, dir, value) != ERR_OK) {
-            work_fail(node, work, ERR_BUSY, span_of(NULL, 0));
-            return;
-        }
-        count_root(node, work);
+    if (err == ERR_OK && is_better(work, value) && dirs_adopt(node, dir, value) != ERR_OK) {
+        work_fail(node, work, ERR_BUSY, span_of(NULL, 0));
+        return;
     }
     dir->looked = true;
     if (dir->exists && dir->root == NULL) {
@@ -378,7 +357,6 @@ enum call_more dirs_on_answer(struct node *node, const struct call *call,
     if (message->kind == MESSAGE_DIR_ROOT && is_better(work, message->dir_root.root) &&
         dirs_adopt(node, work->dir, message->dir_root.root) == ERR_OK) {
         MARK(node, "dirs.root.taken_over");
-        count_root(node, work);
         if (dirs_keeps(node, work->id, span_text(work->selector))) {
             dirs_keep_root(node, work->dir);
         }
@@ -526,7 +504,6 @@ void dirs_on_snapshot(struct node *node, struct work *work, enum err err, struct
     rest_if_busy(node, work->dir, err);
     if (err == ERR_OK) {
         work->dir->listed_us = node->now.mono_us;
-        count_root(node, work);
         work_advance(node, work);
     } else {
         if (err == ERR_SOURCE_UNREACHABLE || err == ERR_SOURCE_THROTTLED) {

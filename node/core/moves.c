@@ -275,6 +275,15 @@ static bool find_pool(const struct node *node, struct move *move)
     return false;
 }
 
+/* The new ring may have made it this node's. */
+static void count_again(struct node *node, const struct move *move, struct span prefix)
+{
+    struct dir *dir = dirs_find(node, move->key);
+    if (dir != NULL && dir->known && dir->exists && dir->generation == move->generation) {
+        dirs_count(node, dir, prefix);
+    }
+}
+
 /* Its root is here. */
 static void move_begin(struct node *node, struct move *move)
 {
@@ -286,6 +295,7 @@ static void move_begin(struct node *node, struct move *move)
     }
     move->id = root.head.dir;
     move->generation = root.head.generation;
+    count_again(node, move, root.prefix);
     if (find_pool(node, move)) {
         use = rings_use(node, span_text(move->selector));
     }
@@ -332,6 +342,15 @@ static void move_start(struct node *node, struct move *move, const struct dir *d
 
 /* ---- the walk ------------------------------------------------------------------------------ */
 
+/* What is another's now is not counted any more, whether its root can be read or not. */
+static void visit(struct node *node, struct move *move, struct dir *dir)
+{
+    dirs_uncount_others(node, dir);
+    if (dir->known && dir->exists) {
+        move_start(node, move, dir);
+    }
+}
+
 static struct move *free_move(struct moves *moves)
 {
     for (uint32_t i = 0; i < MOVES_MAX; i++) {
@@ -371,12 +390,12 @@ void moves_on_timer(struct node *node)
     }
     while (moves->cursor < pool_top(pool) && left > 0 && effects_roomy(node, 0) &&
            (move = free_move(moves)) != NULL) {
-        const struct dir *dir = pool_at(pool, moves->cursor);
+        struct dir *dir = pool_at(pool, moves->cursor);
         const bool taken = pool_is_taken(pool, moves->cursor);
         moves->cursor++;
         left--;
-        if (taken && dir->known && dir->exists) {
-            move_start(node, move, dir);
+        if (taken) {
+            visit(node, move, dir);
         }
     }
     if (moves->cursor < pool_top(pool)) {

@@ -3,7 +3,9 @@
  * Roots and pages are durable on the first ranks of their places. When these are others than they
  * were, the first of the earlier keepers of a root that is still there sees to it that the root and
  * those pages of it that have moved are durable on the present ones (copies.h), whether anybody asks
- * for the directory or not. Begins and ends with the hand-over of blocks. */
+ * for the directory or not. Begins and ends with the hand-over of blocks.
+ *
+ * The same walk counts the directories that are this node's now, and no others (dirs_count). */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,7 +54,7 @@ struct moves {
 
 size_t moves_memory(void);
 enum err moves_init(struct moves *moves, struct arena *mem) MUST_USE;
-/* A ring has changed, or this node leaves. */
+/* A ring is new or has changed, or this node leaves. */
 void moves_wake(struct node *node);
 /* Nothing is left that this node would have to see to. */
 bool moves_are_over(const struct node *node);

@@ -226,6 +226,14 @@ void offers_on_failure(struct node *node, const struct call *call, enum err err)
     end(node, offer, err);
 }
 
+/* Newer than what is known; or the same, which is not in memory, and may have become this node's to
+ * count before it was in its store. */
+static bool is_wanted(const struct dir *dir, uint64_t generation)
+{
+    bool is_lost = dir->exists && dir->root == NULL;
+    return dir->generation < generation || (is_lost && dir->generation == generation);
+}
+
 /* It is durable: from now on this node answers for it. */
 static void take_over(struct node *node, struct offer *offer)
 {
@@ -235,7 +243,7 @@ static void take_over(struct node *node, struct offer *offer)
         return;
     }
     struct dir *dir = dirs_take(node, offer->key.dir);
-    if (dir == NULL || (dir->known && dir->generation >= offer->key.generation)) {
+    if (dir == NULL || (dir->known && !is_wanted(dir, offer->key.generation))) {
         MARK(node, "offers.root.old");
         buffer_unref(node, offer->buffer);
         return;

@@ -116,12 +116,9 @@ static void swap(struct node *node, struct rings_use *use, const struct ring *ri
         use->changed_us = node->now.mono_us;
         arm(node, use->old[use->old_count - 1].until_us);
     }
-    const bool first = use->ring == NULL;
     use->ring = ring;
     handover_wake(node);
-    if (!first) {
-        moves_wake(node);
-    }
+    moves_wake(node);
 }
 
 uint32_t rings_earlier(const struct node *node, const struct rings_use *use)

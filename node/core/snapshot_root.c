@@ -4,6 +4,7 @@
 
 #include "node/core/meta.h"
 
+#define ROOT_ROOM 256u /* for a root without shards, beside its prefix: 98, and to spare */
 #define SHARD_ROOM 40u /* in a root, beside its fence: 28 and 4 in the table, and to spare */
 #define STORE_FIRST_US MSEC(100)
 #define STORE_MOST_US SEC(2)
@@ -19,7 +20,8 @@ struct span snapshot_root(const struct snapshot *snapshot, uint64_t generation)
 
 static size_t root_room(const struct snapshot *snapshot)
 {
-    return DIR_EMPTY_ROOT_SIZE + (size_t)snapshot->shard_count * SHARD_ROOM + snapshot->fences.used;
+    return ROOT_ROOM + snapshot->work->prefix_size + (size_t)snapshot->shard_count * SHARD_ROOM +
+           snapshot->fences.used;
 }
 
 static bool exists(const struct snapshot *snapshot)
@@ -43,7 +45,8 @@ static enum err write_root(const struct snapshot *snapshot, uint8_t *buffer, siz
         .hidden = set->hidden,
         .digest = exists(snapshot) ? set->digest + SNAPSHOT_EXISTS : 0,
     };
-    enum err err = root_writer_init(&writer, buffer, room);
+    struct span prefix = span_of(snapshot->work->prefix, snapshot->work->prefix_size);
+    enum err err = root_writer_init(&writer, buffer, room, prefix);
     for (uint32_t i = 0; err == ERR_OK && i < snapshot->shard_count; i++) {
         const struct shard_record *record = snapshot_shard(snapshot, i);
         CHECK(record->state == SHARD_STORED);

@@ -127,7 +127,7 @@ static void make_directory(struct fuzz *f)
                                 .entries = 1,
                                 .page_bytes = (uint32_t)f->page_size,
                                 .page_crc = opened.crc };
-    CHECK(root_writer_init(&root, f->root, sizeof f->root) == ERR_OK);
+    CHECK(root_writer_init(&root, f->root, sizeof f->root, span_text("p/")) == ERR_OK);
     CHECK(root_writer_add(&root, &shard) == ERR_OK);
     f->root_size = root_writer_end(&root, &head);
 }

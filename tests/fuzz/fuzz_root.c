@@ -6,7 +6,8 @@
 #include "wire/dir.h"
 
 #define RAW_MAX 4096u
-#define HEAD 88u   /* of a root (wire/dir.c) */
+#define HEAD 88u   /* of a root (wire/dir.c), at least */
+#define FIXED 90u  /* with the size of a prefix */
 #define RECORD 28u /* of a shard */
 #define AT_FILES 48
 #define AT_DIRECTORIES 56
@@ -17,7 +18,7 @@ static struct span write_again(const struct root *root)
 {
     static uint8_t buffer[ROOT_SIZE_MAX];
     struct root_writer writer;
-    CHECK(root_writer_init(&writer, buffer, sizeof buffer) == ERR_OK);
+    CHECK(root_writer_init(&writer, buffer, sizeof buffer, root->prefix) == ERR_OK);
     for (uint32_t i = 0; i < root->shards; i++) {
         struct root_shard shard;
         root_shard(root, i, &shard);
@@ -38,7 +39,7 @@ static void check_root(const struct root *root)
 {
     struct root back;
     CHECK(root_open(write_again(root), &back) == ERR_OK);
-    CHECK(back.shards == root->shards);
+    CHECK(back.shards == root->shards && span_equal(back.prefix, root->prefix));
     check_head(&root->head, &back.head);
     for (uint32_t i = 0; i < root->shards; i++) {
         struct root_shard a;
@@ -68,8 +69,8 @@ static void try_sealed(const uint8_t *bytes, size_t size)
     free(copy);
 }
 
-/* Most random bytes fail at the head. Here the head and the table of offsets are made to fit the
- * records between them, by the sizes they claim; what is left over is cut off. */
+/* Most random bytes fail at the head. Here the head, as long as it claims, and the table of offsets
+ * are made to fit the records between them, by the sizes they claim; what is left over is cut off. */
 static void try_mended(const uint8_t *data, size_t size)
 {
     static uint8_t bytes[RAW_MAX + 4 * RAW_MAX + 8];
@@ -79,16 +80,20 @@ static void try_mended(const uint8_t *data, size_t size)
         return;
     }
     memcpy(bytes, data, size);
-    size_t at = HEAD;
+    size_t at = get_u16(data + 6);
     uint32_t count = 0;
+    at = at < HEAD ? HEAD : at < size ? at : size;
+    put_u16(bytes + 6, (uint16_t)at);
+    if (at >= FIXED) {
+        put_u16(bytes + HEAD, bytes[HEAD]); /* of the prefix: it may fit */
+    }
     while (size - at >= RECORD && get_u16(bytes + at) >= 2 && get_u16(bytes + at) <= size - at) {
         entries += get_u32(bytes + at + 12);
         offsets[count] = (uint32_t)at;
         at += get_u16(bytes + at);
         count++;
     }
-    memcpy(bytes, "AROT\1\0\130", 7); /* magic, version, size of the head */
-    bytes[7] = 0;
+    memcpy(bytes, "AROT\1", 6); /* magic, version */
     put_u32(bytes + 8, count);
     put_u32(bytes + 12, (uint32_t)at);
     put_u64(bytes + AT_FILES, entries - (bytes[AT_FILES] <= entries ? bytes[AT_FILES] : 0));

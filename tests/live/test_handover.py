@@ -1,5 +1,6 @@
 """The ring changes and nobody reads: what a node holds is with its new owner afterwards."""
 
+import json
 import signal
 import time
 
@@ -132,14 +133,22 @@ def test_who_may_not_drain_leaves_at_once(cluster):
     assert read_again(cluster, origin, sums) == 0  # those it took from have not forgotten them
 
 
+def listed(cluster):
+    shown = json.loads(cluster.cli("dataset", "show", "set", "--json"))
+    return shown["files_listed"], shown["bytes_listed"]
+
+
 def test_directories_of_nodes_that_left_are_not_listed_again(cluster):
     folders = [f"data/set/d{i}/,count=5,size=16KiB,seed={i + 1}" for i in range(30)]
     files = [word for folder in folders for word in ("--generate", folder)]
     origin, sums = start(cluster, nodes=5, files=files)
     kinds = ("LIST", "HEAD")
     before = [origin.counters()["totals"]["kinds"].get(kind) for kind in kinds]
+    total = len(sums), sum(size for size, _ in sums.values())
+    live.wait_for("files that were listed", lambda: listed(cluster) == total)
     for _ in range(3):
         assert cluster.living()[-1].stop() == 0
         cluster.wait_agreed()
+        live.wait_for("files that were listed", lambda: listed(cluster) == total)
     assert read_again(cluster, origin, sums) == 0
     assert [origin.counters()["totals"]["kinds"].get(kind) for kind in kinds] == before

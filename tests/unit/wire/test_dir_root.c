@@ -16,7 +16,10 @@
 #include "tests/unit/base/dies.h"
 
 #define SEEDS 20u
-#define HEAD 88u
+#define LEAST 88u /* the head of the first roots */
+#define FIXED 90u
+#define PREFIX "p/a/"
+#define HEAD (FIXED + 4u)
 #define SHARDS_MAX 64u
 
 static uint8_t buffer[ROOT_SIZE_MAX + 64];
@@ -27,7 +30,7 @@ static struct span root_of(const char (*fences)[8], uint32_t count)
 {
     struct root_writer writer;
     uint64_t entries = 0;
-    assert_int_equal(root_writer_init(&writer, buffer, sizeof buffer), ERR_OK);
+    assert_int_equal(root_writer_init(&writer, buffer, sizeof buffer, span_text(PREFIX)), ERR_OK);
     for (uint32_t i = 0; i < count; i++) {
         struct root_shard shard = {
             .lower = span_text(fences[i]),
@@ -68,6 +71,7 @@ static void a_root_tells_what_was_written(void **state)
     assert_true(root.head.bytes == UINT64_C(1) << 45);
     assert_int_equal(root.head.hidden, 2);
     assert_int_equal(root.head.digest, 0xd19e57);
+    assert_true(span_equal(root.prefix, span_text(PREFIX)));
     assert_int_equal(root.shards, 4);
     root_shard(&root, 2, &shard);
     assert_true(span_equal(shard.lower, span_text("bb")));
@@ -150,7 +154,7 @@ static void a_root_grows_to_its_limit_and_no_further(void **state)
     char fence[8] = "";
     uint32_t count = 0;
     struct root_shard shard = { .lower = span_of(NULL, 0), .page_bytes = PAGE_SIZE_MAX };
-    assert_int_equal(root_writer_init(&writer, buffer, sizeof buffer), ERR_OK);
+    assert_int_equal(root_writer_init(&writer, buffer, sizeof buffer, span_text("")), ERR_OK);
     while (root_writer_add(&writer, &shard) == ERR_OK) {
         count++;
         fence[0] = (char)(1 + count / (120 * 120));
@@ -171,13 +175,32 @@ static void a_buffer_too_small_for_a_head_is_full(void **state)
     struct root_writer writer;
     struct root_head head = { .generation = 1 };
     struct root root;
-    assert_int_equal(root_writer_init(&writer, buffer, HEAD + 7), ERR_FULL);
-    assert_int_equal(root_writer_init(&writer, buffer, HEAD + 8), ERR_OK);
+    struct span prefix = span_text(PREFIX);
+    assert_int_equal(root_writer_init(&writer, buffer, HEAD + 7, prefix), ERR_FULL);
+    assert_int_equal(root_writer_init(&writer, buffer, HEAD + 8, prefix), ERR_OK);
     struct root_shard shard = { .lower = span_of(NULL, 0) };
     assert_int_equal(root_writer_add(&writer, &shard), ERR_FULL);
     size_t size = root_writer_end(&writer, &head);
     assert_int_equal(size, HEAD + 8);
     assert_int_equal(root_open(span_of(buffer, size), &root), ERR_OK);
+}
+
+static void the_longest_prefix_fits_a_root(void **state)
+{
+    (void)state;
+    struct root_writer writer;
+    struct root_head head = { .generation = 1 };
+    struct root root;
+    char prefix[DIR_PREFIX_MAX + 1];
+    memset(prefix, 'x', DIR_PREFIX_MAX);
+    prefix[DIR_PREFIX_MAX] = '\0';
+    assert_int_equal(root_writer_init(&writer, buffer, sizeof buffer, span_text(prefix)), ERR_OK);
+    struct root_shard shard = { .lower = span_of(NULL, 0), .place = { 7 } };
+    assert_int_equal(root_writer_add(&writer, &shard), ERR_OK);
+    assert_int_equal(root_open(span_of(buffer, root_writer_end(&writer, &head)), &root), ERR_OK);
+    assert_true(span_equal(root.prefix, span_text(prefix)));
+    root_shard(&root, 0, &shard);
+    assert_int_equal(shard.place.v, 7);
 }
 
 /* ---- damage ------------------------------------------------------------------------------- */
@@ -233,6 +256,7 @@ static void any_changed_byte_with_a_right_checksum_is_safe(void **state)
                 continue;
             }
             accepted++;
+            assert_true(root.prefix.size <= HEAD - FIXED);
             for (uint32_t i = 0; i < root.shards; i++) {
                 uint32_t index = 99;
                 root_shard(&root, i, &shard);
@@ -245,6 +269,74 @@ static void any_changed_byte_with_a_right_checksum_is_safe(void **state)
         damaged[at] = before;
     }
     assert_true(accepted > bytes.size);
+}
+
+/* The same root with a head of another size: cut, or with bytes behind that nobody knows. */
+static struct span with_head(struct span original, size_t size)
+{
+    const size_t table = get_u32(original.data + 12);
+    const size_t kept = size < HEAD ? size : HEAD;
+    const uint32_t count = get_u32(original.data + 8);
+    memset(damaged, 0xee, sizeof damaged);
+    memcpy(damaged, original.data, kept);
+    memcpy(damaged + size, original.data + HEAD, original.size - HEAD);
+    put_u16(damaged + 6, (uint16_t)size);
+    put_u32(damaged + 12, (uint32_t)(table + size - HEAD));
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *offset = damaged + table + size - HEAD + i * 4;
+        put_u32(offset, (uint32_t)(get_u32(offset) + size - HEAD));
+    }
+    fix_crc(original.size + size - HEAD);
+    return span_of(damaged, original.size + size - HEAD);
+}
+
+static void a_root_of_an_earlier_version_says_no_prefix(void **state)
+{
+    (void)state;
+    struct root root;
+    struct root_shard shard;
+    for (size_t size = LEAST; size < FIXED; size++) {
+        assert_int_equal(root_open(with_head(root_of(four_fences, 4), size), &root), ERR_OK);
+        assert_int_equal(root.prefix.size, 0);
+        root_shard(&root, 3, &shard);
+        assert_true(span_equal(shard.lower, span_text("c")));
+    }
+}
+
+static void a_longer_head_of_a_root_is_skipped(void **state)
+{
+    (void)state;
+    struct root root;
+    struct root_shard shard;
+    assert_int_equal(root_open(with_head(root_of(four_fences, 4), HEAD + 5), &root), ERR_OK);
+    assert_true(span_equal(root.prefix, span_text(PREFIX)));
+    root_shard(&root, 3, &shard);
+    assert_true(span_equal(shard.lower, span_text("c")));
+}
+
+static enum err open_with_u16(struct span original, size_t at, uint16_t value)
+{
+    struct root root;
+    struct span bytes = damage_begin(original);
+    put_u16(damaged + at, value);
+    fix_crc(bytes.size);
+    return root_open(bytes, &root);
+}
+
+static void a_prefix_that_does_not_fit_its_root_is_refused(void **state)
+{
+    (void)state;
+    struct root root;
+    struct span bytes = root_of(four_fences, 4);
+    assert_int_equal(open_with_u16(bytes, LEAST, 5), ERR_MALFORMED);
+    assert_int_equal(open_with_u16(bytes, LEAST, 3), ERR_OK);
+    bytes = with_head(bytes, FIXED + DIR_PREFIX_MAX + 1);
+    put_u16(damaged + LEAST, DIR_PREFIX_MAX);
+    fix_crc(bytes.size);
+    assert_int_equal(root_open(bytes, &root), ERR_OK);
+    put_u16(damaged + LEAST, DIR_PREFIX_MAX + 1);
+    fix_crc(bytes.size);
+    assert_int_equal(root_open(bytes, &root), ERR_MALFORMED);
 }
 
 static enum err open_with_u32(struct span original, size_t at, uint32_t value)
@@ -290,8 +382,16 @@ static void count_wrongly(void)
 {
     struct root_writer writer;
     struct root_head head = { .files = 1 };
-    (void)(root_writer_init(&writer, buffer, sizeof buffer) == ERR_OK);
+    (void)(root_writer_init(&writer, buffer, sizeof buffer, span_text("")) == ERR_OK);
     (void)root_writer_end(&writer, &head);
+}
+
+static void say_too_much(void)
+{
+    static const uint8_t prefix[DIR_PREFIX_MAX + 1];
+    struct root_writer writer;
+    struct span all = span_of(prefix, sizeof prefix);
+    (void)(root_writer_init(&writer, buffer, sizeof buffer, all) == ERR_OK);
 }
 
 static void a_writer_that_lies_is_a_bug(void **state)
@@ -300,6 +400,7 @@ static void a_writer_that_lies_is_a_bug(void **state)
     assert_true(dies(skip_a_fence));
     assert_true(dies(turn_fences_round));
     assert_true(dies(count_wrongly));
+    assert_true(dies(say_too_much));
 }
 
 int main(void)
@@ -311,9 +412,13 @@ int main(void)
         cmocka_unit_test(shards_are_found_as_in_a_plain_array),
         cmocka_unit_test(a_root_grows_to_its_limit_and_no_further),
         cmocka_unit_test(a_buffer_too_small_for_a_head_is_full),
+        cmocka_unit_test(the_longest_prefix_fits_a_root),
         cmocka_unit_test(a_root_cut_at_any_byte_is_refused),
         cmocka_unit_test(any_flipped_bit_of_a_root_is_found),
         cmocka_unit_test(any_changed_byte_with_a_right_checksum_is_safe),
+        cmocka_unit_test(a_root_of_an_earlier_version_says_no_prefix),
+        cmocka_unit_test(a_longer_head_of_a_root_is_skipped),
+        cmocka_unit_test(a_prefix_that_does_not_fit_its_root_is_refused),
         cmocka_unit_test(roots_that_lie_are_refused),
         cmocka_unit_test(a_writer_that_lies_is_a_bug),
     };

@@ -95,7 +95,7 @@ void world_listing_make(struct world *w, struct span prefix, struct world_listin
         write_page(w, out, dir, names, at);
     }
     struct root_writer writer;
-    assert_int_equal(root_writer_init(&writer, out->root, sizeof out->root), ERR_OK);
+    assert_int_equal(root_writer_init(&writer, out->root, sizeof out->root, prefix), ERR_OK);
     struct root_head head = { .dir = dir, .generation = w->generation };
     for (uint32_t i = 0; i < out->count; i++) {
         struct page page;

@@ -68,7 +68,7 @@ struct root built_root(const struct built *b)
                               .directories = b->build.directories,
                               .bytes = b->build.bytes,
                               .digest = b->build.digest };
-    assert_int_equal(root_writer_init(&writer, bytes, ROOT_SIZE_MAX), ERR_OK);
+    assert_int_equal(root_writer_init(&writer, bytes, ROOT_SIZE_MAX, span_text("")), ERR_OK);
     for (uint32_t i = 0; i < b->count; i++) {
         struct root_shard shard = { .lower = b->pages[i].lower,
                                     .place = place_of_shard(built_dir(), b->pages[i].lower),

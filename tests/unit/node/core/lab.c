@@ -175,6 +175,7 @@ struct member lab_member(const struct lab *lab, uint32_t index)
                              .serve_weight = 100,
                              .endpoint_count = 2 };
     member.name[0] = (char)('a' + (int)index);
+    strcpy(member.labels, "of=lab");
     for (uint32_t i = 0; i < 2; i++) {
         member.endpoints[i].purpose = i == 0 ? ENDPOINT_CONTROL : ENDPOINT_DATA;
         member.endpoints[i].address.ip[15] = 1;
