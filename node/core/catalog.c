@@ -206,13 +206,10 @@ void catalog_push(struct node *node, const struct dataset *dataset)
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-void catalog_count(struct node *node, struct catalog_item *item, int64_t files, int64_t bytes)
+void catalog_count(struct catalog_item *item, uint64_t files, uint64_t bytes)
 {
-    (void)node;
-    CHECK(files >= 0 || item->files >= (uint64_t)-files);
-    CHECK(bytes >= 0 || item->bytes >= (uint64_t)-bytes);
-    item->files += (uint64_t)files;
-    item->bytes += (uint64_t)bytes;
+    item->files += files;
+    item->bytes += bytes;
 }
 
 void catalog_numbers(struct node *node, const struct dataset *dataset, uint64_t *files,

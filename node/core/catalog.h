@@ -100,8 +100,9 @@ struct catalog_item *catalog_item(const struct node *node, struct dataset_id id)
 uint64_t catalog_living(const struct node *node);
 /* The dataset's first row with that source; NULL: none. */
 const struct dataset_row *catalog_row(const struct dataset *dataset, struct source_id source);
-/* This node's directories of the dataset have so many more files and bytes. */
-void catalog_count(struct node *node, struct catalog_item *item, int64_t files, int64_t bytes);
+/* This node's directories of the dataset have so many more files and bytes; modulo 2^64, so that less
+ * is the negative, and a root that lies about them does no more than spoil the numbers. */
+void catalog_count(struct catalog_item *item, uint64_t files, uint64_t bytes);
 
 /* Put a record in place of what is known of its name; false: it does not supersede. ERR_FULL in
  * *err: too many datasets. */

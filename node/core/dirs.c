@@ -94,12 +94,11 @@ static void drop_root(struct node *node, struct dir *dir)
 }
 
 /* The numbers of its root, or none, wherever it is counted. */
-static void set_numbers(struct node *node, struct dir *dir, uint64_t files, uint64_t bytes)
+static void set_numbers(struct dir *dir, uint64_t files, uint64_t bytes)
 {
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
         if (dir->counts_for[i] != NULL) {
-            catalog_count(node, dir->counts_for[i], (int64_t)(files - dir->files),
-                          (int64_t)(bytes - dir->bytes));
+            catalog_count(dir->counts_for[i], files - dir->files, bytes - dir->bytes);
         }
     }
     dir->files = files;
@@ -111,7 +110,7 @@ static void forget(struct node *node, struct dir *dir)
     struct dirs *dirs = &node->meta->dirs;
     CHECK(dir->work == NULL);
     drop_root(node, dir);
-    set_numbers(node, dir, 0, 0);
+    set_numbers(dir, 0, 0);
     list_remove(&dir->recent);
     map_remove(&dirs->by_key, &dir->by_key);
     pool_give(&dirs->pool, dir);
@@ -176,7 +175,7 @@ static void set_root(struct node *node, struct dir *dir, const struct root *root
     dir->exists = root->shards > 0 || root->head.digest != 0;
     dir->generation = root->head.generation;
     dir->id = root->head.dir;
-    set_numbers(node, dir, root->head.files, root->head.bytes);
+    set_numbers(dir, root->head.files, root->head.bytes);
     dirs_count(node, dir, root->prefix);
     dirs_set_checked(node, dir, (uint64_t)root->head.listed_wall_us);
 }
@@ -209,7 +208,7 @@ enum err dirs_adopt(struct node *node, struct dir *dir, struct span bytes)
 void dirs_set_absent(struct node *node, struct dir *dir, uint64_t generation, uint64_t checked_us)
 {
     drop_root(node, dir);
-    set_numbers(node, dir, 0, 0);
+    set_numbers(dir, 0, 0);
     dir->known = true;
     dir->looked = true;
     dir->exists = false;
@@ -267,7 +266,7 @@ static bool shows(const struct dataset *dataset, const struct dir *dir, struct s
     return false;
 }
 
-static void count_for(struct node *node, struct dir *dir, struct catalog_item *item)
+static void count_for(struct dir *dir, struct catalog_item *item)
 {
     struct catalog_item **free_slot = NULL;
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
@@ -278,7 +277,7 @@ static void count_for(struct node *node, struct dir *dir, struct catalog_item *i
     }
     if (free_slot != NULL) {
         *free_slot = item;
-        catalog_count(node, item, (int64_t)dir->files, (int64_t)dir->bytes);
+        catalog_count(item, dir->files, dir->bytes);
     }
 }
 
@@ -287,7 +286,7 @@ void dirs_count(struct node *node, struct dir *dir, struct span prefix)
     struct catalog_item *item = catalog_next(node, NULL);
     for (; item != NULL; item = catalog_next(node, item)) {
         if (shows(&item->dataset, dir, prefix) && is_owner(node, dir, item)) {
-            count_for(node, dir, item);
+            count_for(dir, item);
         }
     }
 }
@@ -297,7 +296,7 @@ void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id)
     struct catalog_item *item = catalog_item(node, id);
     bool may = item != NULL && !item->dataset.deleted && dir->exists;
     if (may && is_owner(node, dir, item) && is_of_pool(dir, &item->dataset)) {
-        count_for(node, dir, item);
+        count_for(dir, item);
     }
 }
 
@@ -306,7 +305,7 @@ void dirs_uncount_others(struct node *node, struct dir *dir)
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
         struct catalog_item *item = dir->counts_for[i];
         if (item != NULL && !is_owner(node, dir, item)) {
-            catalog_count(node, item, -(int64_t)dir->files, -(int64_t)dir->bytes);
+            catalog_count(item, -dir->files, -dir->bytes);
             dir->counts_for[i] = NULL;
         }
     }
