@@ -242,9 +242,16 @@ bool dirs_keeps(struct node *node, struct dir_id id, struct span selector)
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-static bool is_owner(struct node *node, const struct dir *dir, const struct catalog_item *item)
+static bool is_ours(struct node *node, const struct dir *dir, const struct dataset *dataset)
 {
-    return rings_is_owner(node, span_text(item->dataset.selector), place_of_root(dir->id));
+    return rings_is_owner(node, span_text(dataset->selector), place_of_root(dir->id));
+}
+
+/* Not when that pool has no ring here: whose it is will be seen when it has one. */
+static bool is_others(struct node *node, const struct dir *dir, const struct dataset *dataset)
+{
+    const struct rings_use *use = rings_find(node, span_text(dataset->selector));
+    return use != NULL && use->ring != NULL && !is_ours(node, dir, dataset);
 }
 
 /* Another pool has the same directory by another key, and counts it there. */
@@ -253,14 +260,43 @@ static bool is_of_pool(const struct dir *dir, const struct dataset *dataset)
     return dir_id_equal(dirs_key(dir->id, span_text(dataset->selector)), dir->key);
 }
 
-/* Is the directory, whose root says this prefix, shown by the dataset? */
-static bool shows(const struct dataset *dataset, const struct dir *dir, struct span prefix)
+/* The prefix that a root says, and the last source that was tried with it: rows of many datasets
+ * have the same. */
+struct claim {
+    struct span prefix;
+    struct source_id source;
+    bool tried;
+    bool fits;
+};
+
+static bool is_of_source(struct claim *claim, const struct dir *dir, struct source_id source)
+{
+    if (!claim->tried || !source_id_equal(claim->source, source)) {
+        claim->tried = true;
+        claim->source = source;
+        claim->fits = dir_id_equal(dir_id_make(source, claim->prefix), dir->id);
+    }
+    return claim->fits;
+}
+
+/* Is the directory shown by the dataset? */
+static bool shows(const struct dataset *dataset, const struct dir *dir, struct claim *claim)
 {
     for (uint32_t i = 0; !dataset->deleted && i < dataset->row_count; i++) {
         const struct dataset_row *row = &dataset->rows[i];
-        if (span_starts_with(prefix, span_text(row->prefix)) &&
-            dir_id_equal(dir_id_make(row->source, prefix), dir->id)) {
+        if (span_starts_with(claim->prefix, span_text(row->prefix)) &&
+            is_of_source(claim, dir, row->source)) {
             return is_of_pool(dir, dataset);
+        }
+    }
+    return false;
+}
+
+static bool is_counted_for(const struct dir *dir, const struct catalog_item *item)
+{
+    for (uint32_t i = 0; i < DIR_DATASETS; i++) {
+        if (dir->counts_for[i] == item) {
+            return true;
         }
     }
     return false;
@@ -268,24 +304,22 @@ static bool shows(const struct dataset *dataset, const struct dir *dir, struct s
 
 static void count_for(struct dir *dir, struct catalog_item *item)
 {
-    struct catalog_item **free_slot = NULL;
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
-        if (dir->counts_for[i] == item) {
+        if (dir->counts_for[i] == NULL) {
+            dir->counts_for[i] = item;
+            catalog_count(item, dir->files, dir->bytes);
             return;
         }
-        free_slot = dir->counts_for[i] == NULL ? &dir->counts_for[i] : free_slot;
-    }
-    if (free_slot != NULL) {
-        *free_slot = item;
-        catalog_count(item, dir->files, dir->bytes);
     }
 }
 
 void dirs_count(struct node *node, struct dir *dir, struct span prefix)
 {
+    struct claim claim = { .prefix = prefix };
     struct catalog_item *item = catalog_next(node, NULL);
     for (; item != NULL; item = catalog_next(node, item)) {
-        if (shows(&item->dataset, dir, prefix) && is_owner(node, dir, item)) {
+        if (!is_counted_for(dir, item) && shows(&item->dataset, dir, &claim) &&
+            is_ours(node, dir, &item->dataset)) {
             count_for(dir, item);
         }
     }
@@ -294,8 +328,8 @@ void dirs_count(struct node *node, struct dir *dir, struct span prefix)
 void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id)
 {
     struct catalog_item *item = catalog_item(node, id);
-    bool may = item != NULL && !item->dataset.deleted && dir->exists;
-    if (may && is_owner(node, dir, item) && is_of_pool(dir, &item->dataset)) {
+    bool may = item != NULL && !item->dataset.deleted && dir->exists && !is_counted_for(dir, item);
+    if (may && is_ours(node, dir, &item->dataset) && is_of_pool(dir, &item->dataset)) {
         count_for(dir, item);
     }
 }
@@ -304,7 +338,7 @@ void dirs_uncount_others(struct node *node, struct dir *dir)
 {
     for (uint32_t i = 0; i < DIR_DATASETS; i++) {
         struct catalog_item *item = dir->counts_for[i];
-        if (item != NULL && !is_owner(node, dir, item)) {
+        if (item != NULL && is_others(node, dir, &item->dataset)) {
             catalog_count(item, -dir->files, -dir->bytes);
             dir->counts_for[i] = NULL;
         }

@@ -19,7 +19,7 @@ struct leave {
     struct timer ask;
     usec_t asked_us;  /* active time (node_active) of the first question; 0: none yet */
     bool let_go;      /* by all that could answer */
-    bool handed_over; /* what could be is */
+    bool handed_over; /* what could be is, and all let go */
     bool drained;     /* was said */
 };
 

@@ -32,7 +32,7 @@ struct peer {
     bool data_open;
     bool silent;           /* not heard since a call to it failed */
     usec_t leave_asked_us; /* whether it lets this node go */
-    bool lets_go;          /* this node leaves, and nothing it has is needed there any more */
+    bool lets_go;          /* this node leaves, and need not wait for that one */
     uint32_t attempts;
     usec_t heard_us;      /* active time of the last message (node_active) */
     usec_t heard_mono_us; /* the same on the monotonic clock, for people; 0: never */

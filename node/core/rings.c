@@ -519,35 +519,27 @@ void rings_on_timer(struct node *node)
 
 /* ---- telling it -------------------------------------------------------------------------- */
 
-static void send_view(struct node *node, struct link_id link, uint64_t known)
+static void send_view(struct node *node, const struct session *session, struct link_id link,
+                      uint64_t known)
 {
     const struct rings *rings = &node->rings;
     struct message message = { .kind = MESSAGE_VIEW,
                                .view = { .digest = rings->digest,
                                          .slots_log2 = node->options.slots_log2 } };
+    if (session->role == WIRE_NODE) {
+        message.view.directories = moves_without(node, session->node);
+    }
     if (known != rings->digest) {
         message.view.members = span_of(rings->encoded, rings->encoded_size);
     }
     node_send(node, link, &message, (struct payload){ 0 });
 }
 
-/* It only wants to know when it may go. */
-static void let_go(struct node *node, const struct link *link)
-{
-    const struct message message = {
-        .kind = MESSAGE_VIEW,
-        .view = { .digest = node->rings.digest,
-                  .slots_log2 = node->options.slots_log2,
-                  .directories = moves_without(node, link->session->node) },
-    };
-    node_send(node, link->id, &message, (struct payload){ 0 });
-}
-
 void rings_on_view_get(struct node *node, struct link *link, const struct message_view_get *get)
 {
     struct session *session = link->session;
-    if (get->leaving) {
-        let_go(node, link);
+    if (get->leaving) { /* it only wants to know whether it may go */
+        send_view(node, session, link->id, node->rings.digest);
         return;
     }
     list_remove(&session->watch);
@@ -559,7 +551,7 @@ void rings_on_view_get(struct node *node, struct link *link, const struct messag
         timers_set(&node->timers, &node->rings.tell, node->now.mono_us);
         return;
     }
-    send_view(node, link->id, get->digest);
+    send_view(node, session, link->id, get->digest);
     session->view_digest = node->rings.digest;
     if (session->subscribed) {
         list_push_back(&node->rings.subscribed, &session->watch);
@@ -584,7 +576,7 @@ void rings_on_tell_timer(struct node *node)
         }
         if (link.v != 0 && session->view_digest != rings->digest) {
             session->view_digest = rings->digest;
-            send_view(node, link, 0);
+            send_view(node, session, link, 0);
         }
     }
 }

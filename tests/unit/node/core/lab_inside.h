@@ -37,7 +37,6 @@ void lab_deliver(struct lab *lab, struct pending *item);
 void lab_pending_free(struct pending *item);
 void lab_effect(struct lab *lab, uint32_t index, const struct node_effect *effect);
 void lab_disk_scan(struct lab *lab, uint32_t index);
-struct member lab_member(const struct lab *lab, uint32_t index);
 /* All links of a node end; the other ends hear of it. */
 void lab_cut_links(struct lab *lab, uint32_t index);
 struct wire *lab_wire(const struct lab *lab, uint64_t link, uint32_t *side);

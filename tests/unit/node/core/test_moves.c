@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "node/core/moves.h"
+
 #define NAMES 3000u /* three pages */
 #define DIRS 16u
 
@@ -141,6 +143,87 @@ static void who_leaves_waits_for_those_who_need_its_pages(void **state)
     shelf_free(shelf);
 }
 
+/* All are there, and that one leaves: what `to` is told. */
+static void tell_leaves(struct lab *lab, uint32_t to, uint32_t index)
+{
+    struct member members[LAB_NODES];
+    for (uint32_t i = 0; i < LAB_NODES; i++) {
+        members[i] = lab_member(lab, i);
+    }
+    members[index].state = MEMBER_LEAVING;
+    lab_event(lab, to,
+              &(struct node_event){ .kind = NODE_VIEW,
+                                    .view = { .members = members, .count = LAB_NODES } });
+}
+
+/* The others hear of it that much later, decline what they are offered, and are asked for their
+ * members: none of that may be taken for their word that they need nothing. */
+static void leave_unheard(struct lab *lab, uint32_t index, usec_t lag_us)
+{
+    lab->nodes[index].leaving = true;
+    lab_event(lab, index, &(struct node_event){ .kind = NODE_LEAVE });
+    tell_leaves(lab, index, index);
+    lab_run(lab, lag_us);
+    lab_tell_members(lab);
+}
+
+static struct shelf *with_blocks(void)
+{
+    struct shelf *shelf = shelf_new(LAB_NODES);
+    struct lab *lab = shelf->lab;
+    char key[32];
+    shelf_mount(shelf, 0, 0);
+    lab_run(lab, SEC(1));
+    lab->dataset = shelf->dataset;
+    for (uint32_t i = 0; i < 16; i++) {
+        snprintf(key, sizeof key, "p/big%u", i);
+        struct message get = lab_get(lab, key, 700000, i % 3);
+        (void)lab_client_get(lab, 0, &get);
+        lab_run(lab, MSEC(20));
+    }
+    lab_run(lab, SEC(120));
+    return shelf;
+}
+
+static void who_hears_late_that_a_node_leaves_is_waited_for(void **state)
+{
+    (void)state;
+    for (usec_t lag_us = 0; lag_us <= MSEC(180); lag_us += MSEC(60)) {
+        struct shelf *shelf = with_blocks();
+        struct lab *lab = shelf->lab;
+        leave_unheard(lab, 0, lag_us);
+        for (uint32_t ms = 0; !lab->nodes[0].drained; ms++) {
+            assert_true(ms < 5000);
+            lab_run(lab, MSEC(1));
+        }
+        if (lag_us > 0) {
+            assert_true(lab->nodes[0].node->metrics.handover_declined > 0);
+        }
+        for (uint32_t i = 1; i < LAB_NODES; i++) {
+            assert_int_equal(moves_without(lab->nodes[i].node, lab->nodes[0].id), MOVES_TRIED);
+        }
+        shelf_free(shelf);
+    }
+}
+
+static void who_is_not_heard_of_is_waited_for_two_seconds(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(LAB_NODES);
+    struct lab *lab = shelf->lab;
+    lab_run(lab, SEC(5));
+    lab_kill(lab, 1); /* nobody knows it yet */
+    lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
+    tell_leaves(lab, 0, 0);
+    tell_leaves(lab, 2, 0);
+    tell_leaves(lab, 3, 0);
+    lab_run(lab, MSEC(1900));
+    assert_false(lab->nodes[0].drained);
+    lab_run(lab, MSEC(500));
+    assert_true(lab->nodes[0].drained);
+    shelf_free(shelf);
+}
+
 /* Whoever keeps it is killed, long enough after the one before for the others to see to it. */
 static void a_directory_outlives_all_that_died_one_after_the_other(void **state)
 {
@@ -173,6 +256,8 @@ int main(void)
         cmocka_unit_test(a_directory_outlives_all_that_left_one_after_the_other),
         cmocka_unit_test(who_kept_nothing_yet_is_not_waited_for),
         cmocka_unit_test(who_leaves_waits_for_those_who_need_its_pages),
+        cmocka_unit_test(who_hears_late_that_a_node_leaves_is_waited_for),
+        cmocka_unit_test(who_is_not_heard_of_is_waited_for_two_seconds),
         cmocka_unit_test(a_directory_outlives_all_that_died_one_after_the_other),
         cmocka_unit_test(a_restarted_keeper_reads_the_root_from_its_store),
     };
