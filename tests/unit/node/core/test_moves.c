@@ -47,6 +47,33 @@ static void check_at(struct shelf *shelf, uint32_t node)
     assert_int_equal(shelf->lists, lists);
 }
 
+/* Many directories with one file; returns the listings so far. */
+static uint32_t list_many(struct shelf *shelf)
+{
+    for (uint32_t i = 0; i < DIRS; i++) {
+        char name[16];
+        char key[32];
+        snprintf(name, sizeof name, "p/%02u/", i);
+        snprintf(key, sizeof key, "%sa", name);
+        shelf_put(shelf, key, "v1", 100);
+        (void)shelf_root(shelf, 0, name);
+    }
+    return shelf->lists;
+}
+
+/* Asked there, and there are no more listings than that. */
+static void check_many_at(struct shelf *shelf, uint32_t node, uint32_t lists)
+{
+    shelf_mount(shelf, 1, node);
+    for (uint32_t i = 0; i < DIRS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "p/%02u/", i);
+        struct root root = shelf_root(shelf, 1, name);
+        assert_int_equal(shelf_count(shelf, &root), 1);
+    }
+    assert_int_equal(shelf->lists, lists);
+}
+
 static void a_directory_outlives_all_that_left_one_after_the_other(void **state)
 {
     (void)state;
@@ -67,7 +94,6 @@ static void who_kept_nothing_yet_is_not_waited_for(void **state)
     (void)state;
     struct shelf *shelf = shelf_new(4);
     struct lab *lab = shelf->lab;
-    char name[DIRS][16];
     for (uint32_t i = 0; i < 3; i++) {
         lab_kill(lab, i);
         lab_tell_members(lab);
@@ -83,14 +109,7 @@ static void who_kept_nothing_yet_is_not_waited_for(void **state)
     lab_tell_members(lab);
     lab_run(lab, SEC(1));
     shelf_mount(shelf, 0, 0);
-    for (uint32_t i = 0; i < DIRS; i++) {
-        char key[32];
-        snprintf(name[i], sizeof name[i], "p/%02u/", i);
-        snprintf(key, sizeof key, "%sa", name[i]);
-        shelf_put(shelf, key, "v1", 100);
-        (void)shelf_root(shelf, 0, name[i]);
-    }
-    const uint32_t lists = shelf->lists;
+    const uint32_t lists = list_many(shelf);
     for (uint32_t i = 0; i < 3; i++) {
         lab_leave(lab, i);
         lab_run(lab, SEC(2));
@@ -99,12 +118,7 @@ static void who_kept_nothing_yet_is_not_waited_for(void **state)
         lab_tell_members(lab);
         lab_run(lab, SEC(1));
     }
-    shelf_mount(shelf, 1, 3);
-    for (uint32_t i = 0; i < DIRS; i++) {
-        struct root root = shelf_root(shelf, 1, name[i]);
-        assert_int_equal(shelf_count(shelf, &root), 1);
-    }
-    assert_int_equal(shelf->lists, lists);
+    check_many_at(shelf, 3, lists);
     shelf_free(shelf);
 }
 
@@ -116,15 +130,7 @@ static void who_leaves_waits_for_those_who_need_its_pages(void **state)
     struct lab *lab = shelf->lab;
     shelf_mount(shelf, 0, 0);
     lab_run(lab, SEC(1));
-    char name[DIRS][16];
-    for (uint32_t i = 0; i < DIRS; i++) {
-        char key[32];
-        snprintf(name[i], sizeof name[i], "p/%02u/", i);
-        snprintf(key, sizeof key, "%sa", name[i]);
-        shelf_put(shelf, key, "v1", 100);
-        (void)shelf_root(shelf, 0, name[i]);
-    }
-    const uint32_t lists = shelf->lists;
+    const uint32_t lists = list_many(shelf);
     for (uint32_t i = 0; i < 3; i++) {
         lab_leave(lab, i);
         for (uint32_t wait = 0; !lab->nodes[i].drained; wait++) {
@@ -134,12 +140,7 @@ static void who_leaves_waits_for_those_who_need_its_pages(void **state)
         lab_kill(lab, i);
         lab_tell_members(lab);
     }
-    shelf_mount(shelf, 1, 3);
-    for (uint32_t i = 0; i < DIRS; i++) {
-        struct root root = shelf_root(shelf, 1, name[i]);
-        assert_int_equal(shelf_count(shelf, &root), 1);
-    }
-    assert_int_equal(shelf->lists, lists);
+    check_many_at(shelf, 3, lists);
     shelf_free(shelf);
 }
 
