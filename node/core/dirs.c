@@ -254,10 +254,9 @@ static bool is_others(struct node *node, const struct dir *dir, const struct dat
     return use != NULL && use->ring != NULL && !is_ours(node, dir, dataset);
 }
 
-/* Another pool has the same directory by another key, and counts it there. */
-static bool is_of_pool(const struct dir *dir, const struct dataset *dataset)
+bool dirs_is_of_pool(struct dir_id id, struct dir_id key, const struct dataset *dataset)
 {
-    return dir_id_equal(dirs_key(dir->id, span_text(dataset->selector)), dir->key);
+    return dir_id_equal(dirs_key(id, span_text(dataset->selector)), key);
 }
 
 /* The prefix that a root says, and the last source that was tried with it: rows of many datasets
@@ -286,7 +285,7 @@ static bool shows(const struct dataset *dataset, const struct dir *dir, struct c
         const struct dataset_row *row = &dataset->rows[i];
         if (span_starts_with(claim->prefix, span_text(row->prefix)) &&
             is_of_source(claim, dir, row->source)) {
-            return is_of_pool(dir, dataset);
+            return dirs_is_of_pool(dir->id, dir->key, dataset);
         }
     }
     return false;
@@ -329,7 +328,8 @@ void dirs_count_for(struct node *node, struct dir *dir, struct dataset_id id)
 {
     struct catalog_item *item = catalog_item(node, id);
     bool may = item != NULL && !item->dataset.deleted && dir->exists && !is_counted_for(dir, item);
-    if (may && is_ours(node, dir, &item->dataset) && is_of_pool(dir, &item->dataset)) {
+    if (may && is_ours(node, dir, &item->dataset) &&
+        dirs_is_of_pool(dir->id, dir->key, &item->dataset)) {
         count_for(dir, item);
     }
 }

@@ -107,6 +107,8 @@ enum err dirs_init(struct dirs *dirs, struct arena *mem, const struct node_optio
     MUST_USE;
 
 struct dir_id dirs_key(struct dir_id id, struct span selector);
+/* Is that the directory's key in the pool of this dataset? Another pool has it by another key. */
+bool dirs_is_of_pool(struct dir_id id, struct dir_id key, const struct dataset *dataset);
 /* The one with this key, made when it is new; NULL: no room. */
 struct dir *dirs_take(struct node *node, struct dir_id key);
 struct dir *dirs_find(const struct node *node, struct dir_id key);

@@ -265,8 +265,7 @@ static bool find_pool(const struct node *node, struct move *move)
     const struct catalog_item *item = NULL;
     while ((item = catalog_next(node, item)) != NULL) {
         const struct dataset *dataset = &item->dataset;
-        struct dir_id key = dirs_key(move->id, span_text(dataset->selector));
-        if (!dataset->deleted && dir_id_equal(key, move->key)) {
+        if (!dataset->deleted && dirs_is_of_pool(move->id, move->key, dataset)) {
             move->source = dataset->rows[0].source;
             memcpy(move->selector, dataset->selector, strlen(dataset->selector) + 1);
             return true;
