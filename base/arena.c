@@ -19,7 +19,7 @@ void arena_init_zero(struct arena *arena, void *memory, size_t size)
     arena->is_zero = true;
 }
 
-void *arena_take(struct arena *arena, size_t size)
+void *arena_take_raw(struct arena *arena, size_t size)
 {
     CHECK(arena->used <= arena->size);
     size_t room = arena->size - arena->used;
@@ -29,7 +29,13 @@ void *arena_take(struct arena *arena, size_t size)
     }
     void *piece = arena->base + arena->used + pad;
     arena->used += pad + size;
-    if (!arena->is_zero) {
+    return piece;
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+    void *piece = arena_take_raw(arena, size);
+    if (piece != NULL && !arena->is_zero) {
         memset(piece, 0, size);
     }
     return piece;

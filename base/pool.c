@@ -1,4 +1,4 @@
-/* base/pool.c: equal items on a free list that runs through them. */
+/* base/pool.c: equal items; those given back are on a free list that runs through them. */
 #include "base/pool.h"
 
 #include <string.h>
@@ -15,43 +15,38 @@ static uintptr_t seal_of(const void *item)
     return (uintptr_t)item ^ (uintptr_t)UINT64_C(0x9d5b1f2c73e8a64f);
 }
 
-static void put_free(struct pool *pool, void *item)
-{
-    struct free_item *free_item = item;
-    free_item->next = pool->free;
-    free_item->seal = seal_of(item);
-    pool->free = free_item;
-}
-
 enum err pool_init(struct pool *pool, struct arena *mem, size_t item_size, uint32_t count)
 {
     CHECK(item_size > 0 && item_size < SIZE_MAX / 2);
     /* A type's size is a multiple of its alignment: rounding up to 8 keeps all up to 16. */
     size_t size = item_size < sizeof(struct free_item) ? sizeof(struct free_item) : item_size;
     size = (size + 7) & ~(size_t)7;
-    uint8_t *items = arena_array(mem, count, size);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return ERR_NOMEM;
+    }
+    uint8_t *items = arena_take_raw(mem, bytes);
     if (items == NULL) {
         return ERR_NOMEM;
     }
-    *pool = (struct pool){ .items = items, .item_size = size, .count = count, .top = items };
-    for (uint32_t i = count; i > 0; i--) {
-        put_free(pool, items + (size_t)(i - 1) * size);
-    }
+    *pool = (struct pool){ .items = items, .item_size = size, .count = count };
     return ERR_OK;
 }
 
 void *pool_take(struct pool *pool)
 {
     struct free_item *item = pool->free;
-    if (item == NULL) {
+    if (item != NULL) {
+        CHECK(item->seal == seal_of(item));
+        pool->free = item->next;
+    } else if (pool->top < pool->count) {
+        item = (struct free_item *)(pool->items + (size_t)pool->top * pool->item_size);
+        pool->top++;
+    } else {
         CHECK(pool->used == pool->count);
         return NULL;
     }
-    CHECK(item->seal == seal_of(item));
-    pool->free = item->next;
     pool->used++;
-    uint8_t *const end = (uint8_t *)item + pool->item_size;
-    pool->top = end > pool->top ? end : pool->top;
     memset(item, 0, pool->item_size);
     return item;
 }
@@ -60,8 +55,11 @@ void pool_give(struct pool *pool, void *item)
 {
     CHECK(pool->used > 0);
     CHECK(pool_at(pool, pool_index(pool, item)) == item);
-    CHECK(((struct free_item *)item)->seal != seal_of(item));
-    put_free(pool, item);
+    struct free_item *free_item = item;
+    CHECK(free_item->seal != seal_of(item));
+    free_item->next = pool->free;
+    free_item->seal = seal_of(item);
+    pool->free = free_item;
     pool->used--;
 }
 
@@ -70,19 +68,19 @@ uint32_t pool_index(const struct pool *pool, const void *item)
     const uint8_t *at = item;
     CHECK(at >= pool->items);
     size_t offset = (size_t)(at - pool->items);
-    CHECK(offset % pool->item_size == 0 && offset / pool->item_size < pool->count);
+    CHECK(offset % pool->item_size == 0 && offset / pool->item_size < pool->top);
     return (uint32_t)(offset / pool->item_size);
 }
 
 void *pool_at(const struct pool *pool, uint32_t index)
 {
-    CHECK(index < pool->count);
+    CHECK(index < pool->top);
     return pool->items + (size_t)index * pool->item_size;
 }
 
 uint32_t pool_top(const struct pool *pool)
 {
-    return (uint32_t)((size_t)(pool->top - pool->items) / pool->item_size);
+    return pool->top;
 }
 
 bool pool_is_taken(const struct pool *pool, uint32_t index)

@@ -443,7 +443,7 @@ static void on_fail(struct mount *m, struct call *call, const struct message_fai
 static struct call *find(struct mount *m, uint64_t number)
 {
     uint32_t slot = (uint32_t)(number & ((1u << SLOT_BITS) - 1));
-    if (slot >= m->calls.count) {
+    if (slot >= pool_top(&m->calls)) {
         return NULL;
     }
     struct call *call = pool_at(&m->calls, slot);

@@ -81,7 +81,7 @@ void sends_on_sent(struct node *node, uint64_t token)
 {
     struct sends *sends = &node->sends;
     uint32_t number = (uint32_t)token;
-    CHECK(number > 0 && number <= sends->pool.count);
+    CHECK(number > 0 && number <= pool_top(&sends->pool));
     struct sending *sending = pool_at(&sends->pool, number - 1);
     CHECK(sending->token == token && sends->bytes >= sending->size);
     struct session *session = sending->session;

@@ -73,6 +73,21 @@ static void memory_that_is_zero_is_not_written_to(void **state)
     assert_int_equal(piece[20], 7);
 }
 
+static void a_raw_piece_is_left_as_it_is(void **state)
+{
+    (void)state;
+    _Alignas(16) uint8_t memory[64];
+    struct arena arena;
+    memset(memory, 7, sizeof memory);
+    arena_init(&arena, memory, sizeof memory);
+    const uint8_t *piece = arena_take_raw(&arena, 20);
+    assert_ptr_equal(piece, memory);
+    assert_int_equal(piece[0], 7);
+    assert_null(arena_take_raw(&arena, 33)); /* the next one begins at 32 */
+    assert_int_equal(((uint8_t *)arena_take(&arena, 32))[31], 0);
+    assert_int_equal(memory[20], 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +96,7 @@ int main(void)
         cmocka_unit_test(an_array_whose_size_overflows_does_not_fit),
         cmocka_unit_test(an_empty_arena_gives_nothing),
         cmocka_unit_test(memory_that_is_zero_is_not_written_to),
+        cmocka_unit_test(a_raw_piece_is_left_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

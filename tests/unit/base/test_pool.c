@@ -52,7 +52,7 @@ static void a_walk_finds_those_that_are_taken(void **state)
     void *const items[] = { pool_take(&pool), pool_take(&pool), pool_take(&pool) };
     pool_give(&pool, items[1]);
     assert_int_equal(pool_top(&pool), 3);
-    for (uint32_t i = 0; i < COUNT; i++) {
+    for (uint32_t i = 0; i < pool_top(&pool); i++) {
         const void *item = pool_at(&pool, i);
         assert_int_equal(pool_is_taken(&pool, i), item == items[0] || item == items[2]);
     }

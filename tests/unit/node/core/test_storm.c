@@ -216,7 +216,7 @@ static void check_quiet(const struct lab *lab, uint32_t index)
     assert_int_equal(node->store.debt_count, 0);
     assert_int_equal(node->flights.line_count, 0);
     assert_int_equal(buddy_used(node->memory.buddy), node->memory.cached);
-    for (uint32_t i = 0; i < node->blocks.pool.count; i++) {
+    for (uint32_t i = 0; i < pool_top(&node->blocks.pool); i++) {
         const struct block *block = pool_at(&node->blocks.pool, i);
         const struct block *known = blocks_find(node, block->id);
         assert_true(known != block || block->writing == 0);
