@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "node/core/meta.h"
+#include "node/core/moves.h"
 
 static uint32_t sources_max(const struct node_options *options)
 {
@@ -171,6 +172,7 @@ bool catalog_install(struct node *node, const struct dataset *dataset, enum err 
         catalog->digest -= digest_of(&item->dataset);
         if (!shows_the_same(dataset, &item->dataset)) {
             forget_numbers(node, item);
+            moves_wake(node); /* its directories that are here already count at once */
         }
     } else {
         item = item_new(node, dataset);

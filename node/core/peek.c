@@ -100,9 +100,9 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
     const struct block *block = flight->block;
     uint32_t offset = block_available(block);
     const bool sure = index < flight->sure_count;
-    const usec_t left = flight->pull != NULL || flight->copy
-                            ? CALL_SILENCE_US
-                            : PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
+    const usec_t left = PEEK_IN_ALL_US - (node->now.mono_us - flight->since_us);
+    const bool must_answer = flight->pull != NULL || flight->copy;
+    const usec_t unheard_us = must_answer ? 0 : usec_max(sure ? left : 0, PEEK_BESIDE_US);
     struct message message = { .kind = MESSAGE_GET,
                                .get = { .mode = GET_PEEK,
                                         .key = object_key(object),
@@ -122,8 +122,7 @@ static bool ask(struct node *node, struct flight *flight, uint32_t index)
         call_start(node, flight->candidates[index], &message,
                    &(struct call_options){ .kind = CALL_PEEK,
                                            .purpose = LINK_DATA,
-                                           .silence_us = usec_max(left, PEEK_BESIDE_US),
-                                           .unheard_us = sure ? 0 : PEEK_BESIDE_US,
+                                           .unheard_us = unheard_us,
                                            .deadline_us = node->now.mono_us + PEEK_DEADLINE_US,
                                            .own_signs = true,
                                            .owner = flight,
@@ -156,12 +155,12 @@ static void found_nowhere(struct node *node, struct flight *flight)
 
 static void ask_next(struct node *node, struct flight *flight)
 {
-    bool in_time = node->now.mono_us - flight->since_us < PEEK_IN_ALL_US;
+    const bool is_late = node->now.mono_us - flight->since_us >= PEEK_IN_ALL_US;
     CHECK(flight->phase == FLIGHT_PEEK);
-    while (in_time && flight->next_candidate < flight->candidate_count) {
+    while (flight->next_candidate < flight->candidate_count) {
         uint32_t index = flight->next_candidate;
         flight->next_candidate++;
-        if (ask(node, flight, index)) {
+        if (ask(node, flight, index) && !is_late) {
             timers_set(&node->timers, &flight->timer, node->now.mono_us + PEEK_BESIDE_US);
             return;
         }

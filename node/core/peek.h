@@ -1,11 +1,12 @@
 /* node/core/peek.h: asking other nodes for a block before the source is asked.
  *
  * Owners of earlier tables while a hand-over lasts; the first three ranks when this node acts for a
- * silent owner, is not the owner, or was away. They are asked one after the other, a new one beside
- * the old after 25 ms, all within 100 ms, unless one says that it works on it. Whom the asker found
- * silent is asked last, for 25 ms: perhaps only the way between these two is cut, or not yet there
- * again. Who is itself asking others answers at once that it has nothing: two nodes never wait for
- * each other. */
+ * silent owner, is not the owner, or was away; and where this node has lent the block. They are asked
+ * one after the other, a new one beside the old after 25 ms, and after 100 ms all that are left at
+ * once. Until then, or for 25 ms at least, each has time to say anything at all; who has is waited
+ * for as for any answer. Whom the asker found silent is asked last, for 25 ms: perhaps only the way
+ * between these two is cut, or not yet there again. Who is itself asking others answers at once that
+ * it has nothing: two nodes never wait for each other. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

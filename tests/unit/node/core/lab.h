@@ -13,7 +13,7 @@
 #include "node/core/record.h"
 #include "wire/message.h"
 
-#define LAB_NODES 4
+#define LAB_NODES 6
 #define LAB_CLIENTS 4
 #define LAB_RANGES 512
 #define LAB_BLOCK 262144u

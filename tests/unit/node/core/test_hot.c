@@ -8,10 +8,10 @@
 #define SIZE 700000
 #define OWNER 1
 
-/* Three nodes, one of which owns the key; nobody was away. Client 0 is at the owner. */
-static struct lab *settled(char key[32])
+/* Nodes, one of which owns the key; nobody was away. Client 0 is at the owner. */
+static struct lab *settled_with(uint32_t nodes, char key[32])
 {
-    struct lab *lab = lab_new(3, REGION, QUOTA);
+    struct lab *lab = lab_new(nodes, REGION, QUOTA);
     for (uint32_t i = 0; i < lab->node_count; i++) {
         lab->nodes[i].node->hot.shares.meter.floor = 1;
     }
@@ -19,6 +19,11 @@ static struct lab *settled(char key[32])
     lab_key_of(lab, OWNER, SIZE, key);
     lab_client_open(lab, 0, OWNER);
     return lab;
+}
+
+static struct lab *settled(char key[32])
+{
+    return settled_with(3, key);
 }
 
 static uint64_t ask(struct lab *lab, uint32_t client, const char *key, bool may)
@@ -251,6 +256,38 @@ static void an_owner_that_has_lost_the_block_asks_where_it_has_lent_it(void **st
     lab_free(lab);
 }
 
+/* Who really has it was lent it first, and is asked last. */
+static void silent_nodes_do_not_hide_the_one_that_has_a_copy(void **state)
+{
+    (void)state;
+    char key[32];
+    struct lab *lab = settled_with(6, key);
+    struct node *owner = lab->nodes[OWNER].node;
+    const uint32_t holder = (OWNER + 1) % lab->node_count;
+    (void)ask(lab, 0, key, false);
+    lab_run(lab, SEC(1));
+    const struct block_id id = ((struct block *)pool_at(&owner->blocks.pool, 0))->id;
+    lab_client_open(lab, 1, holder);
+    (void)ask_copy(lab, 1, key);
+    lab_run(lab, SEC(1));
+    lent_note(&owner->hot.lent, id, lab->nodes[holder].id);
+    for (uint32_t i = 0; i < lab->node_count; i++) {
+        lab->nodes[i].frozen = i != holder && i != OWNER;
+        if (lab->nodes[i].frozen) {
+            lent_note(&owner->hot.lent, id, lab->nodes[i].id);
+        }
+    }
+    assert_true(store_drop_oldest(owner));
+    while (memory_evict(owner)) {
+    }
+    lab_client_forget(lab, 0);
+    const uint64_t again = ask(lab, 0, key, false);
+    lab_run(lab, SEC(1));
+    assert_int_equal(lab_client_bytes(&lab->clients[0], again, key, 0), LAB_BLOCK);
+    assert_int_equal(lab->source.gets, 1);
+    lab_free(lab);
+}
+
 static void shares_are_for_nodes_and_not_from_who_leaves(void **state)
 {
     (void)state;
@@ -292,6 +329,7 @@ int main(void)
         cmocka_unit_test(asked_for_a_copy_of_its_own_a_node_serves_as_the_owner),
         cmocka_unit_test(a_copy_is_written_once_the_ring_has_made_it_ours),
         cmocka_unit_test(an_owner_that_has_lost_the_block_asks_where_it_has_lent_it),
+        cmocka_unit_test(silent_nodes_do_not_hide_the_one_that_has_a_copy),
         cmocka_unit_test(shares_are_for_nodes_and_not_from_who_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

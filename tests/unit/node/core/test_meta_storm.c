@@ -12,6 +12,7 @@
 #define SEEDS 12
 #define STEPS 400
 #define DIRS 6
+#define NODES_MOST 4
 #define MOUNTS (LAB_CLIENTS - 1)
 
 static struct shelf *storm;
@@ -199,7 +200,7 @@ static void assert_directory_is_whole(const char *prefix)
 static void run_seed(uint64_t seed)
 {
     rng_init(&dice, seed, 1);
-    storm = shelf_new_with(1 + (uint32_t)rng_below(&dice, LAB_NODES), small_and_mixed);
+    storm = shelf_new_with(1 + (uint32_t)rng_below(&dice, NODES_MOST), small_and_mixed);
     for (uint32_t i = 0; i < STEPS; i++) {
         uint64_t what = rng_below(&dice, 100);
         if (what < 50) {

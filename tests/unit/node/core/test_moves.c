@@ -5,6 +5,7 @@
 
 #include "node/core/moves.h"
 
+#define NODES 4
 #define NAMES 3000u /* three pages */
 #define DIRS 16u
 
@@ -147,14 +148,14 @@ static void who_leaves_waits_for_those_who_need_its_pages(void **state)
 /* All are there, and that one leaves: what `to` is told. */
 static void tell_leaves(struct lab *lab, uint32_t to, uint32_t index)
 {
-    struct member members[LAB_NODES];
-    for (uint32_t i = 0; i < LAB_NODES; i++) {
+    struct member members[NODES];
+    for (uint32_t i = 0; i < NODES; i++) {
         members[i] = lab_member(lab, i);
     }
     members[index].state = MEMBER_LEAVING;
-    lab_event(lab, to,
-              &(struct node_event){ .kind = NODE_VIEW,
-                                    .view = { .members = members, .count = LAB_NODES } });
+    lab_event(
+        lab, to,
+        &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = NODES } });
 }
 
 /* The others hear of it that much later, decline what they are offered, and are asked for their
@@ -170,7 +171,7 @@ static void leave_unheard(struct lab *lab, uint32_t index, usec_t lag_us)
 
 static struct shelf *with_blocks(void)
 {
-    struct shelf *shelf = shelf_new(LAB_NODES);
+    struct shelf *shelf = shelf_new(NODES);
     struct lab *lab = shelf->lab;
     char key[32];
     shelf_mount(shelf, 0, 0);
@@ -200,7 +201,7 @@ static void who_hears_late_that_a_node_leaves_is_waited_for(void **state)
         if (lag_us > 0) {
             assert_true(lab->nodes[0].node->metrics.handover_declined > 0);
         }
-        for (uint32_t i = 1; i < LAB_NODES; i++) {
+        for (uint32_t i = 1; i < NODES; i++) {
             assert_int_equal(moves_without(lab->nodes[i].node, lab->nodes[0].id), MOVES_TRIED);
         }
         shelf_free(shelf);
@@ -210,7 +211,7 @@ static void who_hears_late_that_a_node_leaves_is_waited_for(void **state)
 static void who_is_not_heard_of_is_waited_for_two_seconds(void **state)
 {
     (void)state;
-    struct shelf *shelf = shelf_new(LAB_NODES);
+    struct shelf *shelf = shelf_new(NODES);
     struct lab *lab = shelf->lab;
     lab_run(lab, SEC(5));
     lab_kill(lab, 1); /* nobody knows it yet */
