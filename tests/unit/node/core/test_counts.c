@@ -368,6 +368,33 @@ static void a_root_without_a_prefix_counts_when_it_is_asked_for(void **state)
     shelf_free(shelf);
 }
 
+static void install(struct shelf *shelf, struct dataset *dataset)
+{
+    enum err err = ERR_OK;
+    dataset->version++;
+    assert_true(catalog_install(shelf->lab->nodes[0].node, dataset, &err));
+    assert_int_equal(err, ERR_OK);
+    lab_run(shelf->lab, SEC(2));
+}
+
+/* A dataset that comes to show something else counts what is here of that, and nothing else. */
+static void a_changed_dataset_counts_anew_without_being_asked(void **state)
+{
+    (void)state;
+    struct shelf *shelf = listed(1);
+    struct dataset dataset = shelf->dataset;
+    strcpy(dataset.rows[0].prefix, name_of(2));
+    install(shelf, &dataset);
+    assert_int_equal(counted(shelf, 0), files_in(2));
+    strcpy(dataset.selector, "of=lab"); /* another pool, whose nodes have listed nothing yet */
+    install(shelf, &dataset);
+    assert_int_equal(counted(shelf, 0), 0);
+    dataset.selector[0] = '\0';
+    install(shelf, &dataset);
+    assert_int_equal(counted(shelf, 0), files_in(2));
+    shelf_free(shelf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +410,7 @@ int main(void)
         cmocka_unit_test(each_pool_counts_its_own_of_a_directory),
         cmocka_unit_test(a_root_counts_for_the_datasets_that_show_its_prefix),
         cmocka_unit_test(a_root_without_a_prefix_counts_when_it_is_asked_for),
+        cmocka_unit_test(a_changed_dataset_counts_anew_without_being_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -226,6 +226,24 @@ static void who_is_not_heard_of_is_waited_for_two_seconds(void **state)
     shelf_free(shelf);
 }
 
+/* Only who says that it is not through yet keeps us. */
+static void an_earlier_version_that_says_nothing_of_directories_lets_go(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(2);
+    struct lab *lab = shelf->lab;
+    struct node *node = lab->nodes[0].node;
+    const uint32_t said[] = { MOVES_UNSAID, MOVES_UNDER_WAY, MOVES_TRIED };
+    lab_run(lab, SEC(5));
+    struct peer *peer = peer_find(node, lab->nodes[1].id);
+    lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
+    for (uint32_t i = 0; i < 3; i++) {
+        leave_on_peer_view(node, peer, &(struct message_view){ .directories = said[i] });
+        assert_int_equal(peer->lets_go, said[i] != MOVES_UNDER_WAY);
+    }
+    shelf_free(shelf);
+}
+
 /* Whoever keeps it is killed, long enough after the one before for the others to see to it. */
 static void a_directory_outlives_all_that_died_one_after_the_other(void **state)
 {
@@ -260,6 +278,7 @@ int main(void)
         cmocka_unit_test(who_leaves_waits_for_those_who_need_its_pages),
         cmocka_unit_test(who_hears_late_that_a_node_leaves_is_waited_for),
         cmocka_unit_test(who_is_not_heard_of_is_waited_for_two_seconds),
+        cmocka_unit_test(an_earlier_version_that_says_nothing_of_directories_lets_go),
         cmocka_unit_test(a_directory_outlives_all_that_died_one_after_the_other),
         cmocka_unit_test(a_restarted_keeper_reads_the_root_from_its_store),
     };
