@@ -215,6 +215,29 @@ static json_t *uris_of(const json_t *dataset)
     return uris;
 }
 
+/* Numbers that lack a part say so. */
+static void warn_not_counted(const json_t *answer)
+{
+    const json_t *names = json_object_get(answer, "not_counted");
+    const json_int_t count = json_integer_value(json_object_get(answer, "not_counted_nodes"));
+    size_t i;
+    json_t *name;
+    if (count == 0) {
+        return;
+    }
+    fputs("atoll: the files and bytes that these nodes have listed are not counted, as they do not "
+          "answer:",
+          stderr);
+    json_array_foreach(names, i, name)
+    {
+        fprintf(stderr, " %s", json_string_value(name));
+    }
+    if ((size_t)count > json_array_size(names)) {
+        fprintf(stderr, " and %lld more", (long long)count - (long long)json_array_size(names));
+    }
+    fputs("; ask again in a few seconds\n", stderr);
+}
+
 static void show_list(const json_t *answer)
 {
     static const char *const keys[] = { "name",       "uris",         "metadata",    "selector",
@@ -228,6 +251,7 @@ static void show_list(const json_t *answer)
         json_object_set(dataset, "listed_bytes", json_object_get(dataset, "bytes_listed"));
     }
     table_rows(json_object_get(answer, "datasets"), keys, ARRAY_COUNT(keys));
+    warn_not_counted(answer);
 }
 
 static void show_fact(const char *title, const char *key, const json_t *value)
@@ -275,6 +299,7 @@ static void show_one(const json_t *answer)
     putchar('\n');
     table_rows(json_object_get(answer, "rows"), keys, ARRAY_COUNT(keys));
     json_decref(believed);
+    warn_not_counted(answer);
 }
 
 static int list(int argc, char **argv)

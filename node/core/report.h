@@ -20,6 +20,7 @@
 #define REPORT_BLOCKS_MAX 256u /* of one file, shown one by one */
 #define REPORT_GATHER_US SEC(2)
 #define REPORT_WAITS_MAX 16u
+#define REPORT_SILENT_MAX 16u /* named; more are a number */
 
 struct gather;
 struct link;
@@ -38,6 +39,8 @@ struct reports {
     struct pool gathers;
     usec_t totals_us; /* the other members were last asked for their totals */
     bool counting;    /* ... and have not all answered */
+    struct node_id silent[REPORT_SILENT_MAX]; /* living, and their totals are not known */
+    uint32_t silent_count;                    /* may be more than have room */
     struct report_wait waits[REPORT_WAITS_MAX];
     uint32_t wait_count;
 };

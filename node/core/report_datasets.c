@@ -33,7 +33,6 @@ static void put_dataset(struct node *node, struct json *json, const struct catal
     uint64_t files;
     uint64_t bytes;
     catalog_numbers(node, dataset, &files, &bytes);
-    json_open(json, NULL, '{');
     json_str(json, "name", dataset->name);
     json_open(json, "rows", '[');
     for (uint32_t i = 0; i < dataset->row_count; i++) {
@@ -49,7 +48,18 @@ static void put_dataset(struct node *node, struct json *json, const struct catal
     json_u64(json, "refreshed_us", dataset->refreshed);
     json_u64(json, "version", dataset->version);
     report_node_name(node, json, "writer", dataset->writer);
-    json_close(json, '}');
+}
+
+/* Whose part of the numbers is not in them. */
+static void put_not_counted(struct node *node, struct json *json)
+{
+    const struct reports *reports = &node->meta->reports;
+    json_open(json, "not_counted", '[');
+    for (uint32_t i = 0; i < reports->silent_count && i < REPORT_SILENT_MAX; i++) {
+        report_node_name(node, json, NULL, reports->silent[i]);
+    }
+    json_close(json, ']');
+    json_u64(json, "not_counted_nodes", reports->silent_count);
 }
 
 static void put_list(struct node *node, uint64_t admin)
@@ -63,10 +73,13 @@ static void put_list(struct node *node, uint64_t admin)
     const struct catalog_item *item = catalog_next(node, NULL);
     for (; item != NULL; item = catalog_next(node, item)) {
         if (!item->dataset.deleted) {
+            json_open(&json, NULL, '{');
             put_dataset(node, &json, item);
+            json_close(&json, '}');
         }
     }
     json_close(&json, ']');
+    put_not_counted(node, &json);
     json_close(&json, '}');
     report_reply(node, admin, ERR_OK, &text);
 }
@@ -82,7 +95,10 @@ static void put_one(struct node *node, uint64_t admin, struct span name)
     }
     report_begin(node, &text);
     json_init(&json, &text);
+    json_open(&json, NULL, '{');
     put_dataset(node, &json, item);
+    put_not_counted(node, &json);
+    json_close(&json, '}');
     report_reply(node, admin, ERR_OK, &text);
 }
 

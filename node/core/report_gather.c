@@ -88,9 +88,29 @@ void gather_add_living(struct node *node, struct gather *gather)
 
 /* ---- asking ------------------------------------------------------------------------------ */
 
-/* What the other members said becomes what is known of them, for every dataset. */
-static void take_totals(struct node *node)
+static void note_silent(struct node *node, const struct gather *gather)
 {
+    struct reports *reports = &node->meta->reports;
+    uint32_t count = 0;
+    const struct member *members = view_members(node->rings.view, &count);
+    reports->silent_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gather_node *asked = gather_find(gather, members[i].id);
+        if (!member_lives(&members[i]) || node_id_equal(members[i].id, node->options.id) ||
+            (asked != NULL && asked->state == GATHER_ANSWERED)) {
+            continue;
+        }
+        if (reports->silent_count < REPORT_SILENT_MAX) {
+            reports->silent[reports->silent_count] = members[i].id;
+        }
+        reports->silent_count++;
+    }
+}
+
+/* What the other members said becomes what is known of them, for every dataset. */
+static void take_totals(struct node *node, const struct gather *gather)
+{
+    note_silent(node, gather);
     struct catalog_item *item = catalog_next(node, NULL);
     for (; item != NULL; item = catalog_next(node, item)) {
         item->peer_files = item->sum_files;
@@ -113,7 +133,7 @@ static void end(struct node *node, struct gather *gather)
         report_where(node, gather);
         break;
     case GATHER_TOTALS:
-        take_totals(node);
+        take_totals(node, gather);
         break;
     }
     gather_free(node, gather);
@@ -381,7 +401,7 @@ void report_totals_wanted(struct node *node)
     struct reports *reports = &node->meta->reports;
     bool recent =
         reports->totals_us != 0 && node->now.mono_us < reports->totals_us + TOTALS_AGAIN_US;
-    if (reports->counting || recent || rings_living(node) <= 1) {
+    if (reports->counting || recent) {
         return;
     }
     struct gather *gather = gather_new(node, GATHER_TOTALS, 0);

@@ -308,7 +308,41 @@ static void dataset_is_shown_without_those_who_do_not_tell_their_share(void **st
     lab_run(shelf->lab, SEC(3));
     assert_int_equal(shelf_answer(shelf, list)->err, ERR_OK);
     assert_says(shelf_answer(shelf, list)->text, "\"files_listed\":0");
+    assert_says(shelf_answer(shelf, list)->text,
+                "\"not_counted\":[\"b\",\"c\"],\"not_counted_nodes\":2");
     assert_says(shelf_answer(shelf, show)->text, "\"name\":\"train\"");
+    assert_says(shelf_answer(shelf, show)->text, "\"not_counted_nodes\":2");
+    shelf->lab->nodes[1].frozen = false;
+    lab_kill(shelf->lab, 2); /* a member still: its link is gone */
+    lab_run(shelf->lab, SEC(3));
+    assert_says(json_of(shelf, ADMIN_DATASET_SHOW, "train"),
+                "\"not_counted\":[\"c\"],\"not_counted_nodes\":1");
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(3));
+    assert_says(json_of(shelf, ADMIN_DATASET_SHOW, "train"), "\"not_counted_nodes\":0");
+    shelf_free(shelf);
+}
+
+/* What it counted has come to the one that is left, and is not counted twice. */
+static void the_last_node_forgets_what_the_others_counted(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    char name[32];
+    (void)state;
+    for (uint32_t i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "p/d%u/x", i);
+        shelf_put(shelf, name, "v1", 100);
+        snprintf(name, sizeof name, "p/d%u/", i);
+        shelf_mount(shelf, 0, shelf_owner(shelf, name));
+        shelf_root(shelf, 0, name);
+        lab_client_forget(shelf->lab, 0);
+    }
+    assert_says(json_of(shelf, ADMIN_DATASET_SHOW, "train"), "\"files_listed\":6");
+    lab_run(shelf->lab, SEC(3));
+    lab_kill(shelf->lab, 1);
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(3));
+    assert_says(json_of(shelf, ADMIN_DATASET_SHOW, "train"), "\"files_listed\":6");
     shelf_free(shelf);
 }
 
@@ -319,7 +353,8 @@ static void deleted_dataset_is_not_listed(void **state)
     assert_says(json_of(shelf, ADMIN_DATASET_LIST, ""), "train");
     shelf_admin(shelf, 0, ADMIN_DATASET_DELETE, span_text("train"));
     lab_run(shelf->lab, MSEC(50));
-    assert_string_equal(json_of(shelf, ADMIN_DATASET_LIST, ""), "{\"datasets\":[]}");
+    assert_string_equal(json_of(shelf, ADMIN_DATASET_LIST, ""),
+                        "{\"datasets\":[],\"not_counted\":[],\"not_counted_nodes\":0}");
     uint64_t admin = shelf_admin(shelf, 0, ADMIN_DATASET_SHOW, span_text("train"));
     assert_int_equal(shelf_answer(shelf, admin)->err, ERR_NOT_FOUND);
     shelf_free(shelf);
@@ -493,6 +528,7 @@ int main(void)
         cmocka_unit_test(addresses_are_written_as_people_write_them),
         cmocka_unit_test(dataset_is_shown_with_what_was_listed_of_it),
         cmocka_unit_test(dataset_is_shown_without_those_who_do_not_tell_their_share),
+        cmocka_unit_test(the_last_node_forgets_what_the_others_counted),
         cmocka_unit_test(deleted_dataset_is_not_listed),
         cmocka_unit_test(numbers_follow_a_directory_that_shrinks),
         cmocka_unit_test(where_names_the_ranks_of_each_block_and_what_they_hold),
