@@ -55,7 +55,7 @@ static void refuse(struct node *node, struct link *link, const struct message_ge
         retry_us = ask_busy_us(node);
     } else if (err == ERR_DENIED || err == ERR_EXPIRED) {
         node->metrics.gets_denied++;
-    } else if (err == ERR_NOT_FOUND) {
+    } else if (err == ERR_NOT_FOUND || err == ERR_DATASET_DELETED) {
         node->metrics.gets_missing++;
     } else {
         node->metrics.gets_invalid++;

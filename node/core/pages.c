@@ -205,8 +205,8 @@ static enum err admit(struct node *node, const struct link *link,
     }
     const struct dataset *dataset = catalog_find(node, access.dataset);
     const struct dataset_row *row = dataset == NULL ? NULL : catalog_row(dataset, access.source);
-    if (dataset == NULL && catalog_item(node, access.dataset) == NULL) {
-        return ERR_NO_DATASET;
+    if (dataset == NULL) {
+        return catalog_item(node, access.dataset) == NULL ? ERR_NO_DATASET : ERR_DATASET_DELETED;
     }
     if (row == NULL) {
         return ERR_NOT_FOUND;

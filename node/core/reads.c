@@ -74,7 +74,7 @@ static void count_failure(struct node *node, enum err err)
         metrics->gets_denied++;
     } else if (err == ERR_INVALID) {
         metrics->gets_invalid++;
-    } else if (err == ERR_NOT_FOUND) {
+    } else if (err == ERR_NOT_FOUND || err == ERR_DATASET_DELETED) {
         metrics->gets_missing++;
     } else {
         metrics->gets_source++;

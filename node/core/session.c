@@ -420,7 +420,7 @@ enum err session_admits(struct node *node, const struct session *session,
     }
     if (dataset == NULL) {
         MARK(node, "session.dataset.deleted");
-        return ERR_NOT_FOUND;
+        return ERR_DATASET_DELETED;
     }
     if (!dataset_shows(dataset, access->source, access->key)) {
         MARK(node, "session.source.not_shown");

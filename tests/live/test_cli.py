@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import errno
 import json
 import os
 import re
@@ -155,6 +156,20 @@ def test_a_dataset_is_learnt_by_every_node_and_gone_after_its_deletion(shared):
     assert "brief" in shared.cli("dataset", "list")
     shared.cli("dataset", "delete", "brief")
     live.wait_for("deletion at all nodes", lambda: not any(known(n) for n in shared.members))
+
+
+def test_what_is_read_from_a_mount_of_a_deleted_dataset_is_an_io_error(shared):
+    shared.dataset("doomed", "s3://data/set/")
+    mount = shared.mount("doomed")
+    names = sorted(p.name for p in mount.dir.iterdir())
+    held = (mount.dir / names[0]).open("rb")
+    shared.cli("dataset", "delete", "doomed")
+    for read in (lambda: held.read(), lambda: (mount.dir / names[1]).read_bytes()):
+        with pytest.raises(OSError) as failed:
+            read()
+        assert failed.value.errno == errno.EIO
+    held.close()
+    mount.stop()
 
 
 def test_a_dataset_is_shown_with_its_rows_its_policy_and_what_was_listed(shared):

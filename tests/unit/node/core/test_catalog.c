@@ -286,7 +286,7 @@ static void deleted_dataset_is_refused_everywhere_and_stays_deleted(void **state
     assert_int_equal(answered(shelf, admin), ERR_OK);
     uint64_t request = shelf_dir_get(shelf, 0, "p/", NULL);
     lab_run(shelf->lab, MSEC(50));
-    assert_int_equal(shelf_failed(shelf, 0, request), ERR_NOT_FOUND);
+    assert_int_equal(shelf_failed(shelf, 0, request), ERR_DATASET_DELETED);
     for (uint32_t i = 0; i < 3; i++) {
         assert_false(knows(shelf, i, "train"));
         lab_kill(shelf->lab, i);
