@@ -75,8 +75,9 @@ const struct options_table dataset_show_table = {
 const struct options_table dataset_delete_table = {
     .command = "dataset delete",
     .usage = "atoll dataset delete NAME [OPTIONS]",
-    .intro = "Take a dataset's name away; nothing happens to its source. Programs that read from its\n"
-             "mounts get EIO from then on, but for what is in their hosts' memory.",
+    .intro =
+        "Take a dataset's name away; nothing happens to its source. Programs that read from its\n"
+        "mounts get EIO from then on, but for what is in their hosts' memory.",
     .examples = "  atoll dataset delete imagenet\n",
     .rows = plain_rows,
     .count = ARRAY_COUNT(plain_rows),

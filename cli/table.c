@@ -127,6 +127,9 @@ void table_cell(const char *key, const json_t *value, char *out)
         snprintf(out, TABLE_CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
     } else if (json_is_number(value) && is_bytes(key)) {
         put_bytes(number, out);
+    } else if (json_is_number(value) && number < 0 &&
+               (ends_in(key, "us") || ends_in(key, "seconds"))) {
+        snprintf(out, TABLE_CELL_MAX, "never");
     } else if (json_is_number(value) && ends_in(key, "us")) {
         put_time(number, out);
     } else if (json_is_number(value) && ends_in(key, "seconds")) {

@@ -167,10 +167,11 @@ static uint64_t used_bytes(int dir)
     return used;
 }
 
-static void put_gib(struct text *text, uint64_t bytes)
+static void put_size(struct text *text, uint64_t bytes)
 {
-    text_fixed(text, (int64_t)(bytes >> 20) * 100 / 1024, 2);
-    text_str(text, " GiB");
+    const bool is_large = bytes >> 40 != 0;
+    text_fixed(text, (int64_t)(bytes >> (is_large ? 30 : 20)) * 100 / 1024, 2);
+    text_str(text, is_large ? " TiB" : " GiB");
 }
 
 /* Before anything is written: what is free, and what segments take that are there already. */
@@ -190,11 +191,11 @@ static enum err check_room(int top, const char *dir, uint64_t quota, struct text
         return ERR_OK;
     }
     (void)refuse(why, dir, "the quota of ");
-    put_gib(why, quota);
+    put_size(why, quota);
     text_str(why, " is more than there is: ");
-    put_gib(why, free_bytes);
+    put_size(why, free_bytes);
     text_str(why, " free and ");
-    put_gib(why, used);
+    put_size(why, used);
     text_str(why, " in segments");
     return ERR_INVALID;
 }

@@ -182,7 +182,7 @@ def test_a_busy_admin_port_is_named(shared, refused, workdir):
 
 def test_a_tier_quota_above_the_disk_is_refused(shared, refused, workdir):
     (workdir / "tier").mkdir()
-    refused(USAGE, "quota.*free",
+    refused(USAGE, "quota of 900.00 TiB .* free",
             *node(shared, workdir, "--memory", "1GiB", "--tier", f"{workdir}/tier:900TiB"))
     assert not any("tier/" in f and f.endswith(".seg") for f in left(workdir))
 

@@ -95,6 +95,7 @@ static void values_are_shown_by_the_last_word_of_their_key(void **state)
     check_cell("abused", "1536", "1536"); /* a word, not its end */
     check_cell("heard_us", "250000", "250 ms");
     check_cell("heard_seconds", "7200", "2 h");
+    check_cell("heard_seconds", "-1.000", "never");
     check_cell("age_us", "90000000", "90 s");
     check_cell("hit_ratio", "0.125", "12.5 %");
     check_cell("share", "1", "100.0 %");
