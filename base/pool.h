@@ -1,5 +1,5 @@
-/* base/pool.h: a fixed number of equal items with a free list. Memory of items that were never taken is
- * never touched. */
+/* base/pool.h: a fixed number of equal items with a free list. Memory of items that were never
+ * taken is never touched. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

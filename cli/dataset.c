@@ -88,7 +88,8 @@ const struct options_table dataset_delete_table = {
 const struct options_table dataset_refresh_table = {
     .command = "dataset refresh",
     .usage = "atoll dataset refresh NAME [--prefix PATH] [OPTIONS]",
-    .intro = "Believe no listing that is older than now: what changed at the source is seen.",
+    .intro = "Believe no listing that is older than now: what changed at the source is seen, by\n"
+             "mounts within a minute.",
     .examples = "  atoll dataset refresh imagenet --prefix train/\n",
     .rows = refresh_rows,
     .count = ARRAY_COUNT(refresh_rows),
@@ -227,8 +228,8 @@ static void warn_not_counted(const json_t *answer)
     if (count == 0) {
         return;
     }
-    fputs("atoll: the files and bytes that these nodes have listed are not counted, as they do not "
-          "answer:",
+    fputs("atoll: these numbers lack what some nodes have listed, which did not answer in time or "
+          "are more than can be asked:",
           stderr);
     json_array_foreach(names, i, name)
     {
@@ -237,7 +238,7 @@ static void warn_not_counted(const json_t *answer)
     if ((size_t)count > json_array_size(names)) {
         fprintf(stderr, " and %lld more", (long long)count - (long long)json_array_size(names));
     }
-    fputs("; ask again in a few seconds\n", stderr);
+    fputs("; `atoll status` says who does not answer\n", stderr);
 }
 
 static void show_list(const json_t *answer)

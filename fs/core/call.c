@@ -375,9 +375,9 @@ static bool is_final(const struct call *call, enum err *err)
         if (*err == ERR_SOURCE_NOT_FOUND) {
             *err = ERR_CHANGED; /* deleted: that version is nowhere */
         }
-        return *err == ERR_CHANGED;
+        return *err == ERR_CHANGED || *err == ERR_DATASET_DELETED;
     }
-    return gone && call->kind != CALL_PAGE;
+    return (gone && call->kind != CALL_PAGE) || *err == ERR_DATASET_DELETED;
 }
 
 /* The node could not do it now; later it, or another one, can. */

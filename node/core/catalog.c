@@ -172,7 +172,9 @@ bool catalog_install(struct node *node, const struct dataset *dataset, enum err 
         catalog->digest -= digest_of(&item->dataset);
         if (!shows_the_same(dataset, &item->dataset)) {
             forget_numbers(node, item);
-            moves_wake(node); /* its directories that are here already count at once */
+            if (!dataset->deleted) {
+                moves_wake(node); /* directories that are here count without being asked for */
+            }
         }
     } else {
         item = item_new(node, dataset);

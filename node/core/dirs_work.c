@@ -131,10 +131,12 @@ static enum need serve_dir(struct node *node, struct work *work, struct meta_ask
     if (!dir->looked) {
         return NEED_LOAD;
     }
-    if (catalog_find(node, ask->dataset) == NULL || ask->mode == GET_PEEK) {
-        MARK(node, "dirs.ask.over"); /* the dataset was deleted meanwhile */
+    const bool is_deleted = catalog_find(node, ask->dataset) == NULL;
+    if (is_deleted || ask->mode == GET_PEEK) {
+        MARK(node, "dirs.ask.over");
         list_remove(&ask->waiting);
-        meta_ask_fail(node, ask, ERR_NOT_FOUND, span_of(NULL, 0));
+        meta_ask_fail(node, ask, is_deleted ? ERR_DATASET_DELETED : ERR_NOT_FOUND,
+                      span_of(NULL, 0));
         return NEED_NOTHING;
     }
     if (!effects_roomy(node, WIRE_REQUEST_MAX)) {

@@ -303,7 +303,7 @@ static void count_error(struct node *node, enum err err)
         metrics->source_unreachable++;
     } else if (err == ERR_SOURCE_DENIED || err == ERR_NO_CREDENTIAL) {
         metrics->source_denied++;
-    } else if (err == ERR_SOURCE_NOT_FOUND || err == ERR_NOT_FOUND || err == ERR_DATASET_DELETED) {
+    } else if (err == ERR_SOURCE_NOT_FOUND || err == ERR_NOT_FOUND) {
         metrics->source_missing++;
     } else if (err == ERR_CHANGED) {
         metrics->source_changed++;
@@ -316,9 +316,8 @@ static void count_error(struct node *node, enum err err)
 static bool is_final(enum err err)
 {
     return err == ERR_CHANGED || err == ERR_SOURCE_DENIED || err == ERR_SOURCE_NOT_FOUND ||
-           err == ERR_NOT_FOUND || err == ERR_DATASET_DELETED || err == ERR_NO_CREDENTIAL ||
-           err == ERR_SOURCE_NOT_ALLOWED || err == ERR_INVALID || err == ERR_UNSUPPORTED ||
-           err == ERR_CLOSED;
+           err == ERR_NOT_FOUND || err == ERR_NO_CREDENTIAL || err == ERR_SOURCE_NOT_ALLOWED ||
+           err == ERR_INVALID || err == ERR_UNSUPPORTED || err == ERR_CLOSED;
 }
 
 static void log_failure(struct node *node, const struct fetch *fetch, enum err err)

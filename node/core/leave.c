@@ -51,6 +51,7 @@ static bool holds_us(const struct node *node, const struct peer *peer)
     return !peer->lets_go && node_active(node) - heard_us < PATIENCE_US;
 }
 
+/* false: no room in this step. */
 static bool ask(struct node *node, struct peer *peer)
 {
     const struct message message = { .kind = MESSAGE_VIEW_GET,
@@ -108,7 +109,7 @@ static void ask_first(struct node *node)
     leave_on_ask_timer(node);
 }
 
-/* The ring has changed again: what was said is of the one before. */
+/* There is something to hand over (again): what was said before it does not count. */
 static void ask_anew(struct node *node)
 {
     node->leave.asked_us = 0;

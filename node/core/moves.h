@@ -54,7 +54,7 @@ struct moves {
 
 size_t moves_memory(void);
 enum err moves_init(struct moves *moves, struct arena *mem) MUST_USE;
-/* A ring is new or has changed, or this node leaves. */
+/* A ring is new or has changed, a dataset shows something else, or this node leaves. */
 void moves_wake(struct node *node);
 /* Nothing is left that this node would have to see to. */
 bool moves_are_over(const struct node *node);

@@ -86,6 +86,10 @@ struct object *object_take(struct node *node, struct object_id id, const struct 
 {
     struct object *object = object_find(node, id);
     if (object != NULL && object->size == get->size) {
+        if (catalog_find(node, object->dataset) == NULL) {
+            MARK(node, "objects.other_dataset"); /* deleted: whoever asks now has another */
+            memcpy(object->dataset.b, get->dataset, ID_SIZE);
+        }
         object->refs++;
         return object;
     }

@@ -20,7 +20,7 @@ struct object {
     struct map_node by_id;
     struct object_id id;
     struct source_id source;
-    struct dataset_id dataset; /* of whoever asked first: whose source and credential serve it */
+    struct dataset_id dataset; /* of who asked first, of those that exist: it serves the source */
     struct place place;        /* of a small file; larger ones have one for each extent */
     uint64_t size;
     uint32_t block_size;

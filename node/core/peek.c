@@ -158,6 +158,11 @@ static void ask_next(struct node *node, struct flight *flight)
     const bool is_late = node->now.mono_us - flight->since_us >= PEEK_IN_ALL_US;
     CHECK(flight->phase == FLIGHT_PEEK);
     while (flight->next_candidate < flight->candidate_count) {
+        if (is_late && !effects_roomy(node, WIRE_REQUEST_MAX)) {
+            MARK(node, "peek.later");
+            timers_set(&node->timers, &flight->timer, node->now.mono_us);
+            return;
+        }
         uint32_t index = flight->next_candidate;
         flight->next_candidate++;
         if (ask(node, flight, index) && !is_late) {

@@ -408,7 +408,7 @@ static void route_missing(struct node *node, struct read *read)
 {
     const struct dataset *dataset = catalog_find(node, read->object->dataset);
     if (read->mode == GET_PEEK || dataset == NULL) {
-        reads_fail(node, read, ERR_NOT_FOUND, 0);
+        reads_fail(node, read, dataset == NULL ? ERR_DATASET_DELETED : ERR_NOT_FOUND, 0);
         return;
     }
     struct read_want want = reads_want(node, read);

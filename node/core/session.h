@@ -90,8 +90,8 @@ struct proof_terms session_terms(const struct session *session);
 void link_close(struct node *node, struct link *link);
 
 /* May this session read `key` of `source` for that dataset? Nodes may; a mount shows a capability
- * (insecure: everybody may). ERR_DENIED, ERR_OTHER_KEY, ERR_EXPIRED; ERR_NOT_FOUND: no such dataset or not its
- * source. */
+ * (insecure: everybody may). ERR_NO_DATASET: not heard of here; ERR_DATASET_DELETED; ERR_DENIED:
+ * no grant, or not its source; ERR_OTHER_KEY, ERR_EXPIRED. */
 struct access {
     struct dataset_id dataset;
     struct source_id source;

@@ -548,8 +548,9 @@ static void start(struct fuzz *f)
     tell_view(f, 0);
 }
 
-/* All go, everything is answered, and minutes pass: then nothing is open and nothing is kept. What a node
- * does that is left alone is looked at after one input of eight: these minutes cost more than the rest. */
+/* All go, everything is answered, and minutes pass: then nothing is open and nothing is kept. What
+ * a node does that is left alone is looked at after one input of eight: these minutes cost more
+ * than the rest. */
 static void end(struct fuzz *f, bool is_long)
 {
     struct node_totals totals = { .requests_open = 1 };

@@ -356,6 +356,20 @@ static void deleted_object_is_estale_and_then_absent(void **state)
     world_free(w);
 }
 
+/* One rank is silent: the others' word is enough. */
+static void deleted_dataset_is_eio_at_once(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = world_settled(&ino);
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].fail = ERR_DATASET_DELETED;
+    }
+    w->nodes[0].silent = true;
+    assert_int_equal(world_wait(w, world_start_read(w, ino, MIB), SEC(2))->err, EIO);
+    world_free(w);
+}
+
 /* ---- nobody is left ----------------------------------------------------------------------------------------- */
 
 static void all_dead_is_eio_after_timeo(void **state)
@@ -485,6 +499,7 @@ int main(void)
         cmocka_unit_test(part_that_came_is_not_asked_for_again),
         cmocka_unit_test(changed_object_is_estale_and_a_new_open_sees_the_new_version),
         cmocka_unit_test(deleted_object_is_estale_and_then_absent),
+        cmocka_unit_test(deleted_dataset_is_eio_at_once),
         cmocka_unit_test(all_dead_is_eio_after_timeo),
         cmocka_unit_test(hard_mount_waits_until_a_node_returns),
         cmocka_unit_test(interrupt_ends_a_wait_but_not_a_short_one),

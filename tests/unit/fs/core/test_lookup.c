@@ -237,6 +237,20 @@ static void directory_that_is_gone_is_not_found_and_dropped(void **state)
     world_free(w);
 }
 
+static void name_in_a_deleted_dataset_is_an_io_error(void **state)
+{
+    (void)state;
+    struct world *w = small_world();
+    uint64_t dir = world_ino(w, "dir");
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].dir_fail = ERR_DATASET_DELETED;
+    }
+    assert_int_equal(world_lookup(w, dir, "x")->err, EIO);
+    world_run(w, MSEC(1));
+    assert_int_equal(w->drop_count, 0);
+    world_free(w);
+}
+
 /* ---- identity --------------------------------------------------------------------------------------- */
 
 static void same_version_has_the_same_inode(void **state)
@@ -369,6 +383,7 @@ int main(void)
         cmocka_unit_test(name_is_answered_by_its_entry_while_the_node_still_lists),
         cmocka_unit_test(lookup_in_a_file_is_refused),
         cmocka_unit_test(directory_that_is_gone_is_not_found_and_dropped),
+        cmocka_unit_test(name_in_a_deleted_dataset_is_an_io_error),
         cmocka_unit_test(same_version_has_the_same_inode),
         cmocka_unit_test(other_version_has_another_inode_and_the_same_st_ino),
         cmocka_unit_test(st_ino_is_a_hash_of_the_path_whatever_is_mounted),

@@ -158,9 +158,9 @@ void lab_start(struct lab *lab, uint32_t index);
 void lab_start_unscanned(struct lab *lab, uint32_t index);
 /* It leaves in order, and all are told. */
 void lab_leave(struct lab *lab, uint32_t index);
-/* Tell every node that is up who the members are: those that are up. */
 /* As gossip tells of it when it is well. */
 struct member lab_member(const struct lab *lab, uint32_t index);
+/* Tell every node that is up who the members are: those that are up. */
 void lab_tell_members(struct lab *lab);
 void lab_event(struct lab *lab, uint32_t index, const struct node_event *event);
 

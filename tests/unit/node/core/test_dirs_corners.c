@@ -145,7 +145,7 @@ static void credential_that_goes_is_not_used_any_more(void **state)
     shelf_free(shelf);
 }
 
-static void dataset_deleted_during_a_listing_is_not_found(void **state)
+static void dataset_deleted_during_a_listing_is_told_so(void **state)
 {
     struct shelf *shelf = shelf_new(1);
     (void)state;
@@ -156,7 +156,7 @@ static void dataset_deleted_during_a_listing_is_not_found(void **state)
     lab_run(shelf->lab, MSEC(100));
     shelf_admin(shelf, 0, ADMIN_DATASET_DELETE, span_text("train"));
     lab_run(shelf->lab, SEC(2));
-    assert_int_equal(shelf_failed(shelf, 0, request), ERR_NOT_FOUND);
+    assert_int_equal(shelf_failed(shelf, 0, request), ERR_DATASET_DELETED);
     shelf_free(shelf);
 }
 
@@ -379,7 +379,7 @@ int main(void)
         cmocka_unit_test(missing_credential_is_said_and_nothing_is_listed),
         cmocka_unit_test(credential_that_comes_later_counts_from_then_on),
         cmocka_unit_test(credential_that_goes_is_not_used_any_more),
-        cmocka_unit_test(dataset_deleted_during_a_listing_is_not_found),
+        cmocka_unit_test(dataset_deleted_during_a_listing_is_told_so),
         cmocka_unit_test(listing_goes_on_when_its_asker_has_left),
         cmocka_unit_test(asker_that_gives_up_is_not_answered),
         cmocka_unit_test(asker_whose_time_is_over_is_not_answered),
