@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -42,6 +44,7 @@ struct meta_actor {
     pthread_t reader;
     bool writer_runs;
     bool reader_runs;
+    sem_t ready; /* NODE_META_READY is in `out` */
     MDB_env *env;
     MDB_dbi dbi;
 };
@@ -147,6 +150,7 @@ static void give_records(struct meta_actor *meta)
         mdb_txn_abort(txn);
     }
     queue_push(meta->out, &item_must(NODE_META_READY, 0)->queue);
+    sem_post(&meta->ready);
 }
 
 static void *run_reader(void *self)
@@ -361,6 +365,7 @@ enum err meta_actor_start(const struct meta_actor_options *options, struct meta_
         return ERR_NOMEM;
     }
     meta->out = options->out;
+    sem_init(&meta->ready, 0, 0);
     enum err err = open_env(meta, options->dir, why);
     if (err == ERR_OK) {
         err = check_version(meta, options->dir != NULL ? options->dir : "metadata", why);
@@ -387,6 +392,18 @@ enum err meta_actor_start(const struct meta_actor_options *options, struct meta_
     return ERR_OK;
 }
 
+enum err meta_actor_wait_ready(struct meta_actor *meta, usec_t most_us)
+{
+    struct timespec until;
+    int failed;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(most_us / SEC(1));
+    do {
+        failed = sem_timedwait(&meta->ready, &until);
+    } while (failed != 0 && errno == EINTR);
+    return failed == 0 ? ERR_OK : ERR_TIMEOUT;
+}
+
 void meta_actor_stop(struct meta_actor **pointer)
 {
     struct meta_actor *meta = *pointer;
@@ -406,6 +423,7 @@ void meta_actor_stop(struct meta_actor **pointer)
     if (meta->env != NULL) {
         mdb_env_close(meta->env);
     }
+    sem_destroy(&meta->ready);
     free(meta);
     *pointer = NULL;
 }

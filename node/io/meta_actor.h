@@ -20,6 +20,9 @@ struct meta_actor_options {
 /* ERR_VERSION: written by a newer Atoll; nothing was touched. Others with a line in `why`. */
 enum err meta_actor_start(const struct meta_actor_options *options, struct meta_actor **out,
                           struct text *why) MUST_USE;
+/* Waits, once, until NODE_META_READY is in `out`: what is put there afterwards finds the datasets
+ * known. ERR_TIMEOUT: not within `most_us`, whole seconds. */
+enum err meta_actor_wait_ready(struct meta_actor *meta, usec_t most_us) MUST_USE;
 /* Answers what was taken, joins. */
 void meta_actor_stop(struct meta_actor **meta);
 /* Copies key and value. ERR_NOMEM: not taken, no answer will come. */

@@ -17,9 +17,8 @@
 #define DATASET "private"
 #define PORT 1            /* of links_private_address: control; data is the next */
 #define SLOTS_LOG2 12     /* one node owns them all */
+#define READY_US SEC(30)  /* to open files without a name, on a machine that is very busy */
 #define CREATE_SECONDS 90 /* asking the source once, with the core's retries */
-#define START_SECONDS 30  /* until the node takes questions, on a machine that is very busy */
-#define START_PAUSE_NS 10000000
 
 static enum err set_text(char *to, size_t room, const char *from, const char *what,
                          struct text *why)
@@ -116,17 +115,17 @@ static enum err wait_answer(struct process *process, struct text *why)
     while (!process->has_answer && late == 0) {
         late = pthread_cond_timedwait(&process->answered, &process->mutex, &until);
     }
-    const bool has_text = process->has_answer && process->answer_text[0] != 0;
     const enum err err = process->has_answer ? process->answer : ERR_TIMEOUT;
-    process->has_answer = false; /* for the next question */
     if (err != ERR_OK) {
-        text_str(why, has_text ? process->answer_text : err_text(err));
+        text_str(why, process->has_answer && process->answer_text[0] != 0 ? process->answer_text
+                                                                          : err_text(err));
     }
     pthread_mutex_unlock(&process->mutex);
     return err;
 }
 
-static enum err try_create(struct process *process, const struct dataset *dataset, struct text *why)
+static enum err create_dataset(struct process *process, const struct dataset *dataset,
+                               struct text *why)
 {
     struct item *item = item_new(NODE_ADMIN, DATASET_RECORD_MAX);
     size_t size = 0;
@@ -143,22 +142,6 @@ static enum err try_create(struct process *process, const struct dataset *datase
     item->event.admin.argument = span_of(item_room(item), size);
     queue_push(process->in, &item->queue);
     return wait_answer(process, why);
-}
-
-/* Its catalog is read by another thread: until that is done the node is BUSY. */
-static enum err create_dataset(struct process *process, const struct dataset *dataset,
-                               struct text *why)
-{
-    const struct timespec pause = { .tv_nsec = START_PAUSE_NS };
-    const usec_t until_us = clock_mono_us() + SEC(START_SECONDS);
-    const struct text before = *why;
-    enum err err = try_create(process, dataset, why);
-    while (err == ERR_BUSY && clock_mono_us() < until_us) {
-        nanosleep(&pause, NULL);
-        *why = before;
-        err = try_create(process, dataset, why);
-    }
-    return err;
 }
 
 /* What the node doubts. A bucket or directory may be empty; a prefix with nothing below it does not
@@ -199,7 +182,12 @@ enum err node_start_private(const struct process_private_options *options, struc
     }
     if (err == ERR_OK) {
         give_view(process);
-        err = create_dataset(process, dataset, why);
+        err = meta_actor_wait_ready(process->meta, READY_US);
+        if (err == ERR_OK) {
+            err = create_dataset(process, dataset, why);
+        } else {
+            text_str(why, err_text(err));
+        }
         if (err == ERR_OK) {
             err = take_doubts(process->answer_text, dataset->rows[0].prefix[0] != '\0', reach, why);
         }
