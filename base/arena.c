@@ -32,20 +32,25 @@ void *arena_take_raw(struct arena *arena, size_t size)
     return piece;
 }
 
-void *arena_take(struct arena *arena, size_t size)
-{
-    void *piece = arena_take_raw(arena, size);
-    if (piece != NULL && !arena->is_zero) {
-        memset(piece, 0, size);
-    }
-    return piece;
-}
-
-void *arena_array(struct arena *arena, size_t count, size_t size)
+void *arena_array_raw(struct arena *arena, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return NULL;
     }
-    return arena_take(arena, bytes);
+    return arena_take_raw(arena, bytes);
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+    return arena_array(arena, 1, size);
+}
+
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
+    void *array = arena_array_raw(arena, count, size);
+    if (array != NULL && !arena->is_zero) {
+        memset(array, 0, count * size);
+    }
+    return array;
 }

@@ -20,5 +20,6 @@ void arena_init_zero(struct arena *arena, void *memory, size_t size);
 void *arena_take(struct arena *arena, size_t size);
 /* As arena_take for an array; NULL also when count * size overflows. */
 void *arena_array(struct arena *arena, size_t count, size_t size);
-/* As arena_take, with whatever is there: for what is always written before it is read. */
+/* The same with whatever is there: for what is always written before it is read. */
 void *arena_take_raw(struct arena *arena, size_t size);
+void *arena_array_raw(struct arena *arena, size_t count, size_t size);

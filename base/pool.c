@@ -21,11 +21,7 @@ enum err pool_init(struct pool *pool, struct arena *mem, size_t item_size, uint3
     /* A type's size is a multiple of its alignment: rounding up to 8 keeps all up to 16. */
     size_t size = item_size < sizeof(struct free_item) ? sizeof(struct free_item) : item_size;
     size = (size + 7) & ~(size_t)7;
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        return ERR_NOMEM;
-    }
-    uint8_t *items = arena_take_raw(mem, bytes);
+    uint8_t *items = arena_array_raw(mem, count, size);
     if (items == NULL) {
         return ERR_NOMEM;
     }

@@ -27,7 +27,9 @@ static void put_bytes(double bytes, char *out)
 static void put_time(double us, char *out)
 {
     const double s = us / 1e6;
-    if (s < 1) {
+    if (s < 0) {
+        snprintf(out, TABLE_CELL_MAX, "never");
+    } else if (s < 1) {
         snprintf(out, TABLE_CELL_MAX, "%.0f ms", us / 1e3);
     } else if (s < 120) {
         snprintf(out, TABLE_CELL_MAX, "%.0f s", s);
@@ -127,9 +129,6 @@ void table_cell(const char *key, const json_t *value, char *out)
         snprintf(out, TABLE_CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
     } else if (json_is_number(value) && is_bytes(key)) {
         put_bytes(number, out);
-    } else if (json_is_number(value) && number < 0 &&
-               (ends_in(key, "us") || ends_in(key, "seconds"))) {
-        snprintf(out, TABLE_CELL_MAX, "never");
     } else if (json_is_number(value) && ends_in(key, "us")) {
         put_time(number, out);
     } else if (json_is_number(value) && ends_in(key, "seconds")) {

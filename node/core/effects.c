@@ -17,7 +17,7 @@ size_t effects_memory(size_t scratch_size)
 enum err effects_init(struct effects *effects, struct arena *mem, size_t scratch_size)
 {
     *effects = (struct effects){ .scratch_size = scratch_size };
-    effects->waiting = arena_take_raw(mem, EFFECTS_STEP_MAX * sizeof *effects->waiting);
+    effects->waiting = arena_array_raw(mem, EFFECTS_STEP_MAX, sizeof *effects->waiting);
     effects->scratch = arena_take_raw(mem, scratch_size);
     if (effects->waiting == NULL || effects->scratch == NULL) {
         return ERR_NOMEM;

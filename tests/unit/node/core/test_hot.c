@@ -232,6 +232,24 @@ static void a_copy_is_written_once_the_ring_has_made_it_ours(void **state)
     lab_free(lab);
 }
 
+static void lose_blocks(struct node *owner)
+{
+    assert_true(store_drop_oldest(owner));
+    while (memory_evict(owner)) {
+    }
+    assert_int_equal(owner->blocks.pool.used, 0);
+}
+
+/* The source has been asked once, and is not asked again. */
+static void check_without_source(struct lab *lab, const char *key)
+{
+    lab_client_forget(lab, 0);
+    const uint64_t again = ask(lab, 0, key, false);
+    lab_run(lab, SEC(1));
+    assert_int_equal(lab_client_bytes(&lab->clients[0], again, key, 0), LAB_BLOCK);
+    assert_int_equal(lab->source.gets, 1);
+}
+
 static void an_owner_that_has_lost_the_block_asks_where_it_has_lent_it(void **state)
 {
     (void)state;
@@ -243,16 +261,8 @@ static void an_owner_that_has_lost_the_block_asks_where_it_has_lent_it(void **st
     const uint64_t copy = ask_copy(lab, 1, key);
     lab_run(lab, SEC(6)); /* the shares are over */
     assert_int_equal(lab_client_bytes(&lab->clients[1], copy, key, 0), LAB_BLOCK);
-    struct node *owner = lab->nodes[OWNER].node;
-    assert_true(store_drop_oldest(owner));
-    while (memory_evict(owner)) {
-    }
-    assert_int_equal(owner->blocks.pool.used, 0);
-    lab_client_forget(lab, 0);
-    const uint64_t again = ask(lab, 0, key, false);
-    lab_run(lab, SEC(1));
-    assert_int_equal(lab_client_bytes(&lab->clients[0], again, key, 0), LAB_BLOCK);
-    assert_int_equal(lab->source.gets, 1);
+    lose_blocks(lab->nodes[OWNER].node);
+    check_without_source(lab, key);
     lab_free(lab);
 }
 
@@ -277,14 +287,8 @@ static void silent_nodes_do_not_hide_the_one_that_has_a_copy(void **state)
             lent_note(&owner->hot.lent, id, lab->nodes[i].id);
         }
     }
-    assert_true(store_drop_oldest(owner));
-    while (memory_evict(owner)) {
-    }
-    lab_client_forget(lab, 0);
-    const uint64_t again = ask(lab, 0, key, false);
-    lab_run(lab, SEC(1));
-    assert_int_equal(lab_client_bytes(&lab->clients[0], again, key, 0), LAB_BLOCK);
-    assert_int_equal(lab->source.gets, 1);
+    lose_blocks(owner);
+    check_without_source(lab, key);
     lab_free(lab);
 }
 

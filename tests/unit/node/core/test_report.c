@@ -274,10 +274,9 @@ static void addresses_are_written_as_people_write_them(void **state)
 
 /* ---- datasets ---------------------------------------------------------------------------- */
 
-static void dataset_is_shown_with_what_was_listed_of_it(void **state)
+/* Six directories of one file, each listed by its owner. */
+static void list_six(struct shelf *shelf)
 {
-    struct shelf *shelf = shelf_new(3);
-    (void)state;
     for (uint32_t i = 0; i < 6; i++) {
         char key[32];
         snprintf(key, sizeof key, "p/d%u/x", i);
@@ -287,6 +286,13 @@ static void dataset_is_shown_with_what_was_listed_of_it(void **state)
         shelf_root(shelf, 0, key);
         lab_client_forget(shelf->lab, 0);
     }
+}
+
+static void dataset_is_shown_with_what_was_listed_of_it(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    list_six(shelf);
     const char *text = json_of(shelf, ADMIN_DATASET_SHOW, "train");
     assert_says(text, "\"name\":\"train\"");
     assert_says(text, "\"prefix\":\"p/\"");
@@ -327,16 +333,8 @@ static void dataset_is_shown_without_those_who_do_not_tell_their_share(void **st
 static void the_last_node_forgets_what_the_others_counted(void **state)
 {
     struct shelf *shelf = shelf_new(2);
-    char name[32];
     (void)state;
-    for (uint32_t i = 0; i < 6; i++) {
-        snprintf(name, sizeof name, "p/d%u/x", i);
-        shelf_put(shelf, name, "v1", 100);
-        snprintf(name, sizeof name, "p/d%u/", i);
-        shelf_mount(shelf, 0, shelf_owner(shelf, name));
-        shelf_root(shelf, 0, name);
-        lab_client_forget(shelf->lab, 0);
-    }
+    list_six(shelf);
     assert_says(json_of(shelf, ADMIN_DATASET_SHOW, "train"), "\"files_listed\":6");
     lab_run(shelf->lab, SEC(3));
     lab_kill(shelf->lab, 1);
