@@ -18,9 +18,9 @@ FILES = ("--generate", "data/set/,count=300,size=16KiB-400KiB,seed=3",
 STALL_MOST = 3.0  # s, besides what the machine stood still; 1 s is the promise for 99 of 100
 
 
-def start(cluster, nodes=4, mounts=3, options=()):
+def start(cluster, nodes=4, mounts=3, options=(), node_options=()):
     origin = cluster.origin(*FILES)
-    cluster.nodes(nodes)
+    cluster.nodes(nodes, *node_options)
     cluster.dataset("set", "s3://data/set/", options=options)
     for _ in range(mounts):
         cluster.mount("set")

@@ -9,6 +9,7 @@ from test_bad_input import REFUSED, USAGE
 from test_failures import finish, half_way, readers, start
 
 HOUR = 3600
+NO_COPIES = ("--hand-on-above", "1TiB")  # a block is with its owner and nowhere else
 AHEAD = "atoll_catalog_ahead_total"
 
 
@@ -77,7 +78,7 @@ def test_a_clock_that_is_set_back_an_hour(cluster):
 
 def killed(cluster):
     """A node that has read much is no more; what only it had, and who it was."""
-    origin, sums = start(cluster, mounts=1)
+    origin, sums = start(cluster, mounts=1, node_options=NO_COPIES)
     assert finish(readers(cluster, sums)) == []
     victim = cluster.busiest()
     lost, identity = victim.source_bytes(), id_of(cluster, victim)
