@@ -29,6 +29,7 @@ struct peer {
     bool waiting : 1;  /* among g->waiting */
     bool is_unfit : 1; /* it died alive: its links are bad, or it asks and hears no answer */
     uint8_t asks : 2;  /* questions since it is dead: it does not hear what we answer */
+    uint8_t asked : 2; /* ASKS_APART_US in which the last of them came, modulo 4 */
 };
 
 /* What a cut will do to a member. */

@@ -63,12 +63,16 @@ bool standing_hear_death(struct gossip *g, const struct datagram_state *state)
     return true;
 }
 
-/* It asks, and asks again, though it was told each time that it is dead: it does not hear. */
+/* It asks, and asks again, though it was told each time that it is dead: it does not hear. Questions
+ * that its kernel had kept while a cable was out come at once, before it can have heard anything. */
 void standing_asked_by_the_dead(struct gossip *g, struct peer *peer, uint64_t incarnation)
 {
-    if (peer->state != MEMBER_DEAD || incarnation != peer->incarnation || peer->is_unfit) {
+    const uint32_t now = (uint32_t)(g->now.mono_us / ASKS_APART_US);
+    if (peer->state != MEMBER_DEAD || incarnation != peer->incarnation || peer->is_unfit ||
+        (peer->asks > 0 && peer->asked == (now & 3u))) {
         return;
     }
+    peer->asked = now & 3u;
     peer->asks++;
     if (peer->asks == 0) { /* the fourth */
         MARK(g, "gossip.dead.does_not_hear");

@@ -32,6 +32,7 @@
 #define LONELY_US SEC(3)       /* no answer of anybody for that long */
 #define LONELY_LATELY_US SEC(5)
 #define STILL_LATELY_US SEC(20) /* who stood still so lately knows why it was removed */
+#define ASKS_APART_US MSEC(400) /* by then who asked may have heard an answer */
 #define LISTEN_US MSEC(200)     /* who was cut off listens what was wrong before it says it lives */
 #define HELD_US SEC(30)         /* who was removed alive owns no sooner; doubles */
 #define HELD_DOUBLES 3u         /* up to four minutes */

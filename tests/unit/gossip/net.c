@@ -111,9 +111,11 @@ static struct net_node *node_at(struct net *net, uint16_t port)
 
 void net_inject(struct net *net, uint16_t from, uint16_t to, const uint8_t *bytes, size_t size)
 {
+    const struct net_node *node = node_at(net, from);
+    const usec_t sent_us = usec_max(net->now_us, node == NULL ? 0 : node->sends_at_us);
     struct net_packet *packet = calloc(1, sizeof *packet);
     assert_non_null(packet);
-    packet->at_us = net->now_us + rng_between(&net->rng, net->delay_min_us, net->delay_max_us);
+    packet->at_us = sent_us + rng_between(&net->rng, net->delay_min_us, net->delay_max_us);
     packet->order = net->next_order++;
     packet->from = from;
     packet->to = to;

@@ -32,6 +32,7 @@ struct net_node {
     uint16_t port;
     uint64_t persisted; /* incarnation on its disk */
     usec_t paused_until_us;
+    usec_t sends_at_us; /* until then what it sends waits in its kernel */
     bool is_insecure;
     uint8_t key;         /* which cluster key its cluster file has */
     struct keyring ring; /* on its disk; count 0: none yet */

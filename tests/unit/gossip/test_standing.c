@@ -234,6 +234,25 @@ static void who_was_cut_off_comes_back_at_once_twice(void **state)
     }
 }
 
+/* Its kernel looks for the others' cards and has kept what it asked them meanwhile. */
+static void questions_that_arrive_all_at_once_are_no_sign_of_a_deaf_member(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = { 3, 5, 24 };
+    for (uint32_t i = 0; i < 3; i++) {
+        struct net *net = settled(counts[i], 160 + i);
+        make_deaf(net, 1, true);
+        net->nodes[1].sends_at_us = net->now_us + SEC(20);
+        net_run(net, SEC(20));
+        assert_int_equal(net_sees(net, 0, 1)->state, MEMBER_DEAD);
+        make_deaf(net, 1, false);
+        net_run(net, SEC(12));
+        assert_true(net_is_settled(net));
+        assert_false(net_is_held(net, 1));
+        net_free(&net);
+    }
+}
+
 static void a_process_that_was_started_again_is_not_held_back(void **state)
 {
     (void)state;
@@ -316,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_member_that_hears_only_at_times_moves_the_ring_once),
         cmocka_unit_test(who_is_removed_again_and_again_waits_longer_each_time),
         cmocka_unit_test(who_was_cut_off_comes_back_at_once_twice),
+        cmocka_unit_test(questions_that_arrive_all_at_once_are_no_sign_of_a_deaf_member),
         cmocka_unit_test(a_process_that_was_started_again_is_not_held_back),
         cmocka_unit_test(who_stood_still_is_not_held_back),
         cmocka_unit_test(when_the_whole_network_was_down_there_is_one_ring_soon),
