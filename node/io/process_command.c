@@ -280,12 +280,12 @@ static int run_node(struct process *process, struct text *why)
     tune_malloc();
     enum err err = run.signals < 0 ? ERR_SYSTEM : process_build(process, why);
     if (err == ERR_OK) {
-        log_start(process);
         err = process_run(process, why);
     }
     if (err != ERR_OK) {
         return fail(err, why);
     }
+    log_start(process);
     wait_for_end(&run);
     process_end(process);
     close(run.signals);

@@ -55,6 +55,7 @@ def refused(shared, workdir):
             assert done.returncode == code, said
             assert re.search(pattern, said), said
             assert len(said.splitlines()) <= 6, said
+            assert "msg=node.started" not in done.stderr
             assert (mounts(*ours), running(*ours), datasets(shared)) == before
         finally:
             for path in set(mounts(*ours)) - set(before[0]):
