@@ -221,22 +221,35 @@ static void fetch_preceding(struct node *node, struct object *object, uint32_t i
     attempt_start(node, fetch);
 }
 
-/* May this node read that source for that dataset? */
-static enum err source_use(struct node *node, const struct object *object)
+/* What the object is read for: its dataset, or else one of those that wait for it. NULL: deleted. */
+static const struct dataset *dataset_of(struct node *node, const struct flight *flight)
 {
-    const struct dataset *dataset = catalog_find(node, object->dataset);
+    struct object *object = flight->object;
+    bool serves = object_serve_for(node, object, object->dataset);
+    struct list *item = flight->waiters.next;
+    for (; !serves && item != &flight->waiters; item = item->next) {
+        const struct read *read = CONTAINER_OF(item, struct read, waiting);
+        serves = object_serve_for(node, object, read->dataset);
+    }
+    return catalog_find(node, object->dataset);
+}
+
+/* May this node read the source for it? */
+static enum err source_use(struct node *node, const struct flight *flight)
+{
+    const struct dataset *dataset = dataset_of(node, flight);
     if (dataset == NULL) {
         MARK(node, "fetch.dataset.gone");
         return ERR_DATASET_DELETED;
     }
-    return catalog_source_use(node, dataset, object->source);
+    return catalog_source_use(node, dataset, flight->object->source);
 }
 
 void fetch_source(struct node *node, struct flight *flight)
 {
     struct object *object = flight->object;
     uint32_t index = flight->block->id.index;
-    enum err err = source_use(node, object);
+    enum err err = source_use(node, flight);
     if (err != ERR_OK) {
         MARK(node, "fetch.source.refused");
         flight_fail(node, flight, err, 0);

@@ -108,6 +108,7 @@ static void read_fill(struct read *read, const struct message_get *get, struct b
     read->extent = get->extent != 0;
     read->trace = get->trace;
     memcpy(read->mount, get->mount, ID_SIZE);
+    memcpy(read->dataset.b, get->dataset, ID_SIZE);
     CHECK(get->silent.size <= READ_SILENT_MAX);
     if (get->silent.size > 0) {
         memcpy(read->silent, get->silent.data, get->silent.size);

@@ -82,14 +82,32 @@ static struct object *object_new(struct objects *objects, size_t bytes)
     return pool_take(&objects->long_pool);
 }
 
+static bool is_shown_by(const struct node *node, const struct object *object, struct dataset_id id)
+{
+    const struct dataset *dataset = catalog_find(node, id);
+    return dataset != NULL && dataset_shows(dataset, object->source, object_key(object));
+}
+
+bool object_serve_for(struct node *node, struct object *object, struct dataset_id id)
+{
+    if (is_shown_by(node, object, object->dataset)) {
+        return true;
+    }
+    if (!is_shown_by(node, object, id)) {
+        return false;
+    }
+    MARK(node, "objects.other_dataset");
+    object->dataset = id;
+    return true;
+}
+
 struct object *object_take(struct node *node, struct object_id id, const struct message_get *get)
 {
     struct object *object = object_find(node, id);
     if (object != NULL && object->size == get->size) {
-        if (catalog_find(node, object->dataset) == NULL) {
-            MARK(node, "objects.other_dataset"); /* deleted: whoever asks now has another */
-            memcpy(object->dataset.b, get->dataset, ID_SIZE);
-        }
+        struct dataset_id dataset;
+        memcpy(dataset.b, get->dataset, ID_SIZE);
+        (void)object_serve_for(node, object, dataset);
         object->refs++;
         return object;
     }

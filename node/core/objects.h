@@ -20,7 +20,7 @@ struct object {
     struct map_node by_id;
     struct object_id id;
     struct source_id source;
-    struct dataset_id dataset; /* of who asked first, of those that exist: it serves the source */
+    struct dataset_id dataset; /* of who asked first, of those that show it: it serves the source */
     struct place place;        /* of a small file; larger ones have one for each extent */
     uint64_t size;
     uint32_t block_size;
@@ -46,6 +46,9 @@ enum err objects_init(struct objects *objects, struct arena *mem,
                       const struct node_options *options) MUST_USE;
 /* The object of a valid GET; one reference is the caller's. NULL: too many in progress. */
 struct object *object_take(struct node *node, struct object_id id, const struct message_get *get);
+/* Its dataset was deleted, or does not show it any more: this one serves the source from now on, if it
+ * does. false: neither does. */
+bool object_serve_for(struct node *node, struct object *object, struct dataset_id id);
 void object_ref(struct object *object);
 void object_unref(struct node *node, struct object *object);
 /* A reference for a block in memory; false: no room for that, nothing happened. */

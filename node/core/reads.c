@@ -153,13 +153,13 @@ static void forward(struct node *node, struct read *read, struct node_id owner)
                                         .offset = read->offset,
                                         .length = read->length,
                                         .place = read->place.v,
-                                        .ring = node_ring_digest(node, object->dataset),
+                                        .ring = node_ring_digest(node, read->dataset),
                                         .remaining_us = (uint64_t)ask_remaining(node, &read->ask),
                                         .hops = 1,
                                         .trace = read->trace,
                                         .extent = read->extent ? 1 : 0 } };
     memcpy(message.get.source, object->source.b, ID_SIZE);
-    memcpy(message.get.dataset, object->dataset.b, ID_SIZE);
+    memcpy(message.get.dataset, read->dataset.b, ID_SIZE);
     memcpy(message.get.mount, read->mount, ID_SIZE);
     read->forward = call_start(node, owner, &message,
                                &(struct call_options){ .kind = CALL_FORWARD,
@@ -307,7 +307,7 @@ void reads_on_disk(struct node *node, struct read *read, enum err err)
 
 struct read_want reads_want(struct node *node, const struct read *read)
 {
-    const struct dataset *dataset = catalog_find(node, read->object->dataset);
+    const struct dataset *dataset = catalog_find(node, read->dataset);
     struct read_want want = { .place = read->place,
                               .silent = span_of(read->silent, read->silent_size),
                               .acting = read->mode == GET_ACTING };
@@ -406,7 +406,7 @@ static void wait_for_disks(struct node *node, struct read *read, enum flight_pha
 /* Nothing is known of the block here. */
 static void route_missing(struct node *node, struct read *read)
 {
-    const struct dataset *dataset = catalog_find(node, read->object->dataset);
+    const struct dataset *dataset = catalog_find(node, read->dataset);
     if (read->mode == GET_PEEK || dataset == NULL) {
         reads_fail(node, read, dataset == NULL ? ERR_DATASET_DELETED : ERR_NOT_FOUND, 0);
         return;

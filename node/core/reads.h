@@ -32,7 +32,8 @@ struct read {
     struct session *session;
     struct flight *flight;
     struct object *object;
-    struct buffer *buffer; /* held; its first byte is byte `base` of the block */
+    struct dataset_id dataset; /* for which it is read: others may show the object too */
+    struct buffer *buffer;     /* held; its first byte is byte `base` of the block */
     uint32_t base;
     uint32_t block_bytes;
     struct block_id id;

@@ -322,32 +322,6 @@ static void deleted_name_can_be_used_again(void **state)
     shelf_free(shelf);
 }
 
-/* Two show the same file, and the one that read it first is deleted. */
-static void a_file_of_a_deleted_dataset_is_read_for_another(void **state)
-{
-    struct shelf *shelf = shelf_new(1);
-    struct lab *lab = shelf->lab;
-    struct dataset other = shelf->dataset;
-    (void)state;
-    strcpy(other.name, "other");
-    shelf_create(shelf, 0, &other);
-    shelf_mount(shelf, 0, 0);
-    lab_run(lab, MSEC(50));
-    lab->dataset = shelf->dataset;
-    struct message get = lab_get(lab, "p/big", 700000, 0);
-    uint64_t request = lab_client_get(lab, 0, &get);
-    lab_run(lab, SEC(1));
-    assert_int_equal(lab_client_bytes(&lab->clients[0], request, "p/big", 0), LAB_BLOCK);
-    shelf_admin(shelf, 0, ADMIN_DATASET_DELETE, span_text("train"));
-    lab_run(lab, MSEC(50));
-    lab->dataset = other;
-    get = lab_get(lab, "p/big", 700000, 1);
-    request = lab_client_get(lab, 0, &get);
-    lab_run(lab, SEC(1));
-    assert_int_equal(lab_client_bytes(&lab->clients[0], request, "p/big", 1), LAB_BLOCK);
-    shelf_free(shelf);
-}
-
 static void unknown_name_cannot_be_deleted(void **state)
 {
     struct shelf *shelf = shelf_new(1);
@@ -530,7 +504,6 @@ int main(void)
         cmocka_unit_test(deleted_dataset_is_refused_everywhere_and_stays_deleted),
         cmocka_unit_test(old_record_does_not_revive_a_deleted_dataset),
         cmocka_unit_test(deleted_name_can_be_used_again),
-        cmocka_unit_test(a_file_of_a_deleted_dataset_is_read_for_another),
         cmocka_unit_test(unknown_name_cannot_be_deleted),
         cmocka_unit_test(later_record_wins_in_either_order),
         cmocka_unit_test(record_from_the_future_is_refused_and_logged),
