@@ -245,6 +245,7 @@ static const struct failure failures[] = {
     { ERR_TOO_LARGE, 413, "make the request smaller" },
     { ERR_NOT_FOUND, 404,
       "check the name; `atoll dataset list` and `atoll nodes` show what there is" },
+    { ERR_DATASET_DELETED, 404, "see `atoll dataset list` for the datasets there are" },
     { ERR_EXISTS, 409, "choose another name, or delete the dataset of that name first" },
     { ERR_DENIED, 403, "use --admin-token-file with the node's admin token" },
     { ERR_SOURCE_DENIED, 403, "check the credential's keys, and that it may list the bucket" },

@@ -242,6 +242,8 @@ static void failures_tell_what_to_do_and_have_their_status(void **state)
     world->text = "";
     assert_int_equal(ask(world, "GET /api/v1/nodes", "", ""), 403);
     assert_non_null(strstr(world->answer, err_text(ERR_SOURCE_DENIED)));
+    world->err = ERR_DATASET_DELETED; /* while its directory was listed */
+    assert_int_equal(ask(world, "GET /api/v1/nodes", "", ""), 404);
     world_free(world);
 }
 
