@@ -141,21 +141,26 @@ def test_where_of_a_directory_and_of_what_is_not_there(shared):
         shared.cli("dataset", "delete", "tree")
 
 
+def knows(node, dataset):
+    return dataset in [d["name"] for d in node.json("/api/v1/datasets")["datasets"]]
+
+
+def delete_everywhere(shared, dataset):
+    shared.cli("dataset", "delete", dataset)
+    live.wait_for("deletion at all nodes",
+                  lambda: not any(knows(n, dataset) for n in shared.members))
+
+
 def test_a_dataset_is_learnt_by_every_node_and_gone_after_its_deletion(shared):
     shared.dataset("brief", "a=s3://data/set/", "b=s3://data/set/",
                    options=["--block-size", "1MiB", "--metadata", "ttl=5m", "--nodes", "disk=fast"])
-
-    def known(node):
-        return "brief" in [d["name"] for d in node.json("/api/v1/datasets")["datasets"]]
-
-    live.wait_for("dataset at all nodes", lambda: all(known(n) for n in shared.members))
+    live.wait_for("dataset at all nodes", lambda: all(knows(n, "brief") for n in shared.members))
     shown = json.loads(shared.cli("dataset", "show", "brief", "--json", "--admin",
                                   shared.members[2].admin, admin=False))
     assert shown["block_size"] == 1 << 20 and shown["selector"] == "disk=fast"
     assert [r["path"] for r in shown["rows"]] == ["a", "b"]
     assert "brief" in shared.cli("dataset", "list")
-    shared.cli("dataset", "delete", "brief")
-    live.wait_for("deletion at all nodes", lambda: not any(known(n) for n in shared.members))
+    delete_everywhere(shared, "brief")
 
 
 def test_what_is_read_from_a_mount_of_a_deleted_dataset_is_an_io_error(shared):
@@ -163,7 +168,7 @@ def test_what_is_read_from_a_mount_of_a_deleted_dataset_is_an_io_error(shared):
     mount = shared.mount("doomed")
     names = sorted(p.name for p in mount.dir.iterdir())
     held = (mount.dir / names[0]).open("rb")
-    shared.cli("dataset", "delete", "doomed")
+    delete_everywhere(shared, "doomed")
     for read in (lambda: held.read(), lambda: (mount.dir / names[1]).read_bytes()):
         with pytest.raises(OSError) as failed:
             read()

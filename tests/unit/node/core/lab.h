@@ -1,4 +1,4 @@
-/* tests/unit/node/core/lab.h: one to four whole nodes, clients, a source and disks, in one thread
+/* tests/unit/node/core/lab.h: one to six whole nodes, clients, a source and disks, in one thread
  * under a virtual clock. What is sent arrives 100 us later, in order; nothing is lost. */
 #pragma once
 #include <setjmp.h>
