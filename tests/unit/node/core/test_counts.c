@@ -303,6 +303,33 @@ static void owner_of_a_pool_counts_before_it_was_asked_for_anything(void **state
     shelf_free(shelf);
 }
 
+/* Whose its directories are is not known until it is built again. */
+static void a_pool_whose_table_made_room_for_another_is_counted_on(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new_with(1, label);
+    struct node *node = shelf->lab->nodes[0].node;
+    put(shelf);
+    mount_at(shelf, 0);
+    (void)shelf_dir_get(shelf, 0, name_of(0), NULL); /* BUSY: the pool's table is being made */
+    lab_run(shelf->lab, MSEC(50));
+    ask_for_all(shelf, 0);
+    lab_run(shelf->lab, SEC(3600));
+    shelf_admin(shelf, 0, ADMIN_DATASET_LIST, span_text("")); /* a step: it looks at the clock */
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        char selector[16];
+        snprintf(selector, sizeof selector, "pool=%u", i);
+        (void)rings_use(node, span_text(selector));
+    }
+    assert_null(rings_find(node, span_text("of=lab")));
+    for (uint32_t i = 0; i < DIRS; i++) {
+        const struct dir_id key = dirs_key(shelf_dir(shelf, name_of(i)), span_text("of=lab"));
+        dirs_uncount_others(node, dirs_find(node, key));
+    }
+    assert_int_equal(counted(shelf, 0), DIRS * (DIRS + 1) / 2);
+    shelf_free(shelf);
+}
+
 static void each_pool_counts_its_own_of_a_directory(void **state)
 {
     (void)state;
@@ -395,6 +422,21 @@ static void a_changed_dataset_counts_anew_without_being_asked(void **state)
     shelf_free(shelf);
 }
 
+static void a_directory_counts_for_whichever_row_shows_it(void **state)
+{
+    (void)state;
+    struct shelf *shelf = listed(1);
+    struct dataset dataset = shelf->dataset;
+    dataset.row_count = 2;
+    dataset.rows[1] = dataset.rows[0];
+    strcpy(dataset.rows[0].path, "a"); /* of another source, the same prefix */
+    strcpy(dataset.rows[1].path, "b");
+    dataset.rows[0].source.b[0] ^= 1;
+    install(shelf, &dataset);
+    assert_int_equal(counted(shelf, 0), DIRS * (DIRS + 1) / 2);
+    shelf_free(shelf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,10 +449,12 @@ int main(void)
         cmocka_unit_test(roots_that_are_not_in_memory_are_counted_too),
         cmocka_unit_test(a_root_that_is_offered_late_is_counted),
         cmocka_unit_test(owner_of_a_pool_counts_before_it_was_asked_for_anything),
+        cmocka_unit_test(a_pool_whose_table_made_room_for_another_is_counted_on),
         cmocka_unit_test(each_pool_counts_its_own_of_a_directory),
         cmocka_unit_test(a_root_counts_for_the_datasets_that_show_its_prefix),
         cmocka_unit_test(a_root_without_a_prefix_counts_when_it_is_asked_for),
         cmocka_unit_test(a_changed_dataset_counts_anew_without_being_asked),
+        cmocka_unit_test(a_directory_counts_for_whichever_row_shows_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,6 +227,21 @@ static uint64_t ask_page(struct shelf *shelf, uint32_t mount, uint64_t generatio
     return message.shard_get.request;
 }
 
+static void page_of_a_deleted_dataset_is_refused_as_such(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    (void)state;
+    put_dirs(shelf, 1);
+    shelf_mount(shelf, 0, 0);
+    const uint64_t generation = shelf_root(shelf, 0, "p/").head.generation;
+    shelf_admin(shelf, 0, ADMIN_DATASET_DELETE, span_text("train"));
+    lab_run(shelf->lab, MSEC(50));
+    const uint64_t request = ask_page(shelf, 0, generation);
+    lab_run(shelf->lab, MSEC(50));
+    assert_int_equal(shelf_failed(shelf, 0, request), ERR_DATASET_DELETED);
+    shelf_free(shelf);
+}
+
 static void silence(struct shelf *shelf, uint32_t node, bool dead)
 {
     if (dead && shelf->lab->nodes[node].up) {
@@ -380,6 +395,7 @@ int main(void)
         cmocka_unit_test(credential_that_comes_later_counts_from_then_on),
         cmocka_unit_test(credential_that_goes_is_not_used_any_more),
         cmocka_unit_test(dataset_deleted_during_a_listing_is_told_so),
+        cmocka_unit_test(page_of_a_deleted_dataset_is_refused_as_such),
         cmocka_unit_test(listing_goes_on_when_its_asker_has_left),
         cmocka_unit_test(asker_that_gives_up_is_not_answered),
         cmocka_unit_test(asker_whose_time_is_over_is_not_answered),

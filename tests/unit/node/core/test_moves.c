@@ -226,6 +226,87 @@ static void who_is_not_heard_of_is_waited_for_two_seconds(void **state)
     shelf_free(shelf);
 }
 
+/* It had nothing to wait for when it let go: all was still here. */
+static void who_let_go_before_all_was_handed_over_is_asked_again(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(NODES);
+    struct lab *lab = shelf->lab;
+    lab_run(lab, SEC(5));
+    struct peer *peer = peer_find(lab->nodes[0].node, lab->nodes[1].id);
+    lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
+    leave_on_peer_view(lab->nodes[0].node, peer,
+                       &(struct message_view){ .directories = MOVES_TRIED });
+    lab->nodes[1].frozen = true;
+    tell_leaves(lab, 0, 0);
+    tell_leaves(lab, 2, 0);
+    tell_leaves(lab, 3, 0);
+    lab_run(lab, MSEC(1900));
+    assert_false(lab->nodes[0].drained);
+    lab_run(lab, MSEC(500));
+    assert_true(lab->nodes[0].drained);
+    shelf_free(shelf);
+}
+
+/* What may have to go elsewhere now is not what they let go. */
+static void all_are_asked_again_when_the_ring_changes_meanwhile(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new(NODES);
+    struct lab *lab = shelf->lab;
+    struct member members[NODES];
+    lab_run(lab, SEC(5));
+    lab->nodes[1].frozen = true;
+    lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
+    tell_leaves(lab, 0, 0);
+    tell_leaves(lab, 2, 0);
+    tell_leaves(lab, 3, 0);
+    lab_run(lab, SEC(1));
+    for (uint32_t i = 0; i < NODES; i++) {
+        members[i] = lab_member(lab, i);
+    }
+    members[0].state = MEMBER_LEAVING;
+    members[3].state = MEMBER_DEAD;
+    lab_event(
+        lab, 0,
+        &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = NODES } });
+    lab_run(lab, MSEC(1900));
+    assert_false(lab->nodes[0].drained);
+    lab_run(lab, MSEC(600));
+    assert_true(lab->nodes[0].drained);
+    shelf_free(shelf);
+}
+
+static void (*tune_shelf)(struct node_options *options);
+
+static void drain_a_minute(struct node_options *options)
+{
+    tune_shelf(options);
+    options->drain_us = SEC(60);
+}
+
+static void be_patient(struct shelf *shelf)
+{
+    tune_shelf = shelf->hooks.tune;
+    shelf->hooks.tune = drain_a_minute;
+}
+
+/* They never hear that it leaves. */
+static void who_never_lets_go_is_waited_for_ten_seconds(void **state)
+{
+    (void)state;
+    struct shelf *shelf = shelf_new_with(NODES, be_patient);
+    struct lab *lab = shelf->lab;
+    lab_run(lab, SEC(5));
+    lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
+    tell_leaves(lab, 0, 0);
+    lab_run(lab, MSEC(9900));
+    assert_false(lab->nodes[0].drained);
+    lab_run(lab, MSEC(500));
+    assert_true(lab->nodes[0].drained);
+    shelf_free(shelf);
+}
+
 /* Only who says that it is not through yet keeps us. */
 static void an_earlier_version_that_says_nothing_of_directories_lets_go(void **state)
 {
@@ -278,6 +359,9 @@ int main(void)
         cmocka_unit_test(who_leaves_waits_for_those_who_need_its_pages),
         cmocka_unit_test(who_hears_late_that_a_node_leaves_is_waited_for),
         cmocka_unit_test(who_is_not_heard_of_is_waited_for_two_seconds),
+        cmocka_unit_test(who_let_go_before_all_was_handed_over_is_asked_again),
+        cmocka_unit_test(all_are_asked_again_when_the_ring_changes_meanwhile),
+        cmocka_unit_test(who_never_lets_go_is_waited_for_ten_seconds),
         cmocka_unit_test(an_earlier_version_that_says_nothing_of_directories_lets_go),
         cmocka_unit_test(a_directory_outlives_all_that_died_one_after_the_other),
         cmocka_unit_test(a_restarted_keeper_reads_the_root_from_its_store),

@@ -99,6 +99,45 @@ static void a_reader_that_waits_beside_one_of_a_deleted_dataset_is_served(void *
     shelf_free(shelf);
 }
 
+/* One reads while another node is asked for the block. */
+static void a_reader_that_waits_learns_that_its_dataset_was_deleted(void **state)
+{
+    (void)state;
+    struct dataset other;
+    struct shelf *shelf = with_other(2, &other);
+    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
+    shelf_mount(shelf, 0, owner);
+    shelf->lab->nodes[1 - owner].frozen = true;
+    const uint64_t request = ask(shelf, &shelf->dataset, "p/big", 0);
+    lab_run(shelf->lab, MSEC(10));
+    delete_at(shelf, owner);
+    lab_run(shelf->lab, SEC(1));
+    assert_int_equal(shelf_failed(shelf, 0, request), ERR_DATASET_DELETED);
+    shelf_free(shelf);
+}
+
+/* Two wait for a copy that does not come; then the block is looked for anew. */
+static void readers_beside_a_copy_learn_which_dataset_was_deleted(void **state)
+{
+    (void)state;
+    struct dataset other;
+    struct shelf *shelf = with_other(2, &other);
+    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
+    shelf_mount(shelf, 0, 1 - owner);
+    shelf->lab->nodes[owner].frozen = true;
+    struct message get = lab_get(shelf->lab, "p/big", SIZE, 0);
+    get.get.mode = GET_COPY;
+    (void)lab_client_get(shelf->lab, 0, &get);
+    const uint64_t deleted = ask(shelf, &shelf->dataset, "p/big", 0);
+    const uint64_t living = ask(shelf, &other, "p/big", 0);
+    lab_run(shelf->lab, MSEC(10));
+    delete_at(shelf, 1 - owner);
+    lab_run(shelf->lab, SEC(1));
+    assert_int_equal(shelf_failed(shelf, 0, deleted), ERR_DATASET_DELETED);
+    assert_int_equal(shelf_failed(shelf, 0, living), ERR_UNREACHABLE);
+    shelf_free(shelf);
+}
+
 /* A node that has not heard of it yet passes a request on to one that has. */
 static void a_request_is_passed_on_for_the_dataset_of_its_reader(void **state)
 {
@@ -128,6 +167,8 @@ int main(void)
         cmocka_unit_test(a_file_of_a_deleted_dataset_is_read_for_another),
         cmocka_unit_test(a_file_that_a_changed_dataset_does_not_show_is_read_for_another),
         cmocka_unit_test(a_reader_that_waits_beside_one_of_a_deleted_dataset_is_served),
+        cmocka_unit_test(a_reader_that_waits_learns_that_its_dataset_was_deleted),
+        cmocka_unit_test(readers_beside_a_copy_learn_which_dataset_was_deleted),
         cmocka_unit_test(a_request_is_passed_on_for_the_dataset_of_its_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
