@@ -177,6 +177,21 @@ def test_what_is_read_from_a_mount_of_a_deleted_dataset_is_an_io_error(shared):
     mount.stop()
 
 
+def test_numbers_that_lack_the_part_of_a_frozen_node_say_so(cluster):
+    cluster.origin("--generate", "data/set/,count=5,size=16KiB,seed=1")
+    cluster.nodes(3)
+    cluster.dataset("set", "s3://data/set/")
+    frozen = cluster.members[2]
+    frozen.signal(signal.SIGSTOP)
+    for asked in (["list"], ["show", "set"]):
+        done = cluster.cli("dataset", *asked, check=False)
+        assert done.returncode == 0 and "set" in done.stdout
+        assert re.search("^atoll: these numbers lack .*: n2; ", done.stderr)
+    frozen.signal(signal.SIGCONT)
+    live.wait_for("numbers of all nodes",
+                  lambda: cluster.cli("dataset", "list", check=False).stderr == "")
+
+
 def test_a_dataset_is_shown_with_its_rows_its_policy_and_what_was_listed(shared):
     where = ["--endpoint", f"http://{shared.store.address}", "--credential", "test"]
     shared.cli("dataset", "create", "rows", "a=s3://data/set/", "b/c=s3://data/tree/", "--metadata",
