@@ -220,13 +220,32 @@ static void show_status(const json_t *answer)
 
 /* ---- nodes, where ------------------------------------------------------------------------------ */
 
+/* One column for three addresses: the one that seeds name. */
+static void add_address(json_t *node)
+{
+    size_t i;
+    json_t *address;
+    json_array_foreach(json_object_get(node, "addresses"), i, address)
+    {
+        if (strcmp(client_text(address, "purpose"), "control") == 0) {
+            json_object_set(node, "address", json_object_get(address, "address"));
+        }
+    }
+}
+
 static void show_nodes(const json_t *answer)
 {
     static const char *const keys[] = {
-        "name",          "state",       "zone",          "labels",    "weight",     "weight_wanted",
-        "share",         "memory_used", "memory_size",   "disk_used", "disk_quota", "blocks",
-        "requests_open", "reachable",   "heard_seconds", "key"
+        "name",          "address",       "state",       "zone",          "labels",    "weight",
+        "weight_wanted", "share",         "memory_used", "memory_size",   "disk_used", "disk_quota",
+        "blocks",        "requests_open", "reachable",   "heard_seconds", "key"
     };
+    size_t i;
+    json_t *node;
+    json_array_foreach((json_t *)(uintptr_t)part(answer, "nodes"), i, node)
+    {
+        add_address(node);
+    }
     table_rows(part(answer, "nodes"), keys, ARRAY_COUNT(keys));
 }
 

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "cli/words.h"
+#include "node/io/identity.h"
 #include "node/io/keyring_file.h"
 #include "node/io/keys.h"
 
@@ -178,6 +179,12 @@ static enum err export_to(const struct options *options, struct text *why)
     enum err err = keys_load_cluster(file, &cluster, why);
     if (err == ERR_OK) {
         err = keyring_file_load(dir, &cluster, &ring, why);
+        if (err == ERR_OK && !identity_exists(dir)) {
+            /* Its key would be that of the cluster file, however often the cluster has got another. */
+            text_str(why, dir);
+            text_str(why, ": no node has run with this --data-dir; give the directory of one");
+            err = ERR_NOT_FOUND;
+        }
         if (err == ERR_OK) {
             cluster.key = *keyring_present(&ring);
             err = keys_save_cluster(out, &cluster, why);

@@ -11,6 +11,7 @@
 #include "cli/words.h"
 #include "node/io/clock.h"
 #include "node/io/keys.h"
+#include "wire/dataset.h"
 
 #define SLOTS_LOG2_MIN 12
 #define SLOTS_LOG2_MAX 20
@@ -109,8 +110,8 @@ static enum err add_datasets(char *list, struct grant *grant)
         if (grant->dataset_count == GRANT_DATASETS_MAX) {
             return ERR_TOO_LARGE;
         }
-        if (strcmp(name, "*") != 0 && !is_name(name)) {
-            return ERR_INVALID;
+        if (strcmp(name, "*") != 0 && !dataset_is_name(name)) {
+            return ERR_MALFORMED;
         }
         grant->datasets[grant->dataset_count++] = span_text(name);
     }
@@ -167,7 +168,10 @@ static int make_client(const struct options *options, struct text *why)
     keys_make_pair(client.public_key, client.secret_key);
     err = sign(options, &cluster, &client);
     if (err != ERR_OK) {
-        text_str(why, "--dataset: at most 32 names of datasets, or *");
+        text_str(why, "--dataset: ");
+        text_str(why,
+                 err == ERR_MALFORMED ? DATASET_NAME_RULE : "give 1 to 32 names of datasets, or *");
+        err = ERR_INVALID;
     } else {
         err = keys_save_client(out, &client, why);
     }

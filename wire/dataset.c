@@ -44,9 +44,9 @@ static bool is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool is_name(const char *name)
+bool dataset_is_name(const char *name)
 {
-    if (!is_name_char(name[0])) {
+    if (!is_name_char(name[0]) || strlen(name) > DATASET_NAME_MAX) {
         return false;
     }
     for (const char *at = name; *at != '\0'; at++) {
@@ -158,8 +158,8 @@ static bool is_policy(enum metadata_policy policy)
 
 const char *dataset_fault(const struct dataset *dataset)
 {
-    if (!is_name(dataset->name)) {
-        return "a dataset's name is 1 to 64 of a-z 0-9 . _ - and begins with a letter or digit";
+    if (!dataset_is_name(dataset->name)) {
+        return DATASET_NAME_RULE;
     }
     if (dataset->deleted) {
         return NULL; /* a tombstone needs no more than its name */

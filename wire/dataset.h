@@ -13,6 +13,8 @@
 #include "base/time.h"
 
 #define DATASET_NAME_MAX 64 /* [a-z0-9][a-z0-9._-]* */
+#define DATASET_NAME_RULE \
+    "a dataset's name is 1 to 64 of a-z 0-9 . _ - and begins with a letter or digit"
 #define DATASET_ROWS_MAX 8
 #define DATASET_RECORD_MAX 8192
 
@@ -47,6 +49,8 @@ struct dataset {
     bool deleted;
 };
 
+/* By DATASET_NAME_RULE. */
+bool dataset_is_name(const char *name);
 /* NULL when it is fine, else a line for a person that says what is wrong and what to do. */
 const char *dataset_fault(const struct dataset *dataset);
 /* ERR_FULL: does not fit DATASET_RECORD_MAX. */

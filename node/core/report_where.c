@@ -123,6 +123,11 @@ void report_where_start(struct node *node, uint64_t admin, struct span argument)
         reply_directory(node, gather);
         return;
     }
+    const struct ring *ring = rings_current(node, span_text(gather->file.selector));
+    if (ring != NULL && ring_count(ring) == 0) {
+        give_up(node, gather, ERR_UNREACHABLE, "no node has the labels that the dataset wants");
+        return;
+    }
     gather->waiter.done = report_where_on_page;
     gather->ask = dirs_root_ask(node, gather->file.dataset, gather);
     if (gather->ask == NULL) {

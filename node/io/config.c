@@ -31,8 +31,10 @@ static const struct option_row rows[] = {
 const struct options_table config_table = {
     .command = "node",
     .usage = "atoll node [OPTIONS]",
-    .intro = "Run a cache node in the foreground. It leaves the cluster in order on SIGTERM or "
-             "SIGINT;\na second signal ends it at once.",
+    .intro =
+        "Run a cache node in the foreground. It leaves the cluster in order on SIGTERM or "
+        "SIGINT;\na second signal ends it at once. `atoll node weight --help`: the weight of one "
+        "that runs.",
     .examples =
         "  atoll keygen cluster --name prod --out cluster.json\n"
         "  atoll node --cluster-file cluster.json --listen 10.0.0.1:7700 --tier "

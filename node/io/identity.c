@@ -107,6 +107,13 @@ static enum err save_node(const struct identity *identity, uint64_t incarnation)
     return err;
 }
 
+bool identity_exists(const char *dir)
+{
+    char path[4096];
+    const int size = snprintf(path, sizeof path, "%s/" NODE_FILE, dir);
+    return size > 0 && (size_t)size < sizeof path && access(path, F_OK) == 0;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static bool make_dirs(const char *path, bool *made)

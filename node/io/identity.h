@@ -22,6 +22,8 @@ struct identity;
 /* Makes the directory (and its parents) and an id when there is none. */
 enum err identity_open(const char *dir, struct identity **out, struct text *why) MUST_USE;
 void identity_close(struct identity **identity);
+/* Has a node run with this directory? Makes and changes nothing. */
+bool identity_exists(const char *dir);
 /* The node could not start: when it would have been its first time, closing leaves no trace. */
 void identity_abandon(struct identity *identity);
 

@@ -233,6 +233,18 @@ def test_no_keys_and_no_insecure_is_refused_with_both_ways_out(refused):
     assert "--insecure" in said
 
 
+def test_a_client_file_for_what_no_dataset_can_be_called_is_not_made(shared, refused, workdir):
+    refused(USAGE, "a dataset's name is", "keygen", "client", "--cluster-file", shared.dir / "cluster.key",
+            "--dataset", "fine,Not fine", "--out", workdir / "client.key")
+    assert not (workdir / "client.key").exists()
+
+
+def test_a_key_is_not_exported_from_where_no_node_has_run(shared, refused, workdir):
+    refused(NOT_FOUND, "no node has run with this --data-dir", "key", "export", "--cluster-file",
+            shared.dir / "cluster.key", "--data-dir", workdir / "date", "--out", workdir / "new.key")
+    assert not (workdir / "new.key").exists() and not (workdir / "date").exists()
+
+
 # ---- mounts --------------------------------------------------------------------------------------
 
 

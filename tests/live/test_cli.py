@@ -66,7 +66,8 @@ def test_a_proxy_of_the_environment_is_not_for_nodes(shared):
 
 def test_nodes_lists_every_member_with_its_zone_labels_and_share(shared):
     table = shared.cli("nodes")
-    assert all(re.search(rf"^n{i} +owning +z1 +disk=fast ", table, re.M) for i in range(3)), table
+    assert all(re.search(rf"^n{i} +{shared.members[i].address} +owning +z1 +disk=fast ", table, re.M)
+               for i in range(3)), table
     nodes = ask(shared, "nodes")["nodes"]
     assert sorted(n["name"] for n in nodes) == ["n0", "n1", "n2"]
     assert len({n["id"] for n in nodes}) == 3
@@ -161,6 +162,21 @@ def test_a_dataset_is_learnt_by_every_node_and_gone_after_its_deletion(shared):
     assert [r["path"] for r in shown["rows"]] == ["a", "b"]
     assert "brief" in shared.cli("dataset", "list")
     delete_everywhere(shared, "brief")
+
+
+def test_where_says_that_no_node_has_the_labels_of_the_dataset(shared):
+    shared.dataset("nowhere", "s3://data/set/", options=["--nodes", "disk=none"])
+
+    def told():
+        done = shared.cli("where", "nowhere/00000000", check=False)
+        # The first question has the ring of these labels built, and is told to come again.
+        return None if "try again in a second" in done.stderr else done
+
+    try:
+        done = live.wait_for("answer", told)
+        assert done.returncode == 5 and "no node has the labels" in done.stderr
+    finally:
+        shared.cli("dataset", "delete", "nowhere")
 
 
 def test_what_is_read_from_a_mount_of_a_deleted_dataset_is_an_io_error(shared):

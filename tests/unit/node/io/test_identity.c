@@ -57,6 +57,18 @@ static void an_identity_lasts_and_each_start_is_newer(void **state)
     identity_close(&identity);
 }
 
+static void where_no_node_has_run_there_is_none_and_asking_makes_none(void **state)
+{
+    struct home *home = *state;
+    struct identity *identity;
+    assert_false(identity_exists(home->dir));
+    assert_int_not_equal(access(home->dir, F_OK), 0);
+    assert_false(identity_exists(home->top));
+    assert_int_equal(identity_open(home->dir, &identity, &home->why), ERR_OK);
+    identity_close(&identity);
+    assert_true(identity_exists(home->dir));
+}
+
 static void two_nodes_never_share_a_directory(void **state)
 {
     struct home *home = *state;
@@ -212,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_identity_lasts_and_each_start_is_newer, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(where_no_node_has_run_there_is_none_and_asking_makes_none,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_nodes_never_share_a_directory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_weight_is_remembered_until_it_is_forgotten, set_up,
                                         tear_down),
