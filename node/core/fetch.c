@@ -66,14 +66,13 @@ static void fetch_free(struct node *node, struct fetch *fetch)
     pool_give(&node->fetches.pool, fetch);
 }
 
-static void fetch_add(struct node *node, struct fetch *fetch, struct flight *flight)
+static void fetch_add(struct fetch *fetch, struct flight *flight)
 {
     CHECK(fetch->count < FETCH_FLIGHTS_MAX);
     flight->phase = FLIGHT_SOURCE;
     flight->fetch = fetch;
     fetch->flights[fetch->count] = flight;
     fetch->count++;
-    node->metrics.source_wanted_bytes += flight->block->size - flight->block->arrived;
 }
 
 /* ---- one attempt ------------------------------------------------------------------------- */
@@ -180,7 +179,7 @@ static void add_following(struct node *node, struct fetch *fetch, uint32_t index
         if (flight == NULL) {
             return;
         }
-        fetch_add(node, fetch, flight);
+        fetch_add(fetch, flight);
     }
 }
 
@@ -211,7 +210,7 @@ static void fetch_preceding(struct node *node, struct object *object, uint32_t i
         if (flight == NULL) {
             break;
         }
-        fetch_add(node, fetch, flight);
+        fetch_add(fetch, flight);
     }
     if (fetch->count == 0) {
         fetch_free(node, fetch);
@@ -266,7 +265,7 @@ void fetch_source(struct node *node, struct flight *flight)
     bool ahead =
         extent && flight->candidate_count == 0; /* else each is asked for elsewhere first */
     fetch->background = list_is_empty(&flight->waiters);
-    fetch_add(node, fetch, flight);
+    fetch_add(fetch, flight);
     if (extent) {
         add_following(node, fetch, index, ahead);
     }
@@ -289,6 +288,9 @@ static void take_bytes(struct node *node, struct fetch *fetch, uint64_t bytes)
         uint32_t room = block->size - block->arrived;
         uint32_t here = bytes < room ? (uint32_t)bytes : room;
         block->arrived += here;
+        if (flight->acting || flight->differing) {
+            node->metrics.source_again_bytes += here; /* its owner may have read it, too */
+        }
         bytes -= here;
         if (fetch->chunk_end != 0 && block->arrived >= fetch->chunk_end) {
             MARK(node, "fetch.chunk.joined");

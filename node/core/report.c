@@ -178,12 +178,12 @@ static void put_metric(struct text *text, const struct metric *metric)
 
 static void put_ratio(struct text *text, const struct metrics *metrics)
 {
-    uint64_t wanted = metrics->source_wanted_bytes;
+    uint64_t wanted = metrics->source_bytes - metrics->source_again_bytes;
     if (wanted == 0) {
         return;
     }
     text_str(text, "# HELP atoll_amplification_ratio Bytes read from object stores for each byte "
-                   "that had to be read\n# TYPE atoll_amplification_ratio gauge\n"
+                   "that no other node can have read\n# TYPE atoll_amplification_ratio gauge\n"
                    "atoll_amplification_ratio ");
     text_fixed(text,
                (int64_t)(metrics->source_bytes / wanted * 1000000 +

@@ -292,7 +292,7 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .source_lists = metrics->source_lists,
         .source_heads = metrics->source_heads,
         .source_bytes = metrics->source_bytes,
-        .source_wanted = metrics->source_wanted_bytes,
+        .source_wanted = metrics->source_bytes - metrics->source_again_bytes,
         .keys_hidden = metrics->keys_hidden,
         .handover_left = metrics->handover_left,
         .handover_left_bytes = metrics->handover_left_bytes,

@@ -162,6 +162,7 @@ static void a_forwarded_request_goes_no_further(void **state)
     assert_int_equal(forwarded(lab, 0) + forwarded(lab, 1) + forwarded(lab, 2), 0);
     assert_int_equal(lab->source.gets, 1);
     assert_int_equal(lab->nodes[0].node->metrics.fetch_differing, 1);
+    assert_int_equal(lab->nodes[0].node->metrics.source_again_bytes, lab->source.bytes);
     lab_free(lab);
 }
 

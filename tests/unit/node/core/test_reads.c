@@ -162,6 +162,26 @@ static void a_cut_get_goes_on_where_it_stopped(void **state)
     assert_int_equal(lab_client_bytes(&lab->clients[0], request, KEY, 0), LAB_BLOCK);
     assert_false(lab_source_repeats(lab));
     assert_int_equal(lab->source.gets, 4);
+    assert_int_equal(lab->nodes[0].node->metrics.source_bytes, lab->source.bytes);
+    assert_int_equal(lab->nodes[0].node->metrics.source_again_bytes, 0);
+    lab_free(lab);
+}
+
+static void what_came_of_a_block_that_failed_is_not_read_again(void **state)
+{
+    (void)state;
+    struct lab *lab = one(REGION);
+    const struct metrics *metrics = &lab->nodes[0].node->metrics;
+    lab->source.plans[0] = (struct plan){ .bytes = 100000, .err = ERR_CHANGED };
+    lab->source.plan_count = 1;
+    (void)ask(lab, 0, KEY, LAB_BLOCK, 0);
+    lab_run(lab, MSEC(100));
+    assert_int_equal(metrics->source_bytes, 100000);
+    uint64_t request = ask(lab, 0, KEY, LAB_BLOCK, 0);
+    lab_run(lab, MSEC(100));
+    assert_int_equal(lab_client_bytes(&lab->clients[0], request, KEY, 0), LAB_BLOCK);
+    assert_int_equal(metrics->source_bytes, LAB_BLOCK);
+    assert_int_equal(metrics->source_again_bytes, 0);
     lab_free(lab);
 }
 
@@ -483,6 +503,7 @@ int main(void)
         cmocka_unit_test(neighbours_in_the_extent_come_with_the_same_get),
         cmocka_unit_test(blocks_before_the_asked_one_come_by_a_background_get),
         cmocka_unit_test(a_cut_get_goes_on_where_it_stopped),
+        cmocka_unit_test(what_came_of_a_block_that_failed_is_not_read_again),
         cmocka_unit_test(a_source_that_asks_to_wait_is_not_asked_before),
         cmocka_unit_test(an_object_that_changed_fails_at_once),
         cmocka_unit_test(nobody_waiting_ends_the_retries),
