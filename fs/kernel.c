@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define THREADS_MAX 16
 #define NAME_LONGEST 255
+#define LATE_INTERRUPTS_MOST 16u
 #define WAKE_SIGNAL SIGUSR1 /* ends a read of /dev/fuse that waits */
 
 struct kernel {
@@ -351,6 +353,25 @@ void kernel_quiesce(struct kernel *kernel)
     kernel->thread_count = 0;
 }
 
+/* libfuse keeps an interrupt that it reads after the request was answered, for the next request to take
+ * off; a process that is killed leaves one now and then. There is no call to free it. Nobody handles
+ * these questions, and no process waits for the answers. */
+static void let_late_interrupts_go(struct fuse_session *session)
+{
+    const bool has_run = fuse_session_exited(session);
+    for (uint32_t i = 0; has_run && i < LATE_INTERRUPTS_MOST; i++) {
+        struct {
+            struct fuse_in_header head;
+            struct fuse_bmap_in body;
+        } question = { .head = { .len = sizeof question,
+                                 .opcode = FUSE_BMAP,
+                                 .unique = UINT64_MAX,
+                                 .nodeid = FUSE_ROOT_ID } };
+        const struct fuse_buf buffer = { .size = sizeof question, .mem = &question };
+        fuse_session_process_buf(session, &buffer);
+    }
+}
+
 void kernel_stop(struct kernel **kernel)
 {
     struct kernel *k = *kernel;
@@ -362,6 +383,7 @@ void kernel_stop(struct kernel **kernel)
         fuse_reply_err(request, ENOTCONN);
     }
     if (k->session != NULL) {
+        let_late_interrupts_go(k->session);
         fuse_session_unmount(k->session);
         fuse_session_destroy(k->session);
     }
