@@ -358,16 +358,15 @@ void kernel_quiesce(struct kernel *kernel)
  * these questions, and no process waits for the answers. */
 static void let_late_interrupts_go(struct fuse_session *session)
 {
-    const bool has_run = fuse_session_exited(session);
-    for (uint32_t i = 0; has_run && i < LATE_INTERRUPTS_MOST; i++) {
-        struct {
-            struct fuse_in_header head;
-            struct fuse_bmap_in body;
-        } question = { .head = { .len = sizeof question,
-                                 .opcode = FUSE_BMAP,
-                                 .unique = UINT64_MAX,
-                                 .nodeid = FUSE_ROOT_ID } };
-        const struct fuse_buf buffer = { .size = sizeof question, .mem = &question };
+    struct {
+        struct fuse_in_header head;
+        struct fuse_bmap_in body;
+    } question = { .head = { .len = sizeof question,
+                             .opcode = FUSE_BMAP,
+                             .unique = UINT64_MAX,
+                             .nodeid = FUSE_ROOT_ID } };
+    const struct fuse_buf buffer = { .size = sizeof question, .mem = &question };
+    for (uint32_t i = 0; i < LATE_INTERRUPTS_MOST; i++) {
         fuse_session_process_buf(session, &buffer);
     }
 }
@@ -383,7 +382,9 @@ void kernel_stop(struct kernel **kernel)
         fuse_reply_err(request, ENOTCONN);
     }
     if (k->session != NULL) {
-        let_late_interrupts_go(k->session);
+        if (fuse_session_exited(k->session)) { /* it has run */
+            let_late_interrupts_go(k->session);
+        }
         fuse_session_unmount(k->session);
         fuse_session_destroy(k->session);
     }

@@ -158,6 +158,22 @@ static void tell_leaves(struct lab *lab, uint32_t to, uint32_t index)
         &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = NODES } });
 }
 
+/* All but node 1 hear that node 0 leaves. */
+static void tell_all_but_one(struct lab *lab)
+{
+    tell_leaves(lab, 0, 0);
+    tell_leaves(lab, 2, 0);
+    tell_leaves(lab, 3, 0);
+}
+
+static void check_drains(struct lab *lab, usec_t after_us, usec_t within_us)
+{
+    lab_run(lab, after_us);
+    assert_false(lab->nodes[0].drained);
+    lab_run(lab, within_us);
+    assert_true(lab->nodes[0].drained);
+}
+
 /* The others hear of it that much later, decline what they are offered, and are asked for their
  * members: none of that may be taken for their word that they need nothing. */
 static void leave_unheard(struct lab *lab, uint32_t index, usec_t lag_us)
@@ -216,13 +232,8 @@ static void who_is_not_heard_of_is_waited_for_two_seconds(void **state)
     lab_run(lab, SEC(5));
     lab_kill(lab, 1); /* nobody knows it yet */
     lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
-    tell_leaves(lab, 0, 0);
-    tell_leaves(lab, 2, 0);
-    tell_leaves(lab, 3, 0);
-    lab_run(lab, MSEC(1900));
-    assert_false(lab->nodes[0].drained);
-    lab_run(lab, MSEC(500));
-    assert_true(lab->nodes[0].drained);
+    tell_all_but_one(lab);
+    check_drains(lab, MSEC(1900), MSEC(500));
     shelf_free(shelf);
 }
 
@@ -238,13 +249,8 @@ static void who_let_go_before_all_was_handed_over_is_asked_again(void **state)
     leave_on_peer_view(lab->nodes[0].node, peer,
                        &(struct message_view){ .directories = MOVES_TRIED });
     lab->nodes[1].frozen = true;
-    tell_leaves(lab, 0, 0);
-    tell_leaves(lab, 2, 0);
-    tell_leaves(lab, 3, 0);
-    lab_run(lab, MSEC(1900));
-    assert_false(lab->nodes[0].drained);
-    lab_run(lab, MSEC(500));
-    assert_true(lab->nodes[0].drained);
+    tell_all_but_one(lab);
+    check_drains(lab, MSEC(1900), MSEC(500));
     shelf_free(shelf);
 }
 
@@ -258,9 +264,7 @@ static void all_are_asked_again_when_the_ring_changes_meanwhile(void **state)
     lab_run(lab, SEC(5));
     lab->nodes[1].frozen = true;
     lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
-    tell_leaves(lab, 0, 0);
-    tell_leaves(lab, 2, 0);
-    tell_leaves(lab, 3, 0);
+    tell_all_but_one(lab);
     lab_run(lab, SEC(1));
     for (uint32_t i = 0; i < NODES; i++) {
         members[i] = lab_member(lab, i);
@@ -270,10 +274,7 @@ static void all_are_asked_again_when_the_ring_changes_meanwhile(void **state)
     lab_event(
         lab, 0,
         &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = NODES } });
-    lab_run(lab, MSEC(1900));
-    assert_false(lab->nodes[0].drained);
-    lab_run(lab, MSEC(600));
-    assert_true(lab->nodes[0].drained);
+    check_drains(lab, MSEC(1900), MSEC(600));
     shelf_free(shelf);
 }
 
@@ -300,10 +301,7 @@ static void who_never_lets_go_is_waited_for_ten_seconds(void **state)
     lab_run(lab, SEC(5));
     lab_event(lab, 0, &(struct node_event){ .kind = NODE_LEAVE });
     tell_leaves(lab, 0, 0);
-    lab_run(lab, MSEC(9900));
-    assert_false(lab->nodes[0].drained);
-    lab_run(lab, MSEC(500));
-    assert_true(lab->nodes[0].drained);
+    check_drains(lab, MSEC(9900), MSEC(500));
     shelf_free(shelf);
 }
 

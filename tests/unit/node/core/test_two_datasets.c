@@ -82,19 +82,28 @@ static void a_file_that_a_changed_dataset_does_not_show_is_read_for_another(void
     shelf_free(shelf);
 }
 
+/* Two nodes: the one that a mount asks, which is told in `asked`, and one that is silent. */
+static struct shelf *with_silent(struct dataset *other, bool owner_is_silent, uint32_t *asked)
+{
+    struct shelf *shelf = with_other(2, other);
+    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
+    *asked = owner_is_silent ? 1 - owner : owner;
+    shelf_mount(shelf, 0, *asked);
+    shelf->lab->nodes[1 - *asked].frozen = true;
+    return shelf;
+}
+
 /* Both wait for the same block while another node is asked for it. */
 static void a_reader_that_waits_beside_one_of_a_deleted_dataset_is_served(void **state)
 {
     (void)state;
     struct dataset other;
-    struct shelf *shelf = with_other(2, &other);
-    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
-    shelf_mount(shelf, 0, owner);
-    shelf->lab->nodes[1 - owner].frozen = true;
+    uint32_t asked;
+    struct shelf *shelf = with_silent(&other, false, &asked);
     (void)ask(shelf, &shelf->dataset, "p/big", 0);
     const uint64_t request = ask(shelf, &other, "p/big", 0);
     lab_run(shelf->lab, MSEC(10));
-    delete_at(shelf, owner);
+    delete_at(shelf, asked);
     check_read(shelf, request, "p/big", 0);
     shelf_free(shelf);
 }
@@ -104,13 +113,11 @@ static void a_reader_that_waits_learns_that_its_dataset_was_deleted(void **state
 {
     (void)state;
     struct dataset other;
-    struct shelf *shelf = with_other(2, &other);
-    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
-    shelf_mount(shelf, 0, owner);
-    shelf->lab->nodes[1 - owner].frozen = true;
+    uint32_t asked;
+    struct shelf *shelf = with_silent(&other, false, &asked);
     const uint64_t request = ask(shelf, &shelf->dataset, "p/big", 0);
     lab_run(shelf->lab, MSEC(10));
-    delete_at(shelf, owner);
+    delete_at(shelf, asked);
     lab_run(shelf->lab, SEC(1));
     assert_int_equal(shelf_failed(shelf, 0, request), ERR_DATASET_DELETED);
     shelf_free(shelf);
@@ -121,17 +128,15 @@ static void readers_beside_a_copy_learn_which_dataset_was_deleted(void **state)
 {
     (void)state;
     struct dataset other;
-    struct shelf *shelf = with_other(2, &other);
-    const uint32_t owner = lab_owner(shelf->lab, "p/big", SIZE, 0);
-    shelf_mount(shelf, 0, 1 - owner);
-    shelf->lab->nodes[owner].frozen = true;
+    uint32_t asked;
+    struct shelf *shelf = with_silent(&other, true, &asked);
     struct message get = lab_get(shelf->lab, "p/big", SIZE, 0);
     get.get.mode = GET_COPY;
     (void)lab_client_get(shelf->lab, 0, &get);
     const uint64_t deleted = ask(shelf, &shelf->dataset, "p/big", 0);
     const uint64_t living = ask(shelf, &other, "p/big", 0);
     lab_run(shelf->lab, MSEC(10));
-    delete_at(shelf, 1 - owner);
+    delete_at(shelf, asked);
     lab_run(shelf->lab, SEC(1));
     assert_int_equal(shelf_failed(shelf, 0, deleted), ERR_DATASET_DELETED);
     assert_int_equal(shelf_failed(shelf, 0, living), ERR_UNREACHABLE);
