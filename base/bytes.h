@@ -30,10 +30,43 @@ static inline bool span_equal(struct span a, struct span b)
 int span_compare(struct span a, struct span b);
 bool span_starts_with(struct span text, struct span prefix);
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "records are little endian; a big-endian machine needs byte swaps here"
+#endif
+
 /* Little endian, any alignment. */
-uint16_t get_u16(const uint8_t *from);
-uint32_t get_u32(const uint8_t *from);
-uint64_t get_u64(const uint8_t *from);
-void put_u16(uint8_t *to, uint16_t value);
-void put_u32(uint8_t *to, uint32_t value);
-void put_u64(uint8_t *to, uint64_t value);
+static inline uint16_t get_u16(const uint8_t *from)
+{
+    uint16_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static inline uint32_t get_u32(const uint8_t *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static inline uint64_t get_u64(const uint8_t *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static inline void put_u16(uint8_t *to, uint16_t value)
+{
+    memcpy(to, &value, sizeof value);
+}
+
+static inline void put_u32(uint8_t *to, uint32_t value)
+{
+    memcpy(to, &value, sizeof value);
+}
+
+static inline void put_u64(uint8_t *to, uint64_t value)
+{
+    memcpy(to, &value, sizeof value);
+}
