@@ -90,6 +90,17 @@ enum err gossip_new(struct arena *mem, const struct gossip_options *options, str
     return ERR_OK;
 }
 
+void gossip_end(struct gossip *gossip)
+{
+    for (uint32_t i = 0; i < gossip->peers_high; i++) {
+        struct peer *peer = &gossip->peers[i];
+        if (peer->record != RECORD_NONE) {
+            records_unref(gossip->records, peer->record);
+            peer->record = RECORD_NONE;
+        }
+    }
+}
+
 /* ---- events ---- */
 
 static void start(struct gossip *g)

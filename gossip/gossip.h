@@ -173,6 +173,9 @@ size_t gossip_memory(uint32_t members_max, const struct records *shared);
  * is missing or too long, or the ring is none. */
 enum err gossip_new(struct arena *mem, const struct gossip_options *options, struct gossip **out)
     MUST_USE;
+/* Gives back the shared records it refers to; of the machine itself only its memory is left then. One that
+ * has records of its own needs no end. */
+void gossip_end(struct gossip *gossip);
 /* `effects` is written anew. After LEFT or IDENTITY_IN_USE the machine does nothing any more. */
 void gossip_step(struct gossip *gossip, struct now now, const struct gossip_event *event,
                  struct gossip_effects *effects);

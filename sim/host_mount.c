@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "sim/net.h"
-#include "sim/pages.h"
 #include "sim/rings.h"
 
 #define QUEUE_US 15 /* from one thread to another */
@@ -303,8 +302,7 @@ void host_mount_start(struct host_mount *host)
     process_live(&host->process);
     fill_options(host, &options);
     const size_t size = mount_memory(&options);
-    host->memory = pages_new(size);
-    arena_init(&arena, host->memory, size);
+    arena_init_zero(&arena, pages_take(&host->memory, size), size);
     CHECK(mount_new(&arena, &options, &host->mount) == ERR_OK);
     host->is_ready = false;
     host->ready_err = ERR_OK;
@@ -318,8 +316,7 @@ void host_mount_crash(struct host_mount *host)
     net_process_gone(host->process.world->net, &host->process, false);
     process_die(&host->process);
     world_cancel(host->process.world, &host->tick);
-    free(host->memory);
-    host->memory = NULL;
+    pages_give(&host->memory);
     host->mount = NULL;
 }
 

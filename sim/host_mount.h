@@ -21,7 +21,7 @@ struct host_mount {
     struct process process; /* first */
     struct host_mount_options options;
     struct mount *mount; /* NULL: not running */
-    void *memory;
+    struct pages memory;
     struct happening tick;
     struct host_node *const *seeds;
     uint32_t seed_count;

@@ -8,7 +8,6 @@
 #include "base/hash.h"
 #include "sim/host_inside.h"
 #include "sim/net.h"
-#include "sim/pages.h"
 #include "sim/rings.h"
 #include "sim/source.h"
 
@@ -233,8 +232,7 @@ static void make_gossip(struct host_node *host)
     put_u64(options.secret, rng_next(&host->rng));
     put_u64(options.boot, rng_next(&host->rng));
     put_u64(options.boot + 8, rng_next(&host->rng));
-    host->gossip_memory = pages_new(size);
-    arena_init(&arena, host->gossip_memory, size);
+    arena_init_zero(&arena, pages_take(&host->gossip_memory, size), size);
     CHECK(gossip_new(&arena, &options, &host->gossip) == ERR_OK);
 }
 
@@ -268,12 +266,10 @@ static void make_node(struct host_node *host)
         options.tier[0].quota = host->options.tier_quota;
         options.tier[0].segment_size = host->options.segment_size;
     }
-    host->region = pages_new(host->options.region_size);
-    memset(host->region, 0xee, host->options.region_size); /* equal runs, and nothing of use */
-    options.region = host->region;
+    options.region = pages_take(&host->region, host->options.region_size);
+    memset(options.region, 0xee, host->options.region_size); /* equal runs, and nothing of use */
     const size_t size = node_memory(&options);
-    host->node_memory = pages_new(size);
-    arena_init(&arena, host->node_memory, size);
+    arena_init_zero(&arena, pages_take(&host->node_memory, size), size);
     CHECK(node_new(&arena, &options, &host->node) == ERR_OK);
 }
 
@@ -301,12 +297,9 @@ static void drop_machines(struct host_node *host)
 {
     world_cancel(host->process.world, &host->node_tick);
     world_cancel(host->process.world, &host->gossip_tick);
-    free(host->node_memory);
-    free(host->gossip_memory);
-    free(host->region);
-    host->node_memory = NULL;
-    host->gossip_memory = NULL;
-    host->region = NULL;
+    pages_give(&host->node_memory);
+    pages_give(&host->gossip_memory);
+    pages_give(&host->region);
     host->node = NULL;
     host->gossip = NULL;
 }

@@ -4,6 +4,7 @@
 #include "gossip/gossip.h"
 #include "node/core/node.h"
 #include "sim/disk.h"
+#include "sim/pages.h"
 #include "sim/world.h"
 
 #define HOST_SEEDS_MAX 16
@@ -35,9 +36,9 @@ struct host_node {
     struct keyring ring; /* persisted; count 0: not yet */
     struct node *node;   /* NULL: not running */
     struct gossip *gossip;
-    void *node_memory;
-    void *gossip_memory;
-    uint8_t *region;
+    struct pages node_memory;
+    struct pages gossip_memory;
+    struct pages region;
     struct happening node_tick;
     struct happening gossip_tick;
     struct host_node *const *seeds; /* whom the seeds' name leads to: addresses as they are now */

@@ -405,7 +405,9 @@ void members_start(struct members *m, uint32_t index)
     put_u64(options.boot, index);
     put_u64(options.boot + 8, node->lives);
     uint8_t *memory = m->machines + index * m->machine_size;
-    if (node->lives > 1) {
+    if (node->last != NULL) {
+        gossip_end(node->last);
+        node->last = NULL;
         memset(memory, 0, m->machine_size);
     }
     arena_init_zero(&mem, memory, m->machine_size);
@@ -423,7 +425,8 @@ void members_crash(struct members *m, uint32_t index)
     CHECK(node->gossip != NULL);
     ledger_flush(&m->ledger, &node->meter);
     world_cancel(m->world, &node->tick);
-    node->gossip = NULL; /* its memory lives until the next start: effects point there */
+    node->last = node->gossip;
+    node->gossip = NULL;
 }
 
 void members_renew(struct members *m, uint32_t index)

@@ -30,6 +30,7 @@ struct members_node {
     struct happening tick;
     struct happening thaw;
     struct gossip *gossip; /* NULL: not running */
+    struct gossip *last;   /* of the process before, until the next start: effects point there */
     struct node_id id;
     uint32_t index;
     uint32_t renewed;   /* so often another machine took the place */

@@ -70,6 +70,24 @@ static void a_crashed_member_is_out_of_all_rings_in_one_step(void **state)
     members_free(&m);
 }
 
+/* The records of members are shared: a process that ends gives back those that it referred to. */
+static void hundreds_may_take_one_place_after_each_other(void **state)
+{
+    (void)state;
+    struct members *m = settled(3);
+    for (uint32_t i = 0; i < 400; i++) {
+        members_crash(m, 2);
+        members_renew(m, 2);
+        members_start(m, 2);
+        members_run(m, MSEC(50));
+    }
+    members_run(m, SEC(30));
+    for (uint32_t i = 0; i < m->count; i++) {
+        assert_int_equal(m->nodes[i].ring_size, 3);
+    }
+    members_free(&m);
+}
+
 /* Short, and with few: what they measure takes a processor hours. */
 static void every_case_runs_to_its_end(void **state)
 {
@@ -193,6 +211,7 @@ int main(void)
         cmocka_unit_test(equal_seeds_give_equal_histories),
         cmocka_unit_test(all_find_each_other_and_have_one_ring),
         cmocka_unit_test(a_crashed_member_is_out_of_all_rings_in_one_step),
+        cmocka_unit_test(hundreds_may_take_one_place_after_each_other),
         cmocka_unit_test(the_removal_of_a_healthy_member_is_counted_once),
         cmocka_unit_test(what_arrives_during_a_pause_is_read_after_it),
         cmocka_unit_test(two_sides_become_two_rings_and_one_again),
