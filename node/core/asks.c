@@ -188,6 +188,24 @@ void asks_on_link_down(struct node *node, struct session *session, struct link_i
     }
 }
 
+static void send_pending(struct node *node, struct link_id link, const uint8_t *numbers, size_t count)
+{
+    struct message message = { .kind = MESSAGE_PENDING,
+                               .pending = { .requests = span_of(numbers, count * 8) } };
+    node_send(node, link, &message, (struct payload){ 0 });
+}
+
+void asks_announce(struct node *node, struct session *session, uint64_t request)
+{
+    uint8_t number[8];
+    const struct link_id link = session_control(session);
+    put_u64(number, request);
+    if (link.v != 0) {
+        MARK(node, "asks.announced");
+        send_pending(node, link, number, 1);
+    }
+}
+
 /* One message for all that are due; the time of the next one. */
 static usec_t tell_pending(struct node *node, struct session *session, struct link_id link)
 {
@@ -206,9 +224,7 @@ static usec_t tell_pending(struct node *node, struct session *session, struct li
     }
     if (count > 0) {
         MARK(node, "asks.pending");
-        struct message message = { .kind = MESSAGE_PENDING,
-                                   .pending = { .requests = span_of(numbers, (size_t)count * 8) } };
-        node_send(node, link, &message, (struct payload){ 0 });
+        send_pending(node, link, numbers, count);
     }
     return next;
 }

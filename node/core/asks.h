@@ -69,6 +69,9 @@ usec_t ask_busy_us(struct node *node);
 
 void asks_on_cancel(struct node *node, struct session *session, uint64_t request);
 void asks_on_deadline(struct node *node, struct ask *ask);
+/* PENDING at once, ahead of bytes: these may stand behind others for longer than a node that peeks waits for
+ * a first word. */
+void asks_announce(struct node *node, struct session *session, uint64_t request);
 void asks_on_pending_timer(struct node *node, struct session *session);
 /* Close all asks whose answers would go to that link. */
 void asks_on_link_down(struct node *node, struct session *session, struct link_id link);

@@ -87,6 +87,7 @@ static bool serve_at_once(struct node *node, struct link *link, const struct mes
                                       .buffer = block->buffer,
                                       .offset = (uint32_t)get->offset,
                                       .size = (uint32_t)get->length,
+                                      .announced = get->mode == GET_PEEK,
                                       .tier = TIER_MEMORY });
     serve_count(node, TIER_MEMORY, get->length, true);
     serve_count_answer(node, 0);

@@ -109,6 +109,7 @@ struct serve {
     uint32_t offset; /* of the part, within the block */
     uint32_t size;
     bool more;
+    bool announced; /* a PENDING goes ahead */
     enum data_tier tier;
 };
 void serve_part(struct node *node, const struct serve *part);

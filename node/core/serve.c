@@ -44,6 +44,9 @@ void serve_part(struct node *node, const struct serve *part)
     uint32_t within = part->offset - part->base;
     meter_served(&node->hot.shares.meter, part->size);
     CHECK(part->offset >= part->base && within % CHUNK_SIZE == 0);
+    if (part->announced) {
+        asks_announce(node, part->session, part->request);
+    }
     struct message message = {
         .kind = MESSAGE_DATA,
         .data = { .request = part->request,
@@ -77,6 +80,7 @@ static void serve_session(struct node *node, struct session *session)
                                       .offset = read->offset + read->sent,
                                       .size = size,
                                       .more = more,
+                                      .announced = read->mode == GET_PEEK && read->sent == 0,
                                       .tier = read->tier });
     serve_count(node, read->tier, size, read->sent == 0);
     read->sent += size;
