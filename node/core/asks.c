@@ -188,7 +188,8 @@ void asks_on_link_down(struct node *node, struct session *session, struct link_i
     }
 }
 
-static void send_pending(struct node *node, struct link_id link, const uint8_t *numbers, size_t count)
+static void send_pending(struct node *node, struct link_id link, const uint8_t *numbers,
+                         size_t count)
 {
     struct message message = { .kind = MESSAGE_PENDING,
                                .pending = { .requests = span_of(numbers, count * 8) } };
