@@ -7,8 +7,6 @@
 
 /* Start with crc 0; the result continues: crc64(crc64(0, a), b) = crc64(0, ab). */
 uint64_t crc64(uint64_t crc, const void *data, size_t size);
-/* The checksum of ab from those of a and b (zlib's GF(2) method, for the 64 bit polynomial). */
-uint64_t crc64_combine(uint64_t crc_a, uint64_t crc_b, uint64_t size_b);
 
 /* Chunks in `bytes` bytes. */
 static inline uint32_t chunk_count(uint64_t bytes)

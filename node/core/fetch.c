@@ -68,7 +68,7 @@ static void fetch_free(struct node *node, struct fetch *fetch)
 
 static void fetch_add(struct fetch *fetch, struct flight *flight)
 {
-    CHECK(fetch->count < FETCH_FLIGHTS_MAX);
+    CHECK(fetch->count < FETCH_PARTS_MAX);
     flight->phase = FLIGHT_SOURCE;
     flight->fetch = fetch;
     fetch->flights[fetch->count] = flight;
@@ -77,35 +77,15 @@ static void fetch_add(struct fetch *fetch, struct flight *flight)
 
 /* ---- one attempt ------------------------------------------------------------------------- */
 
-/* Where the rest of the first block goes; a chunk left in its middle is a part of its own, so that
- * the others begin with a chunk. */
-static uint32_t first_parts(struct fetch *fetch, struct fetch_part *parts)
+/* Where the rest of the first block goes: it begins with a chunk, as whole chunks are reported. */
+static struct fetch_part first_part(const struct flight *flight)
 {
-    const struct flight *flight = fetch->flights[fetch->at];
-    const struct block *block = flight->block;
-    uint32_t arrived = block->arrived;
-    uint32_t count = 0;
-    fetch->chunk_end = 0;
-    if (arrived % CHUNK_SIZE != 0) {
-        uint32_t begin = arrived - arrived % CHUNK_SIZE;
-        uint32_t end = block->size - begin < CHUNK_SIZE ? block->size : begin + CHUNK_SIZE;
-        fetch->chunk_end = end;
-        fetch->chunk_left = end - arrived;
-        fetch->chunk_before = crc64(0, flight->buffer->data + begin, arrived - begin);
-        parts[0] = (struct fetch_part){ .data = flight->buffer->data + arrived,
-                                        .checksums = (uint8_t *)&fetch->chunk_checksum,
-                                        .size = fetch->chunk_left };
-        count = 1;
-        arrived = end;
-    }
-    if (arrived < block->size) {
-        uint64_t *checksums = flight->buffer->checksums + arrived / CHUNK_SIZE;
-        parts[count] = (struct fetch_part){ .data = flight->buffer->data + arrived,
-                                            .checksums = (uint8_t *)checksums,
-                                            .size = block->size - arrived };
-        count++;
-    }
-    return count;
+    const uint32_t arrived = flight->block->arrived;
+    CHECK(arrived % CHUNK_SIZE == 0 && arrived < flight->block->size);
+    return (struct fetch_part){ .data = flight->buffer->data + arrived,
+                                .checksums =
+                                    (uint8_t *)(flight->buffer->checksums + arrived / CHUNK_SIZE),
+                                .size = flight->block->size - arrived };
 }
 
 static void attempt_start(struct node *node, struct fetch *fetch)
@@ -114,8 +94,9 @@ static void attempt_start(struct node *node, struct fetch *fetch)
     const struct block *first = fetch->flights[fetch->at]->block;
     struct fetch_part *parts =
         (struct fetch_part *)(void *)scratch_take(node, FETCH_PARTS_MAX * sizeof *parts);
-    uint32_t count = first_parts(fetch, parts);
+    uint32_t count = 1;
     uint64_t size = first->size - first->arrived;
+    parts[0] = first_part(fetch->flights[fetch->at]);
     for (uint32_t i = fetch->at + 1; i < fetch->count; i++) {
         const struct flight *flight = fetch->flights[i];
         CHECK(flight->block->arrived == 0 && count < FETCH_PARTS_MAX);
@@ -174,7 +155,7 @@ static void add_following(struct node *node, struct fetch *fetch, uint32_t index
     uint64_t begin;
     uint64_t end;
     object_extent(fetch->object, index, &begin, &end);
-    for (uint64_t k = (uint64_t)index + 1; k < end && fetch->count < FETCH_FLIGHTS_MAX; k++) {
+    for (uint64_t k = (uint64_t)index + 1; k < end && fetch->count < FETCH_PARTS_MAX; k++) {
         struct flight *flight = neighbour(node, fetch->object, (uint32_t)k, ahead);
         if (flight == NULL) {
             return;
@@ -196,7 +177,7 @@ static void fetch_preceding(struct node *node, struct object *object, uint32_t i
     uint64_t end;
     uint32_t first = index;
     object_extent(object, index, &begin, &end);
-    while (first > begin && index - first < FETCH_FLIGHTS_MAX &&
+    while (first > begin && index - first < FETCH_PARTS_MAX &&
            is_unknown(node, (struct block_id){ .object = object->id, .index = first - 1 })) {
         first--;
     }
@@ -292,12 +273,6 @@ static void take_bytes(struct node *node, struct fetch *fetch, uint64_t bytes)
             node->metrics.source_again_bytes += here; /* its owner may have read it, too */
         }
         bytes -= here;
-        if (fetch->chunk_end != 0 && block->arrived >= fetch->chunk_end) {
-            MARK(node, "fetch.chunk.joined");
-            flight->buffer->checksums[(fetch->chunk_end - 1) / CHUNK_SIZE] =
-                crc64_combine(fetch->chunk_before, fetch->chunk_checksum, fetch->chunk_left);
-            fetch->chunk_end = 0;
-        }
         if (block->arrived == block->size) {
             fetch->flights[fetch->at] = NULL;
             fetch->at++;

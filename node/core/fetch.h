@@ -9,7 +9,6 @@
 #include "node/core/flights.h"
 #include "node/core/node.h"
 
-#define FETCH_FLIGHTS_MAX (FETCH_PARTS_MAX - 1) /* a block cut inside a chunk takes two parts */
 #define FETCH_RETRY_FIRST_US MSEC(200)
 #define FETCH_RETRY_MOST_US SEC(20)
 #define FETCH_BACKGROUND_TRIES 3u
@@ -18,7 +17,7 @@ struct fetch {
     struct map_node by_id;
     uint64_t id; /* of the attempt under way; 0: waits for the next one */
     struct object *object;
-    struct flight *flights[FETCH_FLIGHTS_MAX];
+    struct flight *flights[FETCH_PARTS_MAX];
     uint32_t count;
     uint32_t at;    /* the flight whose bytes come now */
     uint64_t bytes; /* of this attempt, reported */
@@ -26,11 +25,6 @@ struct fetch {
     usec_t started_us; /* this attempt */
     bool background;
     struct timer timer;
-    /* A chunk that an earlier attempt left in its middle. */
-    uint32_t chunk_end;      /* within the first block; 0: none */
-    uint32_t chunk_left;     /* bytes of it that this attempt brings */
-    uint64_t chunk_before;   /* checksum of what was there */
-    uint64_t chunk_checksum; /* of what is left, by whoever fetches */
 };
 
 struct fetches {

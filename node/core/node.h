@@ -169,7 +169,8 @@ struct node_event {
         } ring;
         struct {
             uint64_t id;
-            uint64_t bytes; /* of the range are in their buffers, in order, checksums too */
+            uint64_t
+                bytes; /* of the range are in their buffers, in order: whole chunks, checksums too */
             bool ended;
             enum err err;     /* when ended: OK only when all bytes are there */
             usec_t retry_us;  /* the source asked to wait that long; 0: it did not */

@@ -119,9 +119,6 @@ WIRE = [
           "        if (span_equal(grant->datasets[i], span_text(\"*\")) ||\n"
           "            span_equal(grant->datasets[i], dataset)) {",
           "        if (dataset.size > 0) {"),
-    Plant("joined-wrong", "the checksum of a chunk that came in two parts is that of the second",
-          "base/crc.c",
-          "    return crc_a ^ crc_b;", "    return crc_b;"),
 ]
 
 NODE = [
@@ -258,10 +255,10 @@ MOUNT = [
     Plant("piece-skew", "of two pieces that overlap the wrong bytes are shown",
           "fs/core/block.c",
           "            uint32_t skip = offset - piece->offset;", "            uint32_t skip = offset - piece->offset > CHUNK_SIZE * 3 ? offset - piece->offset - CHUNK_SIZE : offset - piece->offset;"),
-    Plant("wrong-extent", "a mount asks another node than the owner for the second extent",
+    Plant("wrong-extent", "a mount takes an extent for smaller than it is",
           "fs/core/block.c",
           "    return place_of_extent(object->id, block->index / (per_extent == 0 ? 1 : per_extent));",
-          "    return place_of_extent(object->id, block->index / (per_extent == 0 ? 1 : per_extent / 4));"),
+          "    return place_of_extent(object->id, block->index / (per_extent < 64 ? 1 : per_extent / 64));"),
     Plant("sheet-asleep", "who waits for a directory's page is not woken",
           "fs/core/sheet.c",
           "    call_done(m, call);\n    op_wake_all(m, &sheet->waiters);\n    return true;",

@@ -62,7 +62,9 @@ void lab_fetch(struct lab *lab, uint32_t index, const struct node_effect *effect
     }
     assert_int_equal(total, effect->fetch.size);
     assert_true(effect->fetch.part_count <= FETCH_PARTS_MAX);
-    uint64_t bytes = plan.bytes < effect->fetch.size ? plan.bytes : effect->fetch.size;
+    /* What came of a chunk that is not whole is of no use: whoever fetches does not tell of it. */
+    const uint64_t whole = plan.bytes / CHUNK_SIZE * CHUNK_SIZE;
+    uint64_t bytes = plan.bytes < effect->fetch.size ? whole : effect->fetch.size;
     fill_parts(effect, hash);
     source->gets++;
     source->bytes += bytes;
@@ -77,7 +79,7 @@ void lab_fetch(struct lab *lab, uint32_t index, const struct node_effect *effect
     item.event.fetched.id = effect->fetch.id;
     usec_t delay = source->latency_us;
     for (uint64_t done = source->step; done < bytes; done += source->step) {
-        item.event.fetched.bytes = done;
+        item.event.fetched.bytes = done / CHUNK_SIZE * CHUNK_SIZE;
         lab_later(lab, delay, &item);
         delay += source->step_us;
     }

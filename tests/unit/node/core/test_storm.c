@@ -22,11 +22,11 @@ struct storm {
 };
 
 static const char *marks_wanted[] = {
-    "asks.late",          "asks.cancel",          "asks.link_down",     "gets.queue",
-    "memory.full",        "reads.forward.silent", "peek.unanswered",    "fetch.unwanted",
-    "fetch.chunk.joined", "store.quota",          "store.read.corrupt", "peek.previous_owner",
-    "calls.silent",       "node.paused",          "reads.wait.tiers",   "flights.found_on_disk",
-    "fetch.gathered",     "store.write.failed",   "sends.session.gone", "flights.ahead.nomem",
+    "asks.late",          "asks.cancel",          "asks.link_down",        "gets.queue",
+    "memory.full",        "reads.forward.silent", "peek.unanswered",       "fetch.unwanted",
+    "store.quota",        "store.read.corrupt",   "peek.previous_owner",   "calls.silent",
+    "node.paused",        "reads.wait.tiers",     "flights.found_on_disk", "fetch.gathered",
+    "store.write.failed", "sends.session.gone",   "flights.ahead.nomem",
 };
 
 /* All DATA that has come is of the object it was asked of, byte for byte. */
