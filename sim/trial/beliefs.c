@@ -8,7 +8,7 @@
 #include "sim/trial/faults.h"
 
 #define UNTOUCHED_US SEC(15) /* after that nothing of what was may matter */
-#define GONE_US SEC(20)      /* by then a node that is gone is out of all views */
+#define GONE_US SEC(10)      /* by then a node that is gone is out of all views */
 #define YOUNG_US SEC(10)     /* after the readers began the young cluster has settled */
 
 /* What one life of a node has published of one member. */
