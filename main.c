@@ -1,4 +1,5 @@
 /* main.c: `atoll COMMAND`: the table of commands, help and version. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +84,19 @@ static int docgen_command(int argc, char **argv)
     return docgen_run(argc, argv, &docgen);
 }
 
-int main(int argc, char **argv)
+/* A full disk, or a pipe whose reader has gone: who counts on what was printed must hear of it. */
+static int written(int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return status;
+    }
+    fprintf(stderr, "atoll: standard output: %s\n",
+            errno != 0 ? strerror(errno) : "could not be written");
+    return status != 0 ? status : err_exit_code(ERR_SYSTEM);
+}
+
+static int run(int argc, char **argv)
 {
     if (argc > 0 && mount8_is_name(argv[0])) {
         return mount8_command(argc, argv);
@@ -102,4 +115,9 @@ int main(int argc, char **argv)
     }
     const struct command *command = find(argv[1]);
     return command != NULL ? command->run(argc - 1, argv + 1) : unknown(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    return written(run(argc, argv));
 }

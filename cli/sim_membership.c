@@ -98,6 +98,21 @@ static void tell_json(const struct outcome *o)
 
 /* ---- running ------------------------------------------------------------------------------------- */
 
+static void tell_cases_json(void)
+{
+    json_t *cases = json_array();
+    for (uint32_t i = 0; members_case_at(i) != NULL; i++) {
+        const struct members_case *what = members_case_at(i);
+        json_array_append_new(cases, json_pack("{s:s, s:s, s:s, s:i, s:i}", "case", what->name,
+                                               "goal", what->goal, "about", what->about, "nodes",
+                                               (int)what->nodes, "seeds", (int)what->seeds));
+    }
+    json_t *all = json_pack("{s:o}", "cases", cases);
+    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(all);
+}
+
 static void tell_cases(void)
 {
     for (uint32_t i = 0; members_case_at(i) != NULL; i++) {
@@ -170,7 +185,7 @@ int sim_membership(int argc, char **argv)
         return status;
     }
     if (options_arguments(options) == 0) {
-        tell_cases();
+        (options_flag(options, "json") ? tell_cases_json : tell_cases)();
         options_free(&options);
         return 0;
     }

@@ -240,25 +240,41 @@ static enum err take_start(const struct options *options, struct scenario *out)
     return ERR_OK;
 }
 
+/* Hundreds of runs are not for nothing when `path` cannot be written: the screen shows it, too. */
+static enum err write_out(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    bool failed = file == NULL || fputs(text, file) < 0;
+    if (file != NULL && fclose(file) != 0) {
+        failed = true;
+    }
+    if (failed) {
+        fprintf(stderr, "atoll sim shrink: %s: %s\n", path, strerror(errno));
+        fputs(text, stdout);
+        return ERR_SYSTEM;
+    }
+    return ERR_OK;
+}
+
 static enum err write_smallest(const struct options *options, const struct scenario *scenario,
                                const struct shrink_result *result)
 {
     static char room[TEXT_MAX];
     struct text text;
     const char *path = options_string(options, "out");
-    FILE *file = path == NULL ? stdout : fopen(path, "we");
-    if (file == NULL) {
-        fprintf(stderr, "atoll sim shrink: %s: %s\n", path, strerror(errno));
-        return ERR_SYSTEM;
-    }
     text_init(&text, room, sizeof room);
+    text_str(&text, "# ");
+    text_str(&text, options_argument(options, 0));
+    text_str(&text, ", as small as ");
+    text_u64(&text, result->runs);
+    text_str(&text, " runs made it. It fails:\n# ");
+    text_str(&text, result->last.failure);
+    text_char(&text, '\n');
     scenario_write(scenario, &text);
-    fprintf(file, "# %s, as small as %u runs made it. It fails:\n# %s\n%s",
-            options_argument(options, 0), result->runs, result->last.failure, room);
-    if (file != stdout && fclose(file) != 0) {
-        fprintf(stderr, "atoll sim shrink: %s: %s\n", path, strerror(errno));
-        return ERR_SYSTEM;
+    if (path != NULL) {
+        return write_out(path, room);
     }
+    fputs(room, stdout);
     return ERR_OK;
 }
 

@@ -5,16 +5,20 @@
 
 #include "base/err.h"
 
-/* How long the first sentence of `text` is, or its first line when that is shorter. */
-static int sentence(const char *text)
+#define INDENT 14
+
+/* The first sentence of `text`, its further lines below the first one. */
+static void put_sentence(FILE *out, const char *text)
 {
-    const int line = (int)strcspn(text, "\n");
-    for (int i = 0; i < line; i++) {
-        if (text[i] == '.' && (text[i + 1] == ' ' || i + 1 == line)) {
-            return i + 1;
+    for (; *text != '\0'; text++) {
+        fputc(*text, out);
+        if (*text == '\n') {
+            fprintf(out, "%*s", INDENT, "");
+        }
+        if (*text == '.' && (text[1] == ' ' || text[1] == '\n')) {
+            return;
         }
     }
-    return line;
 }
 
 static void usage(const struct words *words, FILE *out)
@@ -24,8 +28,9 @@ static void usage(const struct words *words, FILE *out)
     }
     fprintf(out, "\n%s\n\n", words->about);
     for (uint32_t i = 0; i < words->count; i++) {
-        const char *intro = words->at[i].table->intro;
-        fprintf(out, "  %-12s%.*s\n", words->at[i].name, sentence(intro), intro);
+        fprintf(out, "  %-*s", INDENT - 2, words->at[i].name);
+        put_sentence(out, words->at[i].table->intro);
+        fputc('\n', out);
     }
     fprintf(out, "\n`atoll %s %s --help` and so on tell more, with examples.\n", words->command,
             words->at[0].name);

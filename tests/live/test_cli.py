@@ -58,6 +58,33 @@ def test_every_command_explains_itself_with_examples_and_exit_codes():
             assert part in done.stdout, command
 
 
+@pytest.mark.parametrize("words", ["help", "sim --help", "sim replay 7 --text",
+                                   "sim membership --json"])
+def test_what_cannot_be_printed_is_a_failure(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([live.program("atoll"), *words.split()], timeout=20, stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "atoll: standard output: No space left on device\n"
+
+
+def test_a_small_scenario_that_cannot_be_written_to_its_file_is_shown(tmp_path):
+    text = tmp_path / "hungry.txt"
+    text.write_text("nodes 1\nmounts 1\nreaders 1 listing\nrun 10s\nexpect read >= 900GB\n")
+    done = subprocess.run([live.program("atoll"), "sim", "shrink", text, "--runs", "1", "--out",
+                           "/dev/full"], timeout=60, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "/dev/full: No space left on device" in done.stderr
+    assert "expect read >= 900000MB" in done.stdout
+
+
+def test_cases_of_membership_are_listed_as_json():
+    done = subprocess.run([live.program("atoll"), "sim", "membership", "--json"], timeout=20,
+                          capture_output=True, text=True, check=True)
+    cases = {case["case"]: case for case in json.loads(done.stdout)["cases"]}
+    assert cases["crash"]["goal"] == "G1" and cases["crash"]["nodes"] == 1000
+
+
 def test_a_proxy_of_the_environment_is_not_for_nodes(shared):
     env = dict(os.environ, http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1",
                all_proxy="http://127.0.0.1:1")

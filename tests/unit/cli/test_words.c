@@ -65,7 +65,7 @@ static void word_is_run_with_what_follows_it(void **state)
     assert_int_equal(ran, 2);
 }
 
-static void help_shows_each_word_with_its_first_sentence(void **state)
+static void help_shows_each_word_with_its_whole_first_sentence(void **state)
 {
     char *argv[] = { (char[]){ "thing" }, (char[]){ "--help" }, NULL };
     char said[4096];
@@ -73,7 +73,8 @@ static void help_shows_each_word_with_its_first_sentence(void **state)
     assert_int_equal(said_by(stdout, 2, argv, said, sizeof said), 0);
     assert_non_null(strstr(said, "usage: atoll thing make NAME\n       atoll thing drop NAME\n"));
     assert_non_null(strstr(said, "Things.\n"));
-    assert_non_null(strstr(said, "  make        Make one.\n  drop        Drop one\n"));
+    assert_non_null(strstr(said, "  make        Make one.\n"
+                                 "  drop        Drop one\n              for good.\n"));
 }
 
 static void unknown_word_is_named_with_the_one_that_was_meant(void **state)
@@ -99,7 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(word_is_run_with_what_follows_it),
-        cmocka_unit_test(help_shows_each_word_with_its_first_sentence),
+        cmocka_unit_test(help_shows_each_word_with_its_whole_first_sentence),
         cmocka_unit_test(unknown_word_is_named_with_the_one_that_was_meant),
         cmocka_unit_test(no_word_at_all_is_a_mistake),
     };
