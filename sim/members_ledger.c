@@ -45,13 +45,13 @@ void ledger_close(struct members_ledger *ledger, usec_t now_us, uint32_t nodes)
 {
     CHECK(ledger->is_open && now_us > ledger->opened_us);
     ledger->is_open = false;
-    ledger->seconds = (uint64_t)((now_us - ledger->opened_us) / SEC(1)) * nodes;
+    ledger->seconds = (double)(now_us - ledger->opened_us) / (double)SEC(1) * nodes;
 }
 
 /* The size that all but a hundredth of the seconds stay below; seconds without a packet count. */
 static double p99_of(const struct members_ledger *ledger, enum members_way way)
 {
-    uint64_t above = ledger->seconds / 100;
+    uint64_t above = (uint64_t)(ledger->seconds / 100);
     uint32_t column = LEDGER_COLUMNS;
     while (column > 0 && ledger->columns[way][column - 1] <= above) {
         column--;
@@ -62,9 +62,8 @@ static double p99_of(const struct members_ledger *ledger, enum members_way way)
 
 struct ledger_figures ledger_figures(const struct members_ledger *ledger, enum members_way way)
 {
-    const double seconds = ledger->seconds > 0 ? (double)ledger->seconds : 1;
-    return (struct ledger_figures){ .mean = (double)ledger->bytes[way] / seconds,
+    return (struct ledger_figures){ .mean = (double)ledger->bytes[way] / ledger->seconds,
                                     .p99 = p99_of(ledger, way),
                                     .most = ledger->most[way],
-                                    .packets = (double)ledger->packets[way] / seconds };
+                                    .packets = (double)ledger->packets[way] / ledger->seconds };
 }

@@ -21,7 +21,7 @@ struct members_meter {
 struct members_ledger {
     bool is_open;
     usec_t opened_us;
-    uint64_t seconds; /* of nodes, when closed */
+    double seconds; /* of nodes, when closed */
     uint64_t bytes[2];
     uint64_t packets[2];
     uint32_t most[2];

@@ -48,6 +48,9 @@ static void draw_nodes(struct rng *rng, struct scenario *out)
         node->weight = rng_chance(rng, 200000) ? 200 : 100;
         snprintf(node->zone, sizeof node->zone, "%s", zoned ? zones[i % 2] : "");
     }
+    for (uint32_t i = out->node_count; i < SCENARIO_NODES_MAX; i++) {
+        out->nodes[i].weight = SCENARIO_WEIGHT_USUAL;
+    }
     out->settle_us = rng_chance(rng, 700000) ? SEC(5) : 0;
 }
 

@@ -8,6 +8,8 @@
 #include "sim/trial/scenario_words.h"
 
 #define MEMORY_MIN (4u << 20)
+#define MEMORY_MAX (256u << 20) /* each byte of a region is written: 24 of them take 6 GiB */
+#define DISK_MAX (16ULL << 30)  /* address space of this process, as much as is used of it */
 
 /* ---- words ------------------------------------------------------------------------------------- */
 
@@ -69,7 +71,7 @@ void scenario_defaults(struct scenario *out)
         .run_us = SEC(62)
     };
     for (uint32_t i = 0; i < SCENARIO_NODES_MAX; i++) {
-        out->nodes[i].weight = 100;
+        out->nodes[i].weight = SCENARIO_WEIGHT_USUAL;
     }
     for (uint32_t i = 0; i < SCENARIO_READERS_MAX; i++) {
         out->readers[i] = READER_SHUFFLED;
@@ -142,6 +144,9 @@ static const char *fault_of_plan(const struct scenario *scenario, const struct p
     if (kind->most_us == 0 && plan->lasts_us != 0) {
         return "it has no end: leave out \"for\"";
     }
+    if (kind->most_us > 0 && plan->lasts_us == 0) {
+        return "it must last: \"for\" is more than 0s";
+    }
     /* One that goes on after the end would be over before the others are. */
     if (kind->most_us > 0 && plan->lasts_us == USEC_NEVER && !fault_kind_takes_nodes(kind)) {
         return "it must end: say \"for\" how long";
@@ -179,12 +184,39 @@ static const char *fault_of_faults(const struct scenario *scenario)
 
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
-static bool is_power_of_two(uint64_t value)
+usec_t scenario_run_least(const struct scenario *scenario)
 {
-    return value != 0 && (value & (value - 1)) == 0;
+    usec_t least_us = FAULTS_SETTLE_US;
+    for (uint32_t i = 0; i < scenario->fault_count; i++) {
+        const struct planned *plan = &scenario->faults[i];
+        const usec_t last_us = plan->lasts_us == USEC_NEVER ? plan->at_us : end_of(plan);
+        least_us = usec_max(least_us, last_us + FAULTS_SETTLE_US);
+    }
+    for (uint32_t i = 0; i < scenario->expected_count; i++) {
+        const struct expected *expected = &scenario->expected[i];
+        least_us = usec_max(least_us, expected->kind == EXPECT_ONE_RING ? expected->value : 0);
+    }
+    return least_us;
 }
 
-const char *scenario_fault(const struct scenario *scenario)
+/* Nobody looks at a moment that does not come. */
+static const char *fault_of_expectations(const struct scenario *scenario)
+{
+    for (uint32_t i = 0; i < scenario->expected_count; i++) {
+        const struct expected *expected = &scenario->expected[i];
+        if (expected->kind == EXPECT_ONE_RING && expected->value > scenario->run_us) {
+            return "one ring is expected after the end of the run";
+        }
+    }
+    return NULL;
+}
+
+static bool is_usual(const struct scenario_node *node)
+{
+    return node->weight == SCENARIO_WEIGHT_USUAL && node->zone[0] == '\0';
+}
+
+static const char *fault_of_hosts(const struct scenario *scenario)
 {
     if (scenario->node_count == 0 || scenario->node_count > SCENARIO_NODES_MAX) {
         return "nodes: 1 to 16 of them";
@@ -192,11 +224,31 @@ const char *scenario_fault(const struct scenario *scenario)
     if (scenario->mount_count == 0 || scenario->mount_count > SCENARIO_MOUNTS_MAX) {
         return "mounts: 1 to 8 of them";
     }
+    for (uint32_t i = scenario->node_count; i < SCENARIO_NODES_MAX; i++) {
+        if (!is_usual(&scenario->nodes[i])) {
+            return "a weight or zone is that of a node that there is not";
+        }
+    }
+    if (scenario->node_memory < MEMORY_MIN || scenario->mount_memory < MEMORY_MIN ||
+        scenario->node_memory > MEMORY_MAX || scenario->mount_memory > MEMORY_MAX) {
+        return "memory: 4MiB to 256MiB";
+    }
+    return scenario->node_disk > DISK_MAX ? "disk: 16GiB at most" : NULL;
+}
+
+static bool is_power_of_two(uint64_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+const char *scenario_fault(const struct scenario *scenario)
+{
+    const char *fault = fault_of_hosts(scenario);
+    if (fault != NULL) {
+        return fault;
+    }
     if (scenario->reader_count == 0) {
         return "readers: 1 to 24 of them";
-    }
-    if (scenario->node_memory < MEMORY_MIN || scenario->mount_memory < MEMORY_MIN) {
-        return "memory: 4MiB at least";
     }
     if (!is_power_of_two(scenario->block_size) || scenario->block_size < 65536 ||
         scenario->block_size > 1u << 24) {
@@ -215,5 +267,9 @@ const char *scenario_fault(const struct scenario *scenario)
     if (scenario->run_us < FAULTS_SETTLE_US || scenario->run_us > SCENARIO_RUN_MAX_US) {
         return "run: 10s to 1h";
     }
-    return fault_of_faults(scenario);
+    if (scenario->settle_us < 0 || scenario->settle_us > SCENARIO_RUN_MAX_US) {
+        return "settle: 1h at most";
+    }
+    fault = fault_of_expectations(scenario);
+    return fault != NULL ? fault : fault_of_faults(scenario);
 }

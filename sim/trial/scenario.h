@@ -20,6 +20,7 @@
 #define SCENARIO_EXPECTED_MAX 16
 #define SCENARIO_NAME_MAX 64
 #define SCENARIO_RUN_MAX_US SEC(3600)
+#define SCENARIO_WEIGHT_USUAL 100u
 
 enum reader_pattern {
     READER_IN_ORDER, /* all files in order of their names, whole */
@@ -111,6 +112,8 @@ void scenario_draw(uint64_t seed, const struct draw *draw, struct scenario *out)
 
 /* What texts leave out. */
 void scenario_defaults(struct scenario *out);
+/* How long a run must be at least for its faults and for what is expected at a moment. */
+usec_t scenario_run_least(const struct scenario *scenario) MUST_USE;
 /* NULL, or the first thing about it that cannot be. */
 const char *scenario_fault(const struct scenario *scenario);
 /* As a text is read: ERR_INVALID with a line number and what is wrong in `why`. */

@@ -473,17 +473,6 @@ static void cut(struct parse *parse, struct span text)
     }
 }
 
-/* Without a word about it a run is as long as its faults want, a minute at least. */
-static void set_run(struct scenario *out)
-{
-    for (uint32_t i = 0; i < out->fault_count; i++) {
-        const struct planned *plan = &out->faults[i];
-        const usec_t lasts_us = plan->lasts_us == USEC_NEVER ? 0 : plan->lasts_us;
-        const usec_t least_us = plan->at_us + lasts_us + FAULTS_SETTLE_US;
-        out->run_us = usec_max(out->run_us, least_us);
-    }
-}
-
 enum err scenario_parse(struct span text, struct scenario *out, struct text *why)
 {
     struct parse parse = { .out = out };
@@ -508,7 +497,7 @@ enum err scenario_parse(struct span text, struct scenario *out, struct text *why
         return ERR_INVALID;
     }
     if (!parse.run) {
-        set_run(out);
+        out->run_us = usec_max(out->run_us, scenario_run_least(out));
     }
     const char *fault = scenario_fault(out);
     if (fault != NULL) {

@@ -93,12 +93,12 @@ static void put_nodes(const struct scenario *scenario, struct text *out)
 {
     for (uint32_t i = 0; i < scenario->node_count; i++) {
         const struct scenario_node *node = &scenario->nodes[i];
-        if (node->weight == 100 && node->zone[0] == '\0') {
+        if (node->weight == SCENARIO_WEIGHT_USUAL && node->zone[0] == '\0') {
             continue;
         }
         text_str(out, "node node");
         text_u64(out, i);
-        if (node->weight != 100) {
+        if (node->weight != SCENARIO_WEIGHT_USUAL) {
             text_str(out, " weight ");
             text_u64(out, node->weight);
         }

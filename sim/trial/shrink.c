@@ -104,7 +104,8 @@ static void fewer_hosts(struct shrink *shrink)
 {
     struct scenario candidate = *shrink->base;
     candidate.node_count--;
-    candidate.nodes[candidate.node_count] = (struct scenario_node){ .weight = 100 };
+    candidate.nodes[candidate.node_count] =
+        (struct scenario_node){ .weight = SCENARIO_WEIGHT_USUAL };
     add(shrink, &candidate);
     candidate = *shrink->base;
     candidate.mount_count--;
@@ -144,7 +145,7 @@ static void plainer(struct shrink *shrink)
     candidate = *shrink->base;
     for (uint32_t i = 0; i < candidate.node_count; i++) {
         memset(&candidate.nodes[i], 0, sizeof candidate.nodes[i]);
-        candidate.nodes[i].weight = 100;
+        candidate.nodes[i].weight = SCENARIO_WEIGHT_USUAL;
     }
     add(shrink, &candidate);
 }
@@ -174,13 +175,7 @@ static void shorter_faults(struct shrink *shrink)
 static void earlier(struct shrink *shrink)
 {
     struct scenario candidate = *shrink->base;
-    usec_t last_us = 0;
-    for (uint32_t i = 0; i < candidate.fault_count; i++) {
-        const struct planned *plan = &candidate.faults[i];
-        const usec_t lasts_us = plan->lasts_us == USEC_NEVER ? 0 : plan->lasts_us;
-        last_us = usec_max(last_us, plan->at_us + lasts_us);
-    }
-    candidate.run_us = last_us + FAULTS_SETTLE_US;
+    candidate.run_us = scenario_run_least(&candidate);
     if (candidate.run_us < shrink->base->run_us) {
         add(shrink, &candidate);
     }

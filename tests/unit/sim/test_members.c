@@ -168,6 +168,22 @@ static void the_ledger_counts_bytes_with_headers_by_node_and_second(void **state
     free(ledger);
 }
 
+static void the_ledger_counts_parts_of_a_second(void **state)
+{
+    (void)state;
+    struct members_ledger *ledger = calloc(1, sizeof *ledger);
+    struct members_meter meter = { .second = 0 };
+    ledger_open(ledger, SEC(10));
+    ledger_count(ledger, &meter, SEC(10) + MSEC(300), MEMBERS_OUT, 100);
+    ledger_count(ledger, &meter, SEC(11) + MSEC(300), MEMBERS_OUT, 100);
+    ledger_count(ledger, &meter, SEC(11) + MSEC(400), MEMBERS_OUT, 100);
+    ledger_flush(ledger, &meter);
+    ledger_close(ledger, SEC(11) + MSEC(500), 1);
+    assert_true(ledger_figures(ledger, MEMBERS_OUT).mean == 3 * 128 / 1.5);
+    assert_true(ledger_figures(ledger, MEMBERS_OUT).packets == 2);
+    free(ledger);
+}
+
 static void figures_are_taken_from_samples_by_rank(void **state)
 {
     (void)state;
@@ -216,6 +232,7 @@ int main(void)
         cmocka_unit_test(what_arrives_during_a_pause_is_read_after_it),
         cmocka_unit_test(two_sides_become_two_rings_and_one_again),
         cmocka_unit_test(the_ledger_counts_bytes_with_headers_by_node_and_second),
+        cmocka_unit_test(the_ledger_counts_parts_of_a_second),
         cmocka_unit_test(figures_are_taken_from_samples_by_rank),
         cmocka_unit_test(every_case_can_be_run_on_a_small_cluster),
     };

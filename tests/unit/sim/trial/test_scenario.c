@@ -203,6 +203,14 @@ static void expectations_are_read_with_their_values(void **state)
     }
 }
 
+static void a_run_of_no_given_length_goes_on_until_its_last_fault_and_moment(void **state)
+{
+    (void)state;
+    assert_int_equal(parsed("at 5s rest for 5s").run_us, SEC(62));
+    assert_int_equal(parsed("at 90s rest for 5s").run_us, SEC(105));
+    assert_int_equal(parsed("at 5s rest for 5s\nexpect one ring by 2m").run_us, SEC(120));
+}
+
 static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
 {
     static const struct {
@@ -216,6 +224,11 @@ static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
         { "nodes 5 wings 2", "line 1: there is no such word in this line" },
         { "nodes 17", "nodes: 1 to 16 of them" },
         { "node node1 weight 0", "line 1: a weight is 1 at least" },
+        { "nodes 3\nnode node3 zone a", "a weight or zone is that of a node that there is not" },
+        { "nodes 3 memory 1GiB", "memory: 4MiB to 256MiB" },
+        { "mounts 3 memory 3MiB", "memory: 4MiB to 256MiB" },
+        { "nodes 3 disk 1TiB", "disk: 16GiB at most" },
+        { "settle 2h", "settle: 1h at most" },
         { "readers 3 upwards", "line 1: readers are in-order, shuffled, random or listing" },
         { "readers 25 random", "line 1: a number is expected that is not too large" },
         { "dataset block 100KiB", "block: a power of two, 64KiB to 16MiB" },
@@ -230,10 +243,12 @@ static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
         { "at 5s loss 12% ", "it must end: say \"for\" how long" },
         { "at 5s overwrite 3 for 5s", "it has no end: leave out \"for\"" },
         { "at 5s leave node1 for 5s", "a node that leaves is away for 15 s at least" },
+        { "at 5s crash node1 for 0s", "it must last: \"for\" is more than 0s" },
         { "run 20s\nat 5s crash node0 for 10s",
           "the run must go on for 10 s when the last fault is over" },
         { "at 5s crash node0 for 10s\nat 9s freeze node0 for 1s",
           "two faults take one node or mount away at the same time" },
+        { "run 30s\nexpect one ring by 31s", "one ring is expected after the end of the run" },
         { "expect luck", "line 1: nothing like that can be expected" },
         { "expect stall < fast", "line 1: a time is expected: 300ms, 12.5s, 1h" },
         { "expect amplification <= 1.0001", "line 1: a ratio is expected: 1.01" },
@@ -260,6 +275,7 @@ int main(void)
         cmocka_unit_test(an_empty_text_is_a_calm_cluster),
         cmocka_unit_test(a_fault_is_read_with_its_targets_amount_and_length),
         cmocka_unit_test(expectations_are_read_with_their_values),
+        cmocka_unit_test(a_run_of_no_given_length_goes_on_until_its_last_fault_and_moment),
         cmocka_unit_test(what_is_wrong_in_a_text_is_told_with_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
