@@ -177,6 +177,31 @@ static void rotate(struct trial *trial, struct fault *fault)
     }
 }
 
+static void ask_weight(struct trial *trial, const struct fault *fault, const char *weight)
+{
+    char argument[128];
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        struct host_node *node = trial->nodes[i];
+        if ((fault->nodes >> i & 1) != 0 && node->process.up) {
+            snprintf(argument, sizeof argument, "%s %s", node->options.name, weight);
+            host_node_admin(node, ADMIN_NODE_WEIGHT, span_text(argument));
+        }
+    }
+}
+
+/* One that does not run just now cannot be asked, and keeps what it was told before. */
+static void weigh(struct trial *trial, struct fault *fault)
+{
+    char weight[32];
+    snprintf(weight, sizeof weight, "%lld", (long long)amount_of(fault));
+    ask_weight(trial, fault, weight);
+}
+
+static void weigh_as_before(struct trial *trial, struct fault *fault)
+{
+    ask_weight(trial, fault, "auto");
+}
+
 static void nothing(struct trial *trial, struct fault *fault)
 {
     (void)trial;
