@@ -78,10 +78,22 @@ static void judge_members(struct node *node, struct sums *sums, struct findings 
     }
 }
 
+/* Who is about to leave, or gone since it was asked, need not answer: a dead one is a reason by
+ * itself. */
+static bool need_not_answer(const struct node *node, struct node_id id)
+{
+    const struct member *member = view_find(node->rings.view, id);
+    return member == NULL || member->state == MEMBER_LEAVING || !member_is_living(member);
+}
+
 static void judge_node(struct node *node, const struct gather_node *one, struct sums *sums,
                        struct findings *findings)
 {
     const char *name = name_of(node, one->id);
+    if (one->state != GATHER_ANSWERED && need_not_answer(node, one->id)) {
+        MARK(node, "report.node.gone");
+        return;
+    }
     if (one->state != GATHER_ANSWERED) {
         sums->unreachable++;
         find(findings, &(struct reason){ VERDICT_DEGRADED, "node does not answer", name,

@@ -85,77 +85,6 @@ static void assert_says(const char *text, const char *words)
     }
 }
 
-/* ---- status ------------------------------------------------------------------------------ */
-
-static void cluster_that_is_well_is_ok(void **state)
-{
-    struct shelf *shelf = shelf_new(3);
-    (void)state;
-    const char *text = json_of(shelf, ADMIN_STATUS, "");
-    assert_says(text, "\"verdict\":\"OK\"");
-    assert_says(text, "\"owning\":3");
-    assert_says(text, "\"answered\":3");
-    assert_says(text, "\"agree\":3,\"differ\":0");
-    assert_says(text, "\"datasets\":1");
-    assert_says(text, "\"amplification\":null");
-    shelf_free(shelf);
-}
-
-static void dead_node_is_a_reason_with_what_to_do(void **state)
-{
-    struct shelf *shelf = shelf_new(3);
-    (void)state;
-    lab_kill(shelf->lab, 2);
-    lab_tell_members(shelf->lab);
-    lab_run(shelf->lab, SEC(1));
-    const char *text = json_of(shelf, ADMIN_STATUS, "");
-    assert_says(text, "\"verdict\":\"DEGRADED\"");
-    assert_says(text, "\"text\":\"node is dead\",\"node\":\"c\",\"next\":\"start it again");
-    shelf_free(shelf);
-}
-
-static void node_that_does_not_answer_is_told_within_the_time(void **state)
-{
-    struct shelf *shelf = shelf_new(3);
-    (void)state;
-    shelf->lab->nodes[1].frozen = true;
-    const char *text = json_of(shelf, ADMIN_STATUS, "");
-    assert_says(text, "\"verdict\":\"DEGRADED\"");
-    assert_says(text, "node does not answer");
-    assert_says(text, "\"unreachable\":1");
-    shelf_free(shelf);
-}
-
-static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
-{
-    struct shelf *shelf = shelf_new(2);
-    struct node_event event = { .kind = NODE_CREDENTIALS };
-    (void)state;
-    event.credentials.names = span_text("other,reader");
-    event.credentials.broken = 1;
-    lab_event(shelf->lab, 1, &event);
-    const char *text = json_of(shelf, ADMIN_STATUS, "");
-    assert_says(text, "\"verdict\":\"DEGRADED\"");
-    assert_says(text, "\"text\":\"a credential's file cannot be used\",\"node\":\"b\"");
-    event.credentials.broken = 0;
-    lab_event(shelf->lab, 1, &event);
-    assert_says(json_of(shelf, ADMIN_STATUS, ""), "\"verdict\":\"OK\"");
-    shelf_free(shelf);
-}
-
-static void numbers_of_the_nodes_are_added_up(void **state)
-{
-    struct shelf *shelf = shelf_new(2);
-    (void)state;
-    shelf_put(shelf, "p/x", "v1", 1);
-    shelf_mount(shelf, 0, shelf_owner(shelf, "p/"));
-    shelf_root(shelf, 0, "p/");
-    const char *text = json_of(shelf, ADMIN_STATUS, "");
-    assert_says(text, "\"lists\":1");
-    assert_says(text, "\"size\":33554432"); /* two regions of 16 MiB */
-    shelf_free(shelf);
-}
-
 /* ---- nodes, ring ------------------------------------------------------------------------- */
 
 static void nodes_shows_every_member_with_its_address_and_share(void **state)
@@ -512,11 +441,6 @@ static void metrics_are_prometheus_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cluster_that_is_well_is_ok),
-        cmocka_unit_test(dead_node_is_a_reason_with_what_to_do),
-        cmocka_unit_test(node_that_does_not_answer_is_told_within_the_time),
-        cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
-        cmocka_unit_test(numbers_of_the_nodes_are_added_up),
         cmocka_unit_test(nodes_shows_every_member_with_its_address_and_share),
         cmocka_unit_test(ring_shows_the_shares_of_all_slots),
         cmocka_unit_test(diff_shows_what_the_last_change_moved),

@@ -1,0 +1,144 @@
+/* tests/unit/node/core/test_report_status.c: is the cluster well? */
+#include "tests/unit/node/core/shelf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node/core/meta.h"
+
+static const char *told(struct shelf *shelf, uint32_t asked, enum admin_kind kind)
+{
+    const uint64_t admin = shelf_admin(shelf, asked, kind, span_text(""));
+    lab_run(shelf->lab, SEC(3));
+    const struct shelf_answer *answer = shelf_answer(shelf, admin);
+    assert_non_null(answer);
+    assert_int_equal(answer->err, ERR_OK);
+    return answer->text;
+}
+
+static const char *status_of(struct shelf *shelf)
+{
+    return told(shelf, 0, ADMIN_STATUS);
+}
+
+static void assert_says(const char *text, const char *words)
+{
+    if (strstr(text, words) == NULL) {
+        fail_msg("no %s in %s", words, text);
+    }
+}
+
+static void cluster_that_is_well_is_ok(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"OK\"");
+    assert_says(text, "\"owning\":3");
+    assert_says(text, "\"answered\":3");
+    assert_says(text, "\"agree\":3,\"differ\":0");
+    assert_says(text, "\"datasets\":1");
+    assert_says(text, "\"amplification\":null");
+    shelf_free(shelf);
+}
+
+static void dead_node_is_a_reason_with_what_to_do(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    lab_kill(shelf->lab, 2);
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(1));
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "\"text\":\"node is dead\",\"node\":\"c\",\"next\":\"start it again");
+    shelf_free(shelf);
+}
+
+static void node_that_does_not_answer_is_told_within_the_time(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    shelf->lab->nodes[1].frozen = true;
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "node does not answer");
+    assert_says(text, "\"unreachable\":1");
+    shelf_free(shelf);
+}
+
+static void node_that_leaves_in_order_need_not_answer(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    lab_leave(shelf->lab, 1);
+    shelf->lab->nodes[1].frozen = true; /* its process has ended, and the others do not know yet */
+    lab_run(shelf->lab, SEC(1));
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"OK\"");
+    assert_says(text, "\"leaving\":1,");
+    assert_says(text, "\"unreachable\":0,");
+    shelf_free(shelf);
+}
+
+/* Asked while it lived; dead when the time for its answer is over. */
+static void node_that_died_meanwhile_is_one_reason_not_two(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    (void)state;
+    shelf->lab->nodes[1].frozen = true;
+    const uint64_t admin = shelf_admin(shelf, 0, ADMIN_STATUS, span_text(""));
+    lab_run(shelf->lab, MSEC(100));
+    lab_kill(shelf->lab, 1);
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(3));
+    const struct shelf_answer *answer = shelf_answer(shelf, admin);
+    assert_non_null(answer);
+    assert_says(answer->text, "\"text\":\"node is dead\",\"node\":\"b\"");
+    assert_null(strstr(answer->text, "node does not answer"));
+    shelf_free(shelf);
+}
+
+static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    struct node_event event = { .kind = NODE_CREDENTIALS };
+    (void)state;
+    event.credentials.names = span_text("other,reader");
+    event.credentials.broken = 1;
+    lab_event(shelf->lab, 1, &event);
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "\"text\":\"a credential's file cannot be used\",\"node\":\"b\"");
+    event.credentials.broken = 0;
+    lab_event(shelf->lab, 1, &event);
+    assert_says(status_of(shelf), "\"verdict\":\"OK\"");
+    shelf_free(shelf);
+}
+
+static void numbers_of_the_nodes_are_added_up(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    (void)state;
+    shelf_put(shelf, "p/x", "v1", 1);
+    shelf_mount(shelf, 0, shelf_owner(shelf, "p/"));
+    shelf_root(shelf, 0, "p/");
+    const char *text = status_of(shelf);
+    assert_says(text, "\"lists\":1");
+    assert_says(text, "\"size\":33554432"); /* two regions of 16 MiB */
+    shelf_free(shelf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cluster_that_is_well_is_ok),
+        cmocka_unit_test(dead_node_is_a_reason_with_what_to_do),
+        cmocka_unit_test(node_that_does_not_answer_is_told_within_the_time),
+        cmocka_unit_test(node_that_leaves_in_order_need_not_answer),
+        cmocka_unit_test(node_that_died_meanwhile_is_one_reason_not_two),
+        cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
+        cmocka_unit_test(numbers_of_the_nodes_are_added_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
