@@ -180,10 +180,13 @@ static void show_load(const json_t *load)
 
 static void show_status(const json_t *answer)
 {
-    static const struct word nodes[] = {
-        { "owning", "owning" }, { "warming", "warming" }, { "leaving", "leaving" },
-        { "dead", "dead" },     { "left", "left" },       { "unreachable", "unreachable" }
-    };
+    static const struct word nodes[] = { { "owning", "owning" },
+                                         { "warming", "warming" },
+                                         { "leaving", "leaving" },
+                                         { "dead", "dead" },
+                                         { "left", "left" },
+                                         { "replaced", "replaced" },
+                                         { "unreachable", "unreachable" } };
     static const struct word ring[] = { { "agree", "agree" }, { "differ", "differ" } };
     static const struct word source[] = { { "bytes", "read" },
                                           { "gets", "GETs" },
@@ -220,6 +223,15 @@ static void show_status(const json_t *answer)
 
 /* ---- nodes, where ------------------------------------------------------------------------------ */
 
+/* "dead, replaced": the same node runs again under another identity. */
+static void add_replaced(json_t *node)
+{
+    if (part(node, "replaced_by") != NULL) {
+        json_object_set_new(node, "state",
+                            json_sprintf("%s, replaced", client_text(node, "state")));
+    }
+}
+
 /* One column for three addresses: the one that seeds name. */
 static void add_address(json_t *node)
 {
@@ -245,6 +257,7 @@ static void show_nodes(const json_t *answer)
     json_array_foreach((json_t *)(uintptr_t)part(answer, "nodes"), i, node)
     {
         add_address(node);
+        add_replaced(node);
     }
     table_rows(part(answer, "nodes"), keys, ARRAY_COUNT(keys));
 }

@@ -196,6 +196,23 @@ uint64_t view_digest(const struct view *view)
     return view->sum == 0 ? 1 : view->sum; /* 0 is kept for a view without living members */
 }
 
+const struct member *view_successor(const struct view *view, const struct member *member)
+{
+    const struct address *address = member_address(member, ENDPOINT_GOSSIP);
+    if (member->state != MEMBER_DEAD || member->name[0] == '\0' || address == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < view->count; i++) {
+        const struct member *other = &view->members[i];
+        const struct address *there = member_address(other, ENDPOINT_GOSSIP);
+        if (member_is_living(other) && there != NULL && address_equal(there, address) &&
+            strcmp(other->name, member->name) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
 bool view_has_owner(const struct view *view)
 {
     return view->owning > 0;

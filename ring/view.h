@@ -82,6 +82,9 @@ void view_forget(struct view *view, struct node_id id);
 const struct member *view_find(const struct view *view, struct node_id id);
 /* Sorted by id, tombstones included. Valid until the next merge or forget. */
 const struct member *view_members(const struct view *view, uint32_t *count);
+/* The living member that has a dead one's name and gossip address, under an id of its own: the node
+ * lost its data and was started again. NULL: there is none, or `member` is not dead. */
+const struct member *view_successor(const struct view *view, const struct member *member);
 /* Of everything that decides placement and reachability (id, incarnation, state, facts), without
  * tombstones: equal digests mean equal rings. 0 only for a view without living members. */
 uint64_t view_digest(const struct view *view);

@@ -49,15 +49,18 @@ static uint64_t open_peers(const struct node *node)
 static void count_members(struct node *node)
 {
     uint64_t states[MEMBER_LEFT + 1] = { 0 };
+    uint64_t replaced = 0;
     uint32_t count = 0;
     const struct member *members = view_members(node->rings.view, &count);
     for (uint32_t i = 0; i < count; i++) {
         states[members[i].state]++;
+        replaced += view_successor(node->rings.view, &members[i]) != NULL ? 1 : 0;
     }
     node->metrics.members_warming = states[MEMBER_WARMING];
     node->metrics.members_owning = states[MEMBER_OWNING];
     node->metrics.members_leaving = states[MEMBER_LEAVING];
-    node->metrics.members_dead = states[MEMBER_DEAD];
+    node->metrics.members_dead = states[MEMBER_DEAD] - replaced;
+    node->metrics.members_replaced = replaced;
     node->metrics.members_left = states[MEMBER_LEFT];
 }
 

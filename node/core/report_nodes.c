@@ -56,14 +56,18 @@ static void put_addresses(struct json *json, const struct member *member)
     json_close(json, ']');
 }
 
-static void put_member(struct json *json, const struct member *member)
+static void put_member(const struct node *node, struct json *json, const struct member *member)
 {
+    const struct member *successor = view_successor(node->rings.view, member);
     json_str(json, "name", member->name);
     json_id(json, "id", member->id.b);
     json_str(json, "zone", member->zone);
     json_str(json, "labels", member->labels);
     json_str(json, "credentials", member->credentials);
     json_str(json, "state", report_state_word(member->state));
+    if (successor != NULL) {
+        json_id(json, "replaced_by", successor->id.b);
+    }
     json_u64(json, "weight", member->weight);
     json_u64(json, "incarnation", member->incarnation);
     put_addresses(json, member);
@@ -142,7 +146,7 @@ void report_nodes(struct node *node, struct gather *gather)
         const struct gather_node *one = gather_find(gather, members[i].id);
         uint32_t slots = slots_of(ring, members[i].id);
         json_open(&json, NULL, '{');
-        put_member(&json, &members[i]);
+        put_member(node, &json, &members[i]);
         put_contact(node, &json, members[i].id);
         json_u64(&json, "slots", slots);
         json_ratio(&json, "share", slots, UINT64_C(1) << node->options.slots_log2);

@@ -23,7 +23,8 @@ struct findings {
 
 struct sums {
     struct report_numbers all;
-    uint32_t states[MEMBER_LEFT + 1];
+    uint32_t states[MEMBER_LEFT + 1]; /* the dead without those that were replaced */
+    uint32_t replaced;
     uint32_t answered;
     uint32_t unreachable;
     uint32_t ring_agree;
@@ -64,6 +65,10 @@ static void judge_members(struct node *node, struct sums *sums, struct findings 
     const struct member *members = view_members(node->rings.view, &count);
     for (uint32_t i = 0; i < count; i++) {
         CHECK((uint32_t)members[i].state <= MEMBER_LEFT);
+        if (view_successor(node->rings.view, &members[i]) != NULL) {
+            sums->replaced++;
+            continue;
+        }
         sums->states[members[i].state]++;
         if (members[i].state == MEMBER_DEAD) {
             find(findings, &(struct reason){ VERDICT_DEGRADED, "node is dead", members[i].name,
@@ -241,6 +246,7 @@ static void put_nodes(struct json *json, const struct gather *gather, const stru
     for (uint32_t i = 0; i <= MEMBER_LEFT; i++) {
         json_u64(json, report_state_word((enum member_state)i), sums->states[i]);
     }
+    json_u64(json, "replaced", sums->replaced);
     json_u64(json, "answered", sums->answered);
     json_u64(json, "unreachable", sums->unreachable);
     json_bool(json, "all_asked", !gather->cut);

@@ -1,5 +1,6 @@
 """Hosts that are not what they were: a wrong clock, a lost disk, a copy of another host."""
 
+import json
 import shutil
 import struct
 
@@ -121,6 +122,10 @@ def test_a_node_that_lost_all_it_had_is_another_node(cluster):
     }[identity] == "dead")
     cluster.wait_agreed()
     assert read_anew(cluster, origin) == lost
+    status = json.loads(cluster.cli("status", "--json", "--admin", other.admin, admin=False))
+    assert (status["verdict"], status["reasons"]) == ("OK", [])
+    assert (status["nodes"]["dead"], status["nodes"]["replaced"]) == (0, 1)
+    assert "dead, replaced" in cluster.cli("nodes", "--admin", other.admin, admin=False)
 
 
 def test_a_copy_of_another_host_is_refused(cluster):

@@ -55,6 +55,58 @@ static void dead_node_is_a_reason_with_what_to_do(void **state)
     shelf_free(shelf);
 }
 
+/* Member 2 is dead; member 3, of which no process runs, has its name or another one, at its gossip
+ * address or another one. */
+static void tell_successor(struct shelf *shelf, const char *name, uint16_t port)
+{
+    struct member members[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        members[i] = lab_member(shelf->lab, i < 3 ? i : 2);
+        members[i].endpoints[2].purpose = ENDPOINT_GOSSIP;
+        members[i].endpoints[2].address = members[i].endpoints[0].address;
+        members[i].endpoint_count = 3;
+    }
+    members[2].state = MEMBER_DEAD;
+    members[3].id.b[0] ^= 0xff;
+    members[3].state = MEMBER_LEAVING; /* it owns nothing, and nobody needs its answer */
+    snprintf(members[3].name, sizeof members[3].name, "%s", name);
+    members[3].endpoints[2].address.port = port;
+    for (uint32_t i = 0; i < 2; i++) {
+        lab_event(
+            shelf->lab, i,
+            &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = 4 } });
+    }
+    lab_run(shelf->lab, SEC(1));
+}
+
+static void dead_node_that_runs_again_as_another_one_is_no_reason(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    const uint16_t port = lab_member(shelf->lab, 2).endpoints[0].address.port;
+    (void)state;
+    lab_kill(shelf->lab, 2);
+    tell_successor(shelf, "c", port);
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"OK\"");
+    assert_says(text, "\"dead\":0,");
+    assert_says(text, "\"replaced\":1,");
+    assert_says(told(shelf, 0, ADMIN_NODES), "\"state\":\"dead\",\"replaced_by\":\"");
+    shelf_free(shelf);
+}
+
+static void dead_node_is_replaced_by_no_other_name_or_address(void **state)
+{
+    struct shelf *shelf = shelf_new(3);
+    const uint16_t port = lab_member(shelf->lab, 2).endpoints[0].address.port;
+    (void)state;
+    lab_kill(shelf->lab, 2);
+    tell_successor(shelf, "d", port);
+    assert_says(status_of(shelf), "\"text\":\"node is dead\",\"node\":\"c\"");
+    tell_successor(shelf, "c", (uint16_t)(port + 100));
+    assert_says(status_of(shelf), "\"text\":\"node is dead\",\"node\":\"c\"");
+    shelf_free(shelf);
+}
+
 static void node_that_does_not_answer_is_told_within_the_time(void **state)
 {
     struct shelf *shelf = shelf_new(3);
@@ -134,6 +186,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cluster_that_is_well_is_ok),
         cmocka_unit_test(dead_node_is_a_reason_with_what_to_do),
+        cmocka_unit_test(dead_node_that_runs_again_as_another_one_is_no_reason),
+        cmocka_unit_test(dead_node_is_replaced_by_no_other_name_or_address),
         cmocka_unit_test(node_that_does_not_answer_is_told_within_the_time),
         cmocka_unit_test(node_that_leaves_in_order_need_not_answer),
         cmocka_unit_test(node_that_died_meanwhile_is_one_reason_not_two),
