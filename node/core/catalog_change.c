@@ -236,18 +236,37 @@ static void store(struct node *node, struct catalog_op *op)
     }
 }
 
+/* The disk is not the cluster: another node may take the change. */
+static void put_failed(struct node *node, struct catalog_op *op, enum err err)
+{
+    char buffer[ANSWER_MAX];
+    struct text text;
+    const char *dir = node->options.data_dir;
+    text_init(&text, buffer, sizeof buffer);
+    text_str(&text,
+             err == ERR_FULL ? "there is no room left below " : "nothing can be written to ");
+    text_str(&text, dir != NULL && strlen(dir) <= ANSWER_MAX / 2 ? dir : "--data-dir");
+    text_str(&text, " of this node, so that nothing was changed: ");
+    text_str(&text, err == ERR_FULL ? "make room there" : "see its log (meta.disk.failing)");
+    text_str(&text, ", or ask another node");
+    CHECK(!text.overflow);
+    MARK(node, "catalog.put.failed");
+    op_fail(node, op, err, buffer);
+}
+
 void catalog_on_op_put(struct node *node, struct catalog_op *op, enum err err)
 {
     op->io = 0;
-    if (err == ERR_OK) {
-        (void)catalog_install(node, &op->draft, &err); /* a newer one of a peer may have come */
-    }
     if (err != ERR_OK) {
-        MARK(node, "catalog.put.failed");
+        put_failed(node, op, err);
+        return;
+    }
+    (void)catalog_install(node, &op->draft, &err); /* a newer one of a peer may have come */
+    if (err != ERR_OK) {
+        MARK(node, "catalog.full");
         op_fail(node, op, err,
-                err == ERR_FULL ? "this cluster has as many datasets as it can hold, deleted names "
-                                  "included: reuse a deleted name"
-                                : "this node could not write to its data directory");
+                "this cluster has as many datasets as it can hold, deleted names included: reuse a "
+                "deleted name");
         return;
     }
     op->give_up_us = node->now.mono_us + CATALOG_ACK_US;

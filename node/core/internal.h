@@ -157,7 +157,7 @@ void meta_on_gone(struct node *node, struct ask *ask);
 void meta_on_timer(struct node *node, struct timer *timer);
 /* A buffer cached as CACHE_PAGE was evicted: the reference is gone. */
 void pages_on_evict(struct node *node, uint32_t index);
-/* PEER_CATALOG, LISTED, META, META_RECORD, META_READY; ADMIN. */
+/* PEER_CATALOG, LISTED, META, META_RECORD, META_READY, META_DISK; ADMIN. */
 void meta_on_event(struct node *node, const struct node_event *event);
 /* The answer of gossip to a rotation that an operator asked for. */
 void report_on_rotated(struct node *node, uint64_t admin, enum err err);

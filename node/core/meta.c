@@ -298,6 +298,8 @@ void meta_on_event(struct node *node, const struct node_event *event)
     } else if (event->kind == NODE_META_READY) {
         catalog_on_loaded(node);
         handover_wake(node);
+    } else if (event->kind == NODE_META_DISK) {
+        node->meta->disk_err = event->meta_disk.err;
     } else if (event->kind == NODE_ADMIN) {
         report_on_admin(node, event->admin.id, event->admin.kind, event->admin.argument);
     } else {

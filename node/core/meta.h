@@ -64,6 +64,7 @@ struct meta_ask {
 
 struct meta {
     struct marks *marks;
+    enum err disk_err; /* of the disk below --data-dir; OK: it can be written */
     struct meta_io io;
     struct pool asks;
     struct catalog catalog;

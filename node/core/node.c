@@ -420,6 +420,7 @@ static void on_event(struct node *node, const struct node_event *event)
     case NODE_META:
     case NODE_META_RECORD:
     case NODE_META_READY:
+    case NODE_META_DISK:
         meta_on_event(node, event);
         return;
     case NODE_ADMIN:

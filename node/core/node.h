@@ -64,6 +64,7 @@ struct node_options {
     uint32_t weight_default; /* what it is when he does not say */
     char credentials[MEMBER_CREDENTIALS_MAX + 1]; /* names this node can use, at its start */
     uint32_t credentials_broken;                  /* files that cannot be used as they are */
+    const char *data_dir; /* what --data-dir says, for words to people; NULL: there is none */
     struct marks *marks;                          /* may be NULL */
 };
 
@@ -86,6 +87,7 @@ enum node_event_kind {
     NODE_META,         /* a META_GET, META_PUT or META_DELETE ended */
     NODE_META_RECORD,  /* start: one stored dataset record */
     NODE_META_READY,   /* start: all of them were given */
+    NODE_META_DISK,    /* what is kept beside blocks cannot be written, or can be again */
     NODE_ADMIN,        /* an operator asks */
     NODE_WEIGHT_KEPT,  /* a WEIGHT_KEEP is done */
     NODE_CREDENTIALS,  /* the files of credentials are other ones now */
@@ -208,6 +210,9 @@ struct node_event {
         struct {
             struct span value;
         } meta_record;
+        struct {
+            enum err err; /* OK: it can be; FULL: there is no room */
+        } meta_disk;
         struct {
             uint64_t id;
             enum admin_kind kind;

@@ -200,6 +200,7 @@ static void report_metrics(struct node *node, uint64_t admin)
     node->metrics.directories_known = node->meta->dirs.pool.used;
     node->metrics.datasets_known = catalog_living(node);
     node->metrics.sources_failing = outages_shown(node);
+    node->metrics.data_dir_failing = node->meta->disk_err != ERR_OK ? 1 : 0;
     for (uint32_t i = 0; i < metrics_count(); i++) {
         struct metric metric = metrics_at(node, i);
         put_metric(&text, &metric);

@@ -308,6 +308,7 @@ void report_numbers_here(struct node *node, struct report_numbers *out)
         .differing = metrics->fetch_differing,
         .owning = node->owning ? 1 : 0,
         .credentials_broken = node->options.credentials_broken,
+        .data_dir_err = (uint64_t)node->meta->disk_err,
         .load = metrics->load,
         .hot_blocks = metrics->shared_blocks,
         .hot_copies = metrics->shares_held,

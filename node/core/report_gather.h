@@ -49,6 +49,7 @@
     NUMBER(handover_taken)       \
     NUMBER(handover_taken_bytes) \
     NUMBER(credentials_broken)   \
+    NUMBER(data_dir_err)         \
     NUMBER(load)                 \
     NUMBER(hot_blocks)           \
     NUMBER(hot_copies)           \

@@ -1,7 +1,12 @@
 /* node/core/report_status.c: is the cluster well, and what to do if not. */
 #include "node/core/report_gather.h"
 
+#include <string.h>
+
 #define REASONS_MAX 16u
+#define ADVICE_MAX 400u
+#define DIR_MAX 300u
+#define FORGETS ": until then the node forgets at its next restart what it learns"
 
 enum verdict { VERDICT_OK, VERDICT_DEGRADED, VERDICT_CRITICAL };
 
@@ -18,6 +23,7 @@ struct findings {
     const struct gather_outage *outages[REASONS_MAX]; /* what it is about; NULL: something else */
     uint32_t count;
     uint32_t more; /* not shown */
+    char room[ADVICE_MAX];
     enum verdict verdict;
 };
 
@@ -91,6 +97,38 @@ static bool need_not_answer(const struct node *node, struct node_id id)
     return member == NULL || member->state == MEMBER_LEAVING || !member_is_living(member);
 }
 
+/* What its --data-dir is only a node itself knows. */
+static const char *advise_room(const struct node *node, struct findings *findings)
+{
+    struct text text;
+    const char *dir = node->options.data_dir;
+    text_init(&text, findings->room, sizeof findings->room);
+    text_str(&text, "make room below ");
+    text_str(&text, dir != NULL && strlen(dir) <= DIR_MAX ? dir : "that directory");
+    text_str(&text, FORGETS);
+    CHECK(!text.overflow);
+    return findings->room;
+}
+
+static void judge_data_dir(struct node *node, const struct gather_node *one,
+                           struct findings *findings)
+{
+    const char *name = name_of(node, one->id);
+    if (one->numbers.data_dir_err == (uint64_t)ERR_FULL) {
+        const bool is_own = node_id_equal(one->id, node->options.id);
+        find(findings,
+             &(struct reason){
+                 VERDICT_DEGRADED, "the disk of --data-dir is full", name,
+                 is_own ? advise_room(node, findings)
+                        : "make room there (its log names it: meta.disk.failing)" FORGETS });
+    } else if (one->numbers.data_dir_err != 0) {
+        find(findings,
+             &(struct reason){
+                 VERDICT_DEGRADED, "nothing can be written to --data-dir", name,
+                 "check that disk, then restart the node; its log says why (meta.disk.failing)" });
+    }
+}
+
 static void judge_node(struct node *node, const struct gather_node *one, struct sums *sums,
                        struct findings *findings)
 {
@@ -124,6 +162,7 @@ static void judge_node(struct node *node, const struct gather_node *one, struct 
         find(findings, &(struct reason){ VERDICT_DEGRADED, "a credential's file cannot be used",
                                          name, "its log says which and why (credential.broken)" });
     }
+    judge_data_dir(node, one, findings);
 }
 
 static void judge_rings(struct node *node, const struct gather *gather, struct sums *sums,

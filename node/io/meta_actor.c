@@ -8,9 +8,11 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +24,9 @@
 /* Address space, not memory or disk: the file grows as it is filled. Beyond it PUT is ERR_FULL. */
 #define MAP_BYTES (64ull << 30)
 #define BATCH 256
-#define KEY_MAX 511 /* of LMDB as Debian builds it */
+#define ROOM_LEAST (16ull << 20) /* free bytes: some batches of records fit */
+#define ROOM_AGAIN_US SEC(2)     /* a full disk is looked at that often */
+#define KEY_MAX 511              /* of LMDB as Debian builds it */
 #define FORMAT_VERSION 1
 #define VERSION_KEY "v"
 
@@ -45,8 +49,11 @@ struct meta_actor {
     bool writer_runs;
     bool reader_runs;
     sem_t ready; /* NODE_META_READY is in `out` */
+    atomic_bool stopping;
+    const char *dir; /* "": files without a name */
     MDB_env *env;
     MDB_dbi dbi;
+    int failing; /* the writer's: why the last write failed; 0: it did not */
 };
 
 static enum err err_of(int failed)
@@ -58,6 +65,8 @@ static enum err err_of(int failed)
         return ERR_NOT_FOUND;
     case MDB_MAP_FULL:
     case ENOSPC:
+    case EDQUOT:
+    case EFBIG: /* the limit of the process, or of the file system */
         return ERR_FULL;
     case ENOMEM:
         return ERR_NOMEM;
@@ -188,39 +197,90 @@ static int write_one(struct meta_actor *meta, MDB_txn *txn, struct job *job)
     return failed == MDB_NOTFOUND ? 0 : failed;
 }
 
+static bool has_room(const struct meta_actor *meta)
+{
+    struct statvfs room;
+    mdb_filehandle_t fd;
+    if (mdb_env_get_fd(meta->env, &fd) != 0 || fstatvfs(fd, &room) != 0) {
+        return true; /* the next write will tell */
+    }
+    return (uint64_t)room.f_bavail * room.f_frsize >= ROOM_LEAST;
+}
+
+/* 0: it can be written, as far as is known. */
+static void tell_disk(struct meta_actor *meta, int failed)
+{
+    const enum err err = err_of(failed);
+    const bool changed = err != err_of(meta->failing);
+    meta->failing = failed;
+    if (!changed) {
+        return;
+    }
+    if (failed == 0) {
+        LOG(LOG_INFO, "meta.disk.well", LOG_TEXT("dir", meta->dir));
+    } else {
+        LOG(LOG_ERROR, "meta.disk.failing", LOG_TEXT("dir", meta->dir),
+            LOG_TEXT("why", mdb_strerror(failed)));
+    }
+    struct item *item = item_must(NODE_META_DISK, 0);
+    item->event.meta_disk.err = err;
+    queue_push(meta->out, &item->queue);
+}
+
 /* One transaction over `count` jobs: all of them or none. */
-static enum err write_batch(struct meta_actor *meta, struct job **jobs, uint32_t count)
+static int write_batch(struct meta_actor *meta, struct job **jobs, uint32_t count)
 {
     MDB_txn *txn = NULL;
     int failed = mdb_txn_begin(meta->env, NULL, 0, &txn);
     if (failed != 0) {
-        return err_of(failed);
+        return failed;
     }
     for (uint32_t i = 0; failed == 0 && i < count; i++) {
         failed = write_one(meta, txn, jobs[i]);
     }
     if (failed != 0) {
         mdb_txn_abort(txn);
-        return err_of(failed);
+        return failed;
     }
-    return err_of(mdb_txn_commit(txn));
+    failed = mdb_txn_commit(txn);
+    /* LMDB says EIO also of a write that was cut short because the disk is full now. */
+    return failed == EIO && !has_room(meta) ? ENOSPC : failed;
 }
 
 static void write_all(struct meta_actor *meta, struct job **jobs, uint32_t count)
 {
-    const enum err err = write_batch(meta, jobs, count);
+    const int together = write_batch(meta, jobs, count);
+    int failing = 0;
     for (uint32_t i = 0; i < count; i++) {
         /* One that does not fit must not take the others with it. */
-        const bool alone = err != ERR_OK && count > 1;
-        answer(meta, jobs[i], alone ? write_batch(meta, &jobs[i], 1) : err);
+        const bool alone = together != 0 && count > 1;
+        const int failed = alone ? write_batch(meta, &jobs[i], 1) : together;
+        failing = failed != 0 ? failed : failing;
+        answer(meta, jobs[i], err_of(failed));
     }
+    tell_disk(meta, failing);
+}
+
+/* The next job, or NULL at the end. Meanwhile a full disk may have got room. */
+static struct queue_item *next_write(struct meta_actor *meta)
+{
+    struct queue_item *item = NULL;
+    bool over = false;
+    while (item == NULL && !over) {
+        over = atomic_load(&meta->stopping); /* then all there is is in the queue */
+        item = queue_pop(meta->writes, meta->failing == ENOSPC ? ROOM_AGAIN_US : USEC_NEVER);
+        if (item == NULL && meta->failing == ENOSPC && has_room(meta)) {
+            tell_disk(meta, 0);
+        }
+    }
+    return item;
 }
 
 static void *run_writer(void *self)
 {
     struct meta_actor *meta = self;
     struct job *jobs[BATCH];
-    struct queue_item *item = queue_pop(meta->writes, USEC_NEVER);
+    struct queue_item *item = next_write(meta);
     while (item != NULL) {
         uint32_t count = 0;
         while (item != NULL) {
@@ -228,7 +288,7 @@ static void *run_writer(void *self)
             item = count < BATCH ? queue_pop(meta->writes, 0) : NULL;
         }
         write_all(meta, jobs, count);
-        item = queue_pop(meta->writes, USEC_NEVER);
+        item = next_write(meta);
     }
     return NULL;
 }
@@ -365,6 +425,7 @@ enum err meta_actor_start(const struct meta_actor_options *options, struct meta_
         return ERR_NOMEM;
     }
     meta->out = options->out;
+    meta->dir = options->dir != NULL ? options->dir : "";
     sem_init(&meta->ready, 0, 0);
     enum err err = open_env(meta, options->dir, why);
     if (err == ERR_OK) {
@@ -410,6 +471,7 @@ void meta_actor_stop(struct meta_actor **pointer)
     if (meta == NULL) {
         return;
     }
+    atomic_store(&meta->stopping, true);
     if (meta->writer_runs) {
         queue_close(meta->writes);
         threads_join(meta->writer);

@@ -2,7 +2,8 @@
  *
  * Takes NODE_META_PUT, NODE_META_GET and NODE_META_DELETE; gives NODE_META_RECORD for each stored
  * dataset at start and then NODE_META_READY, and one NODE_META for each effect. A PUT is answered
- * when it is durable; those that come together are committed together. */
+ * when it is durable; those that come together are committed together. NODE_META_DISK when writes
+ * begin to fail, and when one has succeeded again, or a disk that was full has room. */
 #pragma once
 #include "base/check.h"
 #include "base/err.h"
@@ -14,7 +15,8 @@ struct meta_actor;
 
 struct meta_actor_options {
     struct queue *out; /* of the peer thread */
-    const char *dir;   /* exists; NULL: files without a name, gone with the process */
+    const char
+        *dir; /* exists, outlives the actor; NULL: files without a name, gone with the process */
 };
 
 /* ERR_VERSION: written by a newer Atoll; nothing was touched. Others with a line in `why`. */

@@ -177,6 +177,7 @@ static enum err start_meta(struct process *process, struct text *why)
         .out = process->in,
         .dir = process->is_private ? NULL : process->config.data_dir,
     };
+    process->node.data_dir = options.dir;
     return meta_actor_start(&options, &process->meta, why);
 }
 

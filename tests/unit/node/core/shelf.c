@@ -63,7 +63,7 @@ static enum err put_result(struct shelf *shelf, const struct node_effect *effect
     shelf->puts++;
     shelf->put_pages += effect->meta.space == META_PAGE ? 1 : 0;
     if (effect->meta.space == META_DATASET) {
-        return ERR_OK;
+        return shelf->fail_datasets;
     }
     if (shelf->fail_roots && effect->meta.space == META_ROOT) {
         return ERR_SYSTEM;

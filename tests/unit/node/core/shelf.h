@@ -52,8 +52,9 @@ struct shelf {
     bool mute_heads;                 /* ... without a word */
     enum err plans[SHELF_PLANS_MAX]; /* of the next ones */
     uint32_t plan_count;
-    enum err fail_puts; /* every META_PUT of a page or root */
-    bool fail_roots;    /* ... of a root alone */
+    enum err fail_puts;     /* every META_PUT of a page or root */
+    enum err fail_datasets; /* ... of a dataset */
+    bool fail_roots;        /* ... of a root alone */
     struct shelf_answer answers[SHELF_ANSWERS_MAX];
     uint32_t answer_count;
     uint64_t next_admin;

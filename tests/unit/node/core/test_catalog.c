@@ -161,6 +161,29 @@ static void name_in_use_is_refused(void **state)
     shelf_free(shelf);
 }
 
+static void disk_that_is_full_is_not_a_cluster_that_is_full(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    struct dataset dataset = second(shelf);
+    (void)state;
+    shelf->fail_datasets = ERR_FULL;
+    uint64_t admin = shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, SEC(1));
+    assert_int_equal(answered(shelf, admin), ERR_FULL);
+    assert_true(says(shelf, admin, "no room left below --data-dir of this node"));
+    assert_false(says(shelf, admin, "as many datasets"));
+    assert_false(knows(shelf, 0, "second") || knows(shelf, 1, "second"));
+    shelf->fail_datasets = ERR_SYSTEM;
+    admin = shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, SEC(1));
+    assert_true(says(shelf, admin, "nothing can be written to --data-dir"));
+    shelf->fail_datasets = ERR_OK;
+    admin = shelf_create(shelf, 0, &dataset);
+    lab_run(shelf->lab, SEC(1));
+    assert_int_equal(answered(shelf, admin), ERR_OK);
+    shelf_free(shelf);
+}
+
 static void same_name_twice_at_once_is_created_once(void **state)
 {
     struct shelf *shelf = shelf_new(1);
@@ -495,6 +518,7 @@ int main(void)
         cmocka_unit_test(prefix_with_nothing_below_it_is_doubted),
         cmocka_unit_test(selector_that_no_node_has_is_doubted),
         cmocka_unit_test(name_in_use_is_refused),
+        cmocka_unit_test(disk_that_is_full_is_not_a_cluster_that_is_full),
         cmocka_unit_test(same_name_twice_at_once_is_created_once),
         cmocka_unit_test(source_that_refuses_creates_nothing),
         cmocka_unit_test(every_row_is_asked_before_creation),

@@ -168,6 +168,34 @@ static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
     shelf_free(shelf);
 }
 
+static void tell_disk(struct shelf *shelf, uint32_t node, enum err err)
+{
+    lab_event(shelf->lab, node,
+              &(struct node_event){ .kind = NODE_META_DISK, .meta_disk = { .err = err } });
+}
+
+static void disk_of_the_data_directory_is_a_reason_while_it_is_full(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        tell_disk(shelf, i, ERR_FULL);
+        const char *text = status_of(shelf);
+        assert_says(text, "\"verdict\":\"DEGRADED\"");
+        assert_says(text, i == 0 ? "\"text\":\"the disk of --data-dir is full\",\"node\":\"a\""
+                                 : "\"text\":\"the disk of --data-dir is full\",\"node\":\"b\"");
+        assert_says(text, "\"next\":\"make room ");
+        assert_says(told(shelf, i, ADMIN_METRICS), "atoll_data_dir_failing 1\n");
+        tell_disk(shelf, i, ERR_OK);
+        assert_says(status_of(shelf), "\"verdict\":\"OK\"");
+        assert_says(told(shelf, i, ADMIN_METRICS), "atoll_data_dir_failing 0\n");
+    }
+    tell_disk(shelf, 1, ERR_SYSTEM);
+    assert_says(status_of(shelf),
+                "\"text\":\"nothing can be written to --data-dir\",\"node\":\"b\"");
+    shelf_free(shelf);
+}
+
 static void numbers_of_the_nodes_are_added_up(void **state)
 {
     struct shelf *shelf = shelf_new(2);
@@ -192,6 +220,7 @@ int main(void)
         cmocka_unit_test(node_that_leaves_in_order_need_not_answer),
         cmocka_unit_test(node_that_died_meanwhile_is_one_reason_not_two),
         cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
+        cmocka_unit_test(disk_of_the_data_directory_is_a_reason_while_it_is_full),
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <lmdb.h>
 
 #include "node/io/item.h"
@@ -219,6 +222,59 @@ static void every_one_of_many_is_answered_once(void **state)
     check_value(store, META_PAGE, span_of(key, 4), span_of(key, 4));
 }
 
+static void disk(struct store *store, enum err err)
+{
+    struct item *item = next_item(store);
+    assert_int_equal(item->event.kind, NODE_META_DISK);
+    assert_int_equal(item->event.meta_disk.err, err);
+    item->free(item);
+}
+
+/* Files may grow to `bytes` in this process; a write beyond is an error, not a signal. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static rlim_t size_of_data(const struct store *store)
+{
+    char path[128];
+    struct stat stat_of;
+    snprintf(path, sizeof path, "%s/data.mdb", store->dir);
+    assert_int_equal(stat(path, &stat_of), 0);
+    return (rlim_t)stat_of.st_size;
+}
+
+static void it_is_told_once_when_there_is_no_room_and_once_when_a_write_succeeds(void **state)
+{
+    struct store *store = *state;
+    const size_t size = 1u << 20;
+    uint8_t *value = calloc(1, size);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    store->space = META_PAGE;
+    limit_files(size_of_data(store)); /* what is written first starts behind it */
+    for (uint64_t id = 1; id <= 2; id++) {
+        ask(store, NODE_META_PUT, id, span_text("big"), span_of(value, size));
+        done(store, id, ERR_FULL);
+        if (id == 1) {
+            disk(store, ERR_FULL);
+        }
+    }
+    limit_files(before.rlim_cur);
+    ask(store, NODE_META_PUT, 3, span_text("big"), span_of(value, size));
+    done(store, 3, ERR_OK);
+    disk(store, ERR_OK);
+    check_value(store, META_PAGE, span_text("big"), span_of(value, size));
+    free(value);
+}
+
 static void without_a_directory_nothing_is_left_behind(void **state)
 {
     struct store *store = *state;
@@ -270,6 +326,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_of_any_size_are_kept_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_values_come_back_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_one_of_many_is_answered_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            it_is_told_once_when_there_is_no_room_and_once_when_a_write_succeeds, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(without_a_directory_nothing_is_left_behind, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, set_up,
