@@ -97,6 +97,8 @@ struct node {
     bool started;
     bool owning; /* NODE_OWNING was said */
     bool leaving;
+    bool
+        seeds_silent; /* seeds were given, and nobody has ever answered: we are a cluster of our own */
     struct leave leave;
     struct timer heart; /* beats while there are peers: a late beat tells of a pause */
 };

@@ -438,6 +438,9 @@ static void on_event(struct node *node, const struct node_event *event)
     case NODE_KEYS:
         keychain_on_keys(node, event);
         return;
+    case NODE_SEEDS:
+        node->seeds_silent = event->seeds.silent;
+        return;
     case NODE_LOADS:
         hot_on_loads(node, event->loads.rates, event->loads.count);
         return;

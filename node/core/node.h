@@ -64,8 +64,9 @@ struct node_options {
     uint32_t weight_default; /* what it is when he does not say */
     char credentials[MEMBER_CREDENTIALS_MAX + 1]; /* names this node can use, at its start */
     uint32_t credentials_broken;                  /* files that cannot be used as they are */
+    const char *seeds;    /* what --seeds says, for words to people; NULL: there are none */
     const char *data_dir; /* what --data-dir says, for words to people; NULL: there is none */
-    struct marks *marks;                          /* may be NULL */
+    struct marks *marks;  /* may be NULL */
 };
 
 /* ---- what happens to a node ------------------------------------------------------------- */
@@ -94,6 +95,7 @@ enum node_event_kind {
     NODE_LEAVE,        /* leave in order: finish what is in hand, take nothing new */
     NODE_KEYS,         /* gossip: the ring of keys, and how far members are with the newest */
     NODE_KEY_ROTATED,  /* gossip: the answer to a KEY_ROTATE */
+    NODE_SEEDS,        /* gossip: nobody has ever answered at the seeds, or somebody has now */
     NODE_LOADS,        /* gossip: what some others serve; after a LOAD */
 };
 
@@ -230,6 +232,9 @@ struct node_event {
             uint64_t id;
             enum err err;
         } key_rotated;
+        struct {
+            bool silent;
+        } seeds;
         struct {
             const uint64_t *rates; /* bytes a second; copied */
             uint32_t count;

@@ -125,6 +125,9 @@ static void report_ready(struct node *node, uint64_t admin)
     well = check(&text, "ring", rings_current(node, span_of(NULL, 0)) != NULL) && well;
     well = check(&text, "owning", node->owning) && well;
     well = check(&text, "staying", !node->leaving) && well;
+    if (node->seeds_silent) { /* the first of many seeds must become ready, or no other is started */
+        text_str(&text, "seeds silent (ready all the same: see atoll status)\n");
+    }
     report_reply(node, admin, well ? ERR_OK : ERR_BUSY, &text);
 }
 
@@ -200,6 +203,7 @@ static void report_metrics(struct node *node, uint64_t admin)
     node->metrics.directories_known = node->meta->dirs.pool.used;
     node->metrics.datasets_known = catalog_living(node);
     node->metrics.sources_failing = outages_shown(node);
+    node->metrics.seeds_silent = node->seeds_silent ? 1 : 0;
     node->metrics.data_dir_failing = node->meta->disk_err != ERR_OK ? 1 : 0;
     for (uint32_t i = 0; i < metrics_count(); i++) {
         struct metric metric = metrics_at(node, i);

@@ -6,6 +6,7 @@
 #define REASONS_MAX 16u
 #define ADVICE_MAX 400u
 #define DIR_MAX 300u
+#define SEEDS_SHOWN 160u
 #define FORGETS ": until then the node forgets at its next restart what it learns"
 
 enum verdict { VERDICT_OK, VERDICT_DEGRADED, VERDICT_CRITICAL };
@@ -24,6 +25,7 @@ struct findings {
     uint32_t count;
     uint32_t more; /* not shown */
     char room[ADVICE_MAX];
+    char seeds[ADVICE_MAX];
     enum verdict verdict;
 };
 
@@ -163,6 +165,28 @@ static void judge_node(struct node *node, const struct gather_node *one, struct 
                                          name, "its log says which and why (credential.broken)" });
     }
     judge_data_dir(node, one, findings);
+}
+
+/* Only the asked node: no other one sees it. */
+static void judge_seeds(struct node *node, struct findings *findings)
+{
+    struct text text;
+    const char *seeds = node->options.seeds != NULL ? node->options.seeds : "";
+    const size_t size = strlen(seeds);
+    if (!node->seeds_silent) {
+        return;
+    }
+    text_init(&text, findings->seeds, sizeof findings->seeds);
+    text_str(&text, "nobody has answered at --seeds ");
+    text_span(&text, span_of(seeds, size < SEEDS_SHOWN ? size : SEEDS_SHOWN));
+    text_str(&text, size > SEEDS_SHOWN ? "..." : "");
+    text_str(&text,
+             ": check that these run and UDP reaches them, and that --cluster-file is theirs "
+             "and no older than what they rotated to");
+    CHECK(!text.overflow);
+    find(findings,
+         &(struct reason){ VERDICT_DEGRADED, "no seed answers: the node is a cluster of its own",
+                           node->options.name, findings->seeds });
 }
 
 static void judge_rings(struct node *node, const struct gather *gather, struct sums *sums,
@@ -384,6 +408,7 @@ void report_status(struct node *node, struct gather *gather)
     for (uint32_t i = 0; i < gather->node_count; i++) {
         judge_node(node, &gather->nodes[i], &sums, &findings);
     }
+    judge_seeds(node, &findings);
     judge_rings(node, gather, &sums, &findings);
     judge_datasets(node, &findings);
     judge_outages(node, gather, &findings);

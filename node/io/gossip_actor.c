@@ -25,6 +25,7 @@
 
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
 #define COMPLAIN_US SEC(10)
+#define PATIENCE_US SEC(10)
 #define SOCKET_BUFFER (1 << 20)
 
 struct told {
@@ -47,7 +48,11 @@ struct gossip_actor {
     int family;
     bool over; /* LEFT or IDENTITY_IN_USE: the machine does nothing any more */
     atomic_bool stopping;
-    usec_t looked_us; /* when complain() last looked */
+    struct address own; /* where others reach us */
+    bool names_others;  /* the seeds do, or cannot be resolved */
+    bool silent;        /* they are, as the node was told */
+    usec_t patient_us;  /* until then they may be */
+    usec_t looked_us;   /* when complain() last looked */
     uint64_t strangers;
     pthread_mutex_t mutex; /* of stats */
     struct gossip_stats stats;
@@ -369,12 +374,26 @@ static bool receive_packet(struct gossip_actor *actor)
     return true;
 }
 
+/* A seed that is ourselves is none. */
+static void look_at_seeds(struct gossip_actor *actor, const struct gossip_event *event)
+{
+    if (event->kind != GOSSIP_SEEDS) {
+        return;
+    }
+    actor->names_others = event->seeds.count == 0;
+    for (uint32_t i = 0; i < event->seeds.count; i++) {
+        actor->names_others =
+            actor->names_others || !address_equal(&event->seeds.addresses[i], &actor->own);
+    }
+}
+
 static void take_told(struct gossip_actor *actor)
 {
     struct queue_item *next = queue_take(actor->told);
     while (next != NULL) {
         struct told *told = CONTAINER_OF(next, struct told, queue);
         next = next->next;
+        look_at_seeds(actor, &told->event);
         step(actor, &told->event);
         sodium_memzero(&told->rotation, sizeof told->rotation);
         free(told);
@@ -388,6 +407,22 @@ static void publish_stats(struct gossip_actor *actor)
     pthread_mutex_unlock(&actor->mutex);
 }
 
+/* Nobody has ever answered: no seed, and no member that found us. Who has met others once and was
+ * left by all of them has seen them go: his seeds are not what is wrong. */
+static void tell_silence(struct gossip_actor *actor)
+{
+    const bool silent = actor->resolver != NULL && actor->names_others &&
+                        gossip_stats(actor->gossip)->received_packets == 0 &&
+                        clock_mono_us() >= actor->patient_us;
+    if (silent == actor->silent || actor->over) {
+        return;
+    }
+    actor->silent = silent;
+    struct item *item = item_must(NODE_SEEDS, 0);
+    item->event.seeds.silent = silent;
+    queue_push(actor->peer, &item->queue);
+}
+
 /* What an operator has to see, and the machine cannot know: that nobody answers, or that somebody
  * with other keys knocks. */
 static void complain(struct gossip_actor *actor)
@@ -399,7 +434,7 @@ static void complain(struct gossip_actor *actor)
     const struct gossip_stats *stats = gossip_stats(actor->gossip);
     const uint64_t strangers =
         stats->dropped_foreign + stats->dropped_unsealed + stats->dropped_key;
-    if (actor->resolver != NULL && gossip_count(actor->gossip) <= 1) {
+    if (actor->silent) {
         LOG(LOG_WARN, "gossip.alone",
             LOG_TEXT("text", "no seed answers: check that they run, that UDP reaches them, and "
                              "that this node has the same cluster file"));
@@ -418,6 +453,7 @@ static void *run(void *self)
     struct pollfd fds[2] = { { .fd = actor->fd, .events = POLLIN },
                              { .fd = queue_fd(actor->told), .events = POLLIN } };
     actor->looked_us = clock_mono_us();
+    actor->patient_us += actor->looked_us;
     step(actor, &(struct gossip_event){ .kind = GOSSIP_START });
     while (!atomic_load(&actor->stopping)) {
         const usec_t deadline_us = actor->over ? USEC_NEVER : gossip_deadline(actor->gossip);
@@ -431,6 +467,7 @@ static void *run(void *self)
             step(actor, &(struct gossip_event){ .kind = GOSSIP_TICK });
         }
         publish_stats(actor);
+        tell_silence(actor);
         complain(actor);
     }
     return NULL;
@@ -505,6 +542,8 @@ enum err gossip_actor_start(const struct gossip_actor_options *options, struct g
     actor->peer = options->peer;
     actor->tell = options->tell;
     actor->self = options->self;
+    actor->own = options->gossip.self.endpoints[0].address;
+    actor->patient_us = options->patience_us != 0 ? options->patience_us : PATIENCE_US;
     CHECK(pthread_mutex_init(&actor->mutex, NULL) == 0);
     enum err err = open_socket(actor, &options->listen, why);
     if (err == ERR_OK) {

@@ -178,6 +178,7 @@ static enum err start_meta(struct process *process, struct text *why)
         .dir = process->is_private ? NULL : process->config.data_dir,
     };
     process->node.data_dir = options.dir;
+    process->node.seeds = process->config.seeds;
     return meta_actor_start(&options, &process->meta, why);
 }
 

@@ -120,6 +120,10 @@ def test_who_missed_a_revocation_needs_new_files(cluster):
     cluster.mounts.remove(mount)
     away.start()
     live.wait_for("sign that it is alone", lambda: "gossip.alone" in away.log.read_text(), 30)
+    done = cluster.cli("status", "--admin", away.admin, admin=False, check=False)
+    assert done.returncode == 1 and done.stdout.startswith("DEGRADED\n  no seed answers"), done.stdout
+    assert cluster.seeds in done.stdout and "--cluster-file" in done.stdout
+    assert "seeds silent" in away.ask("/readyz?verbose")
     assert len(away.json("/api/v1/nodes")["nodes"]) == 1
     assert {m["id"] for m in cluster.members[0].json("/api/v1/nodes")["nodes"]
             if m["state"] == "owning"}.isdisjoint({away.json("/api/v1/nodes")["nodes"][0]["id"]})
@@ -130,6 +134,7 @@ def test_who_missed_a_revocation_needs_new_files(cluster):
     away.start()
     cluster.wait_agreed()
     assert in_use(away) == name
+    assert cluster.cli("status", "--admin", away.admin, admin=False).startswith("OK\n")
     (cluster.dir / "client.key").unlink()
     cluster.client_file("*")
     mount = cluster.mount("set")

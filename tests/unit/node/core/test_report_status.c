@@ -168,6 +168,32 @@ static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
     shelf_free(shelf);
 }
 
+static void tell_seeds(struct shelf *shelf, bool silent)
+{
+    lab_event(shelf->lab, 0,
+              &(struct node_event){ .kind = NODE_SEEDS, .seeds = { .silent = silent } });
+}
+
+static void node_that_no_seed_answers_is_degraded_and_ready(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    (void)state;
+    assert_says(status_of(shelf), "\"verdict\":\"OK\"");
+    shelf->lab->nodes[0].node->options.seeds = "x:1,y:2";
+    tell_seeds(shelf, true);
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "no seed answers: the node is a cluster of its own\",\"node\":\"a\"");
+    assert_says(text, "\"next\":\"nobody has answered at --seeds x:1,y:2: check ");
+    assert_says(text, "--cluster-file");
+    assert_says(told(shelf, 0, ADMIN_READY), "seeds silent");
+    assert_says(told(shelf, 0, ADMIN_METRICS), "atoll_seeds_silent 1\n");
+    tell_seeds(shelf, false);
+    assert_says(status_of(shelf), "\"verdict\":\"OK\"");
+    assert_null(strstr(told(shelf, 0, ADMIN_READY), "seeds"));
+    shelf_free(shelf);
+}
+
 static void tell_disk(struct shelf *shelf, uint32_t node, enum err err)
 {
     lab_event(shelf->lab, node,
@@ -220,6 +246,7 @@ int main(void)
         cmocka_unit_test(node_that_leaves_in_order_need_not_answer),
         cmocka_unit_test(node_that_died_meanwhile_is_one_reason_not_two),
         cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
+        cmocka_unit_test(node_that_no_seed_answers_is_degraded_and_ready),
         cmocka_unit_test(disk_of_the_data_directory_is_a_reason_while_it_is_full),
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
     };

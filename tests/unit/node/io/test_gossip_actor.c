@@ -59,6 +59,7 @@ static enum err start(struct end *end, uint8_t id, const char *cluster, const ch
                     .members_max = 16 },
         .listen = end->address,
         .seeds = seeds,
+        .patience_us = 1,
         .peer = end->peer,
         .tell = tell,
         .self = end,
@@ -170,6 +171,54 @@ static void two_find_each_other_and_one_leaves_in_order(void **state)
     end_fini(&a);
 }
 
+static void seeds_that_are_silent_are_told_until_one_answers(void **state)
+{
+    struct end a;
+    struct end b;
+    char seed[ADDRESS_TEXT_SIZE];
+    uint32_t keys = 0;
+    (void)state;
+    end_init(&a);
+    end_init(&b);
+    address_text(&b.address, seed);
+    assert_int_equal(start(&a, 1, "test", seed), ERR_OK);
+    assert_true(wait_event(&a, NODE_SEEDS, &keys).seeds.silent);
+    assert_int_equal(start(&b, 2, "test", ""), ERR_OK);
+    assert_false(wait_event(&a, NODE_SEEDS, &keys).seeds.silent);
+    end_fini(&b);
+    end_fini(&a);
+}
+
+/* Waits until the node has a view that can be used; was it told that the seeds are silent? */
+static bool gathers_in_silence(struct end *end)
+{
+    bool gathering = true;
+    bool silent = false;
+    while (gathering) {
+        struct queue_item *next = queue_pop(end->peer, SEC(60));
+        assert_non_null(next);
+        struct item *item = item_of(next);
+        gathering = item->event.kind != NODE_VIEW || item->event.view.gathering;
+        silent = silent || item->event.kind == NODE_SEEDS;
+        item->free(item);
+    }
+    return silent;
+}
+
+static void who_starts_a_cluster_is_not_missing_seeds(void **state)
+{
+    char seed[ADDRESS_TEXT_SIZE];
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct end end;
+        end_init(&end);
+        address_text(&end.address, seed);
+        assert_int_equal(start(&end, 1, "test", i == 0 ? "" : seed), ERR_OK);
+        assert_false(gathers_in_silence(&end));
+        end_fini(&end);
+    }
+}
+
 /* Written by main, known to the node, and then told to who asked. */
 static void a_rotation_is_kept_before_it_is_answered(void **state)
 {
@@ -240,6 +289,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_find_each_other_and_one_leaves_in_order),
+        cmocka_unit_test(seeds_that_are_silent_are_told_until_one_answers),
+        cmocka_unit_test(who_starts_a_cluster_is_not_missing_seeds),
         cmocka_unit_test(a_rotation_is_kept_before_it_is_answered),
         cmocka_unit_test(a_busy_port_is_told),
         cmocka_unit_test(garbage_is_counted_and_changes_nothing),
