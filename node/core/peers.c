@@ -46,6 +46,18 @@ struct peer *peer_find(const struct node *node, struct node_id id)
     return NULL;
 }
 
+usec_t peer_heard_us(const struct node *node, struct node_id id)
+{
+    const struct peers *peers = &node->peers;
+    const struct peer *peer = peer_find(node, id);
+    usec_t heard_us = peer != NULL ? peer->heard_mono_us : 0;
+    for (uint32_t i = 0; i < PEERS_GONE_MAX && heard_us == 0; i++) {
+        const struct peer_gone *gone = &peers->gone[(peers->gone_next - 1 - i) % PEERS_GONE_MAX];
+        heard_us = node_id_equal(gone->id, id) ? gone->heard_mono_us : 0;
+    }
+    return heard_us;
+}
+
 bool peer_is_open(const struct node *node, struct node_id id, enum link_purpose purpose)
 {
     const struct peer *peer = peer_find(node, id);
@@ -194,8 +206,17 @@ static void peer_new(struct node *node, const struct member *member)
     map_insert(&node->peers.by_id, &peer->by_id, hash64(peer->id.b, ID_SIZE, 2));
 }
 
+static void remember(struct peers *peers, const struct peer *peer)
+{
+    if (peer->heard_mono_us != 0) {
+        peers->gone[peers->gone_next++ % PEERS_GONE_MAX] =
+            (struct peer_gone){ .id = peer->id, .heard_mono_us = peer->heard_mono_us };
+    }
+}
+
 static void peer_free(struct node *node, struct peer *peer)
 {
+    remember(&node->peers, peer);
     peer_down(node, peer);
     CHECK(list_is_empty(&peer->calls));
     timers_cancel(&node->timers, &peer->timer);

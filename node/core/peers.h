@@ -15,6 +15,8 @@
 #include "wire/message.h"
 #include "wire/proof.h"
 
+#define PEERS_GONE_MAX 64u
+
 struct link;
 
 struct peer {
@@ -42,10 +44,18 @@ struct peer {
     uint64_t proved;          /* keychain.change when it last got a proof of ours */
 };
 
+/* One whose links are gone, because it is no more: when it was heard last. */
+struct peer_gone {
+    struct node_id id;
+    usec_t heard_mono_us;
+};
+
 struct peers {
     struct map by_id;
     struct pool pool;
     struct list all;
+    struct peer_gone gone[PEERS_GONE_MAX]; /* for people; the last ones, in a circle */
+    uint32_t gone_next;
 };
 
 size_t peers_memory(const struct node_options *options);
@@ -54,6 +64,9 @@ enum err peers_init(struct peers *peers, struct arena *mem, const struct node_op
 
 /* NULL: not a living member of the view (or this node itself). */
 struct peer *peer_find(const struct node *node, struct node_id id);
+/* When a member was heard last on a link that this node opened to it, also one that is dead now:
+ * monotonic; 0: never, or it is forgotten. */
+usec_t peer_heard_us(const struct node *node, struct node_id id);
 /* Can a request go there at this moment? */
 bool peer_is_open(const struct node *node, struct node_id id, enum link_purpose purpose);
 /* A call to it got no answer: it is probed by PING and, until it is heard again, said to be down. */

@@ -73,18 +73,14 @@ static void put_member(const struct node *node, struct json *json, const struct 
     put_addresses(json, member);
 }
 
-/* "heard": seconds since its last message; -1: never. "protocol": what it and we speak; 0: we have
+/* "heard": seconds since its last message; -1: none is known of. "protocol": what it and we speak; 0: we have
  * no link to it. */
 static void put_contact(struct node *node, struct json *json, struct node_id id)
 {
     const struct peer *peer = peer_find(node, id);
     bool is_self = node_id_equal(id, node->options.id);
-    usec_t heard_us = -SEC(1);
-    if (is_self) {
-        heard_us = 0;
-    } else if (peer != NULL && peer->heard_mono_us != 0) {
-        heard_us = node->now.mono_us - peer->heard_mono_us;
-    }
+    const usec_t last_us = is_self ? node->now.mono_us : peer_heard_us(node, id);
+    const usec_t heard_us = last_us != 0 ? node->now.mono_us - last_us : -SEC(1);
     const struct link *link = peer != NULL && peer->control_open ? peer->control : NULL;
     json_u64(json, "protocol", is_self ? WIRE_VERSION_HIGHEST : link != NULL ? link->version : 0);
     json_bool(json, "reachable", is_self || (peer != NULL && peer->control_open && !peer->silent));

@@ -168,6 +168,20 @@ static void broken_credential_file_is_a_reason_until_it_is_mended(void **state)
     shelf_free(shelf);
 }
 
+static void dead_node_was_heard_before_it_died(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    (void)state;
+    (void)status_of(shelf);
+    lab_kill(shelf->lab, 1);
+    lab_tell_members(shelf->lab);
+    const char *text = strstr(told(shelf, 0, ADMIN_NODES), "\"name\":\"b\"");
+    assert_non_null(text);
+    assert_says(text, "\"state\":\"dead\"");
+    assert_says(text, "\"heard_seconds\":2.9");
+    shelf_free(shelf);
+}
+
 static void tell_seeds(struct shelf *shelf, bool silent)
 {
     lab_event(shelf->lab, 0,
@@ -246,6 +260,7 @@ int main(void)
         cmocka_unit_test(node_that_leaves_in_order_need_not_answer),
         cmocka_unit_test(node_that_died_meanwhile_is_one_reason_not_two),
         cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
+        cmocka_unit_test(dead_node_was_heard_before_it_died),
         cmocka_unit_test(node_that_no_seed_answers_is_degraded_and_ready),
         cmocka_unit_test(disk_of_the_data_directory_is_a_reason_while_it_is_full),
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
