@@ -169,9 +169,9 @@ static uint64_t used_bytes(int dir)
 
 static void put_size(struct text *text, uint64_t bytes)
 {
-    const bool is_large = bytes >> 40 != 0;
-    text_fixed(text, (int64_t)(bytes >> (is_large ? 30 : 20)) * 100 / 1024, 2);
-    text_str(text, is_large ? " TiB" : " GiB");
+    const uint32_t unit = bytes >> 40 != 0 ? 40 : bytes >> 30 != 0 ? 30 : 20;
+    text_fixed(text, (int64_t)(bytes >> (unit - 10)) * 100 / 1024, 2);
+    text_str(text, unit == 40 ? " TiB" : unit == 30 ? " GiB" : " MiB");
 }
 
 /* Before anything is written: what is free, and what segments take that are there already. */
