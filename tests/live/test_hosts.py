@@ -1,8 +1,12 @@
 """Hosts that are not what they were: a wrong clock, a lost disk, a copy of another host."""
 
+import contextlib
 import json
 import shutil
 import struct
+import subprocess
+
+import pytest
 
 import cluster as live
 import reading
@@ -126,6 +130,60 @@ def test_a_node_that_lost_all_it_had_is_another_node(cluster):
     assert (status["verdict"], status["reasons"]) == ("OK", [])
     assert (status["nodes"]["dead"], status["nodes"]["replaced"]) == (0, 1)
     assert "dead, replaced" in cluster.cli("nodes", "--admin", other.admin, admin=False)
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    path.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path],
+                          capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("only root may mount a tmpfs")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def fill(file):
+    with open(file, "wb", buffering=0) as out, contextlib.suppress(OSError):
+        while out.write(bytes(1 << 16)):
+            pass
+
+
+def create_until_refused(cluster, node):
+    """Records of datasets, until one wants a page that the file does not have yet."""
+    for number in range(200):
+        done = cluster.cli("dataset", "create", f"d{number}", "s3://data/", "--endpoint",
+                           f"http://{cluster.store.address}", "--credential", "test", "--admin",
+                           node.admin, admin=False, check=False)
+        if done.returncode != 0:
+            return done
+    raise AssertionError("a full disk took 200 datasets")
+
+
+def test_a_full_disk_of_a_data_directory_is_told_until_it_has_room(cluster):
+    with small_disk(cluster.dir / "node0" / "data", "64m") as data:
+        cluster.origin("--generate", "data/set/,count=1,size=1KiB,seed=3")
+        full, other = cluster.nodes(2, tier=None)
+        fill(data / "filler")
+        refused = create_until_refused(cluster, full)
+        assert f"there is no room left below {data}" in refused.stderr, refused.stderr
+        said = cluster.cli("status", "--admin", full.admin, admin=False, check=False)
+        assert said.returncode == 1 and "the disk of --data-dir is full: n0" in said.stdout
+        assert f"make room below {data}" in said.stdout
+        said = cluster.cli("status", "--admin", other.admin, admin=False, check=False)
+        assert said.returncode == 1 and "the disk of --data-dir is full: n0" in said.stdout
+        cluster.cli("dataset", "create", "elsewhere", "s3://data/", "--endpoint",
+                    f"http://{cluster.store.address}", "--credential", "test", "--admin",
+                    other.admin, admin=False)
+        (data / "filler").unlink()
+        live.wait_for("status that is well", lambda: cluster.cli(
+            "status", "--admin", other.admin, admin=False, check=False).returncode == 0)
+        cluster.cli("dataset", "create", "again", "s3://data/", "--endpoint",
+                    f"http://{cluster.store.address}", "--credential", "test", "--admin",
+                    full.admin, admin=False)
+        assert full.stop() == 0
 
 
 def test_a_copy_of_another_host_is_refused(cluster):
