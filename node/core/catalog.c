@@ -168,7 +168,9 @@ bool catalog_install(struct node *node, const struct dataset *dataset, enum err 
     if (item != NULL && !dataset_supersedes(dataset, &item->dataset)) {
         return false;
     }
+    bool is_of_pool = dataset->selector[0] != '\0';
     if (item != NULL) {
+        is_of_pool = is_of_pool || item->dataset.selector[0] != '\0';
         catalog->digest -= digest_of(&item->dataset);
         if (!shows_the_same(dataset, &item->dataset)) {
             forget_numbers(node, item);
@@ -189,6 +191,9 @@ bool catalog_install(struct node *node, const struct dataset *dataset, enum err 
     if (catalog->loaded) {
         effects_push(node, &(struct node_effect){ .kind = NODE_CATALOG,
                                                   .catalog = { .digest = catalog->digest } });
+    }
+    if (is_of_pool) {
+        rings_on_catalog(node);
     }
     handover_wake(node); /* its blocks may be here already, and another node's */
     return true;

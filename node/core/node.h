@@ -54,7 +54,9 @@ struct node_options {
     uint32_t directories_max;
     uint32_t datasets_max;
     uint32_t members_max; /* of the view; 0: 1024 */
-    usec_t drain_us;      /* how long leaving may take; 0: it is at once */
+    uint32_t
+        rings_ahead; /* of selectors that nobody has asked for yet; 0: as many as there is a place for */
+    usec_t drain_us; /* how long leaving may take; 0: it is at once */
     struct {
         uint64_t quota;        /* bytes of segments; 0: no such tier */
         uint32_t segment_size; /* bytes of one segment file */

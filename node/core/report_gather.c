@@ -457,7 +457,12 @@ void report_on_failure(struct node *node, const struct call *call, enum err err)
 
 void report_on_timer(struct node *node, struct timer *timer)
 {
-    go_on(node, CONTAINER_OF(timer, struct gather, timer));
+    struct gather *gather = CONTAINER_OF(timer, struct gather, timer);
+    if (gather->ringless) {
+        report_where_look(node, gather);
+    } else {
+        go_on(node, gather);
+    }
 }
 
 /* ---- questions of other nodes ------------------------------------------------------------ */

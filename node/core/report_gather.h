@@ -121,6 +121,7 @@ struct gather {
     uint64_t admin;
     struct timer timer;
     usec_t give_up_us;
+    bool ringless;        /* WHERE: waits until the ring of its selector is built */
     struct meta_ask *ask; /* WHERE: for the directory */
     struct page_waiter waiter;
     struct gather_file file;
@@ -182,5 +183,7 @@ void report_dataset_show(struct node *node, uint64_t admin, struct span name);
 void report_datasets_go_on(struct node *node);
 /* ADMIN_WHERE: find the entry, then ask its ranks. */
 void report_where_start(struct node *node, uint64_t admin, struct span argument);
+/* Is its ring built meanwhile? */
+void report_where_look(struct node *node, struct gather *gather);
 void report_where_on_page(struct node *node, struct page_waiter *waiter,
                           const struct page_bytes *page, enum err err);

@@ -288,9 +288,13 @@ void report_ring_diff(struct node *node, uint64_t admin, struct span argument)
         report_error(node, admin, ERR_INVALID, "a diff wants a selector, a name and a weight");
         return;
     }
-    const struct rings_use *use = rings_find(node, asked.selector);
-    if (use == NULL || use->ring == NULL) {
-        report_error(node, admin, ERR_NOT_FOUND, "no dataset here has a ring with that selector");
+    const bool is_known = asked.selector.size == 0 || rings_is_named(node, asked.selector);
+    const struct rings_use *use = is_known ? rings_use(node, asked.selector) : NULL;
+    if (!is_known) {
+        report_error(node, admin, ERR_NOT_FOUND, "no dataset here has that node selector");
+    } else if (use == NULL || use->ring == NULL) {
+        report_error(node, admin, ERR_BUSY,
+                     "the ring of that selector is not built yet: try again");
     } else if (asked.without.size == 0 && asked.added.size == 0) {
         report_last_change(node, admin, use);
     } else {

@@ -217,18 +217,41 @@ static void judge_rings(struct node *node, const struct gather *gather, struct s
     }
 }
 
-/* A selector that admits nobody leaves its dataset without an owner. */
+/* Whether its ring is built here does not matter, so that all nodes say the same. Of a dataset
+ * without a selector more is said above. */
+static void judge_dataset(struct node *node, const struct dataset *dataset,
+                          struct findings *findings)
+{
+    const struct span selector = span_text(dataset->selector);
+    const struct rings_use *use = rings_find(node, selector);
+    if (selector.size == 0 || (use != NULL && use->ring != NULL && ring_count(use->ring) > 0)) {
+        return;
+    }
+    switch (rings_lack(node, selector)) {
+    case RINGS_LACK_NOTHING:
+        return;
+    case RINGS_LACK_LABELS:
+        find(findings,
+             &(struct reason){ VERDICT_CRITICAL, "no node has the labels that a dataset wants",
+                               dataset->name, "atoll nodes; atoll dataset show" });
+        return;
+    case RINGS_LACK_WEIGHT:
+        find(findings, &(struct reason){ VERDICT_CRITICAL,
+                                         "the nodes with the labels that a dataset wants have "
+                                         "weight 0",
+                                         dataset->name, "atoll node weight NAME auto" });
+        return;
+    }
+}
+
+/* A selector that admits nobody leaves its dataset without an owner. While the cluster gathers too
+ * little is known to say so. */
 static void judge_datasets(struct node *node, struct findings *findings)
 {
-    const struct catalog_item *item = catalog_next(node, NULL);
+    const struct catalog_item *item = node->rings.gathering ? NULL : catalog_next(node, NULL);
     for (; item != NULL; item = catalog_next(node, item)) {
-        const struct dataset *dataset = &item->dataset;
-        const struct ring *ring =
-            dataset->deleted ? NULL : rings_current(node, span_text(dataset->selector));
-        if (ring != NULL && ring_count(ring) == 0) {
-            find(findings,
-                 &(struct reason){ VERDICT_CRITICAL, "no node has the labels that a dataset wants",
-                                   dataset->name, "atoll nodes; atoll dataset show" });
+        if (!item->dataset.deleted) {
+            judge_dataset(node, &item->dataset, findings);
         }
     }
 }

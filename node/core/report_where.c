@@ -2,6 +2,8 @@
  * place and what they hold. Of a directory: the ranks of its listing. */
 #include "node/core/report_gather.h"
 
+#define LOOK_AGAIN_US MSEC(10) /* most rings are built in less */
+
 /* ---- what the path says ------------------------------------------------------------------ */
 
 static void give_up(struct node *node, struct gather *gather, enum err err, const char *text)
@@ -99,6 +101,50 @@ static void reply_directory(struct node *node, struct gather *gather)
 
 /* ---- the question ------------------------------------------------------------------------ */
 
+static void find_root(struct node *node, struct gather *gather)
+{
+    gather->waiter.done = report_where_on_page;
+    gather->ask = dirs_root_ask(node, gather->file.dataset, gather);
+    if (gather->ask == NULL) {
+        give_up(node, gather, ERR_BUSY, "too many requests at the moment: try again");
+        return;
+    }
+    struct dir_about about = { .source = gather->file.source,
+                               .prefix = span_of(gather->file.key, gather->file.name_at),
+                               .selector = span_text(gather->file.selector) };
+    dirs_root_find(node, gather->ask, &about);
+}
+
+/* A table without owners: it is built, and will not do. */
+static const char *no_owner(const struct node *node, struct span selector)
+{
+    const bool lacks_weight = rings_lack(node, selector) == RINGS_LACK_WEIGHT;
+    if (selector.size == 0) {
+        return lacks_weight ? "every node has weight 0: nobody owns" : "no node owns the ring yet";
+    }
+    return lacks_weight ? "the nodes with the labels that the dataset wants have weight 0"
+                        : "no node has the labels that the dataset wants";
+}
+
+void report_where_look(struct node *node, struct gather *gather)
+{
+    const struct span selector = span_text(gather->file.selector);
+    const struct ring *ring = rings_current(node, selector);
+    gather->ringless = ring == NULL;
+    if (ring == NULL && node->now.mono_us < gather->give_up_us) {
+        MARK(node, "report.where.ringless");
+        timers_set(&node->timers, &gather->timer, node->now.mono_us + LOOK_AGAIN_US);
+    } else if (ring == NULL) {
+        give_up(node, gather, ERR_BUSY, "its ring could not be built in time: try again");
+    } else if (gather->file.name_at == gather->file.key_size) {
+        reply_directory(node, gather);
+    } else if (ring_count(ring) == 0) {
+        give_up(node, gather, ERR_UNREACHABLE, no_owner(node, selector));
+    } else {
+        find_root(node, gather);
+    }
+}
+
 void report_where_start(struct node *node, uint64_t admin, struct span argument)
 {
     const uint8_t *slash = argument.size == 0 ? NULL : memchr(argument.data, '/', argument.size);
@@ -119,25 +165,8 @@ void report_where_start(struct node *node, uint64_t admin, struct span argument)
         give_up(node, gather, ERR_NOT_FOUND, fault);
         return;
     }
-    if (gather->file.name_at == gather->file.key_size) {
-        reply_directory(node, gather);
-        return;
-    }
-    const struct ring *ring = rings_current(node, span_text(gather->file.selector));
-    if (ring != NULL && ring_count(ring) == 0) {
-        give_up(node, gather, ERR_UNREACHABLE, "no node has the labels that the dataset wants");
-        return;
-    }
-    gather->waiter.done = report_where_on_page;
-    gather->ask = dirs_root_ask(node, gather->file.dataset, gather);
-    if (gather->ask == NULL) {
-        give_up(node, gather, ERR_BUSY, "too many requests at the moment: try again");
-        return;
-    }
-    struct dir_about about = { .source = gather->file.source,
-                               .prefix = span_of(gather->file.key, gather->file.name_at),
-                               .selector = span_text(gather->file.selector) };
-    dirs_root_find(node, gather->ask, &about);
+    gather->give_up_us = node->now.mono_us + REPORT_GATHER_US;
+    report_where_look(node, gather);
 }
 
 /* ---- its entry --------------------------------------------------------------------------- */

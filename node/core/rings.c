@@ -7,8 +7,7 @@
 #include "node/core/meta.h"
 #include "node/core/report.h"
 
-#define TELL_US MSEC(20)   /* changes that come together go out together */
-#define UNUSED_US SEC(600) /* a selector nobody asked for that long makes room for another */
+#define TELL_US MSEC(20) /* changes that come together go out together */
 #define BUILD_AGAIN_US SEC(1)
 
 size_t rings_memory(const struct node_options *options)
@@ -37,12 +36,13 @@ enum err rings_init(struct rings *rings, struct arena *mem, const struct node_op
         return ERR_NOMEM;
     }
     rings->use[0].in_use = true; /* the pool of everybody */
+    rings->use[0].asked = true;
     return view_new(mem, members, &rings->view);
 }
 
 /* ---- rings ------------------------------------------------------------------------------- */
 
-static void build(struct node *node, struct rings_use *use)
+void rings_build(struct node *node, struct rings_use *use)
 {
     struct rings *rings = &node->rings;
     uint32_t count = 0;
@@ -71,7 +71,7 @@ static void build_next(struct node *node)
     for (uint32_t i = 0; i < RINGS_MAX && node->rings.building == 0; i++) {
         struct rings_use *use = &node->rings.use[i];
         if (use->in_use && use->built_view != node->rings.digest) {
-            build(node, use);
+            rings_build(node, use);
         }
     }
 }
@@ -82,19 +82,25 @@ void rings_drop(struct node *node, const struct ring *ring)
                  &(struct node_effect){ .kind = NODE_RING_DROP, .ring_drop = { .ring = ring } });
 }
 
-static void drop_oldest(struct node *node, struct rings_use *use)
+void rings_drop_oldest(struct node *node, struct rings_use *use)
 {
     CHECK(use->old_count > 0);
     use->old_count--;
     rings_drop(node, use->old[use->old_count].ring);
 }
 
-static void arm(struct node *node, usec_t at_us)
+void rings_arm(struct node *node, usec_t at_us)
 {
     struct timer *timer = &node->rings.timer;
     if (!timer_is_set(timer) || timer->at_us > at_us) {
         timers_set(&node->timers, timer, at_us);
     }
+}
+
+/* How many earlier tables: of a ring that nobody asks for only what `atoll ring diff` shows. */
+static uint32_t tables_kept(const struct rings_use *use)
+{
+    return use->asked ? RINGS_KEPT : 1;
 }
 
 /* `ring` takes the place of the present one, which is kept for the hand-over. */
@@ -105,16 +111,16 @@ static void swap(struct node *node, struct rings_use *use, const struct ring *ri
         return;
     }
     if (use->ring != NULL) {
-        if (use->old_count == RINGS_KEPT) {
+        if (use->old_count >= tables_kept(use)) {
             MARK(node, "rings.old.many");
-            drop_oldest(node, use);
+            rings_drop_oldest(node, use);
         }
         memmove(use->old + 1, use->old, use->old_count * sizeof use->old[0]);
         use->old[0] = (struct rings_old){ .ring = use->ring,
                                           .until_us = node->now.mono_us + RING_HANDOVER_US };
         use->old_count++;
         use->changed_us = node->now.mono_us;
-        arm(node, use->old[use->old_count - 1].until_us);
+        rings_arm(node, use->old[use->old_count - 1].until_us);
     }
     use->ring = ring;
     handover_wake(node);
@@ -193,67 +199,13 @@ void rings_on_ring(struct node *node, uint64_t id, const struct ring *ring)
     } else if (ring == NULL) {
         MARK(node, "rings.build.failed");
         use->built_view = 0;
-        arm(node, node->now.mono_us + BUILD_AGAIN_US);
+        rings_arm(node, node->now.mono_us + BUILD_AGAIN_US);
         return;
     } else {
         node->metrics.ring_builds++;
         swap(node, use, ring);
     }
     build_next(node);
-}
-
-/* A free entry, or that of a selector nobody has asked for lately. */
-static struct rings_use *use_free(struct node *node)
-{
-    for (uint32_t i = 1; i < RINGS_MAX; i++) {
-        struct rings_use *use = &node->rings.use[i];
-        if (use->in_use && node->now.mono_us - use->used_us < UNUSED_US) {
-            continue;
-        }
-        while (use->old_count > 0) {
-            drop_oldest(node, use);
-        }
-        if (use->ring != NULL) {
-            MARK(node, "rings.use.replaced");
-            rings_drop(node, use->ring);
-        }
-        if (node->rings.building_for == use) {
-            node->rings.building_for = NULL;
-        }
-        *use = (struct rings_use){ .in_use = true };
-        return use;
-    }
-    return NULL;
-}
-
-struct rings_use *rings_find(struct node *node, struct span selector)
-{
-    for (uint32_t i = 0; i < RINGS_MAX; i++) {
-        struct rings_use *use = &node->rings.use[i];
-        if (use->in_use && span_equal(selector, span_of(use->selector, use->selector_size))) {
-            return use;
-        }
-    }
-    return NULL;
-}
-
-struct rings_use *rings_use(struct node *node, struct span selector)
-{
-    struct rings_use *known = rings_find(node, selector);
-    if (known != NULL) {
-        known->used_us = node->now.mono_us;
-        return known;
-    }
-    struct rings_use *use = selector.size > SELECTOR_MAX ? NULL : use_free(node);
-    if (use == NULL) {
-        MARK(node, "rings.use.full");
-        return NULL;
-    }
-    memcpy(use->selector, selector.data, selector.size);
-    use->selector_size = (uint32_t)selector.size;
-    use->used_us = node->now.mono_us;
-    build(node, use);
-    return use;
 }
 
 const struct ring *rings_current(struct node *node, struct span selector)
@@ -475,7 +427,7 @@ static bool borrow(struct node *node, const struct member *member)
         (struct rings_borrowed){ .node = member->id,
                                  .until_us = node->now.mono_us + RING_BORROW_US };
     rings->borrowed_count++;
-    arm(node, node->now.mono_us + RING_BORROW_US);
+    rings_arm(node, node->now.mono_us + RING_BORROW_US);
     return true;
 }
 
@@ -504,16 +456,17 @@ void rings_on_timer(struct node *node)
         const uint32_t earlier = rings_earlier(node, use);
         while (use->old_count > 1 && use->old_count > earlier) {
             MARK(node, "rings.old.expired");
-            drop_oldest(node, use);
+            rings_drop_oldest(node, use);
         }
         if (earlier > 0) {
             next = usec_min(next, use->old[earlier - 1].until_us);
         }
     }
     next = usec_min(next, give_back_borrowed(node));
+    next = usec_min(next, rings_tend(node));
     build_next(node);
     if (next != USEC_NEVER) {
-        arm(node, next);
+        rings_arm(node, next);
     }
 }
 

@@ -1,4 +1,12 @@
-/* node/core/rings.h: the view, and a ring for each selector in use with the ones before it. */
+/* node/core/rings.h: the view, and a ring for each selector in use with the ones before it.
+ *
+ * Everybody's ring has a place of its own. The other RINGS_MAX - 1 go to selectors that are asked
+ * for, and what they leave to those that the catalog's living datasets name, in its order, whether
+ * or not anybody asks: their rings are built as soon as the dataset is known, at most
+ * options.rings_ahead of them, with one earlier table each. Where there are more, one that is asked for takes the place of one that nobody has asked for during ten minutes; with
+ * none such it has no ring (rings_use: NULL), and what wants one is told BUSY. A ring that no living
+ * dataset names, and nobody has asked for, goes after a minute: a dataset that was made again
+ * meanwhile finds its earlier owners. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,8 +53,11 @@ struct rings_use {
     struct rings_old old[RINGS_KEPT]; /* newest first */
     uint32_t old_count;
     uint64_t built_view; /* digest of the view that `ring`, or the build under way, is of */
-    usec_t used_us;
-    usec_t changed_us; /* `ring` took the place of old[0] */
+    usec_t changed_us;   /* `ring` took the place of old[0] */
+    bool named;          /* by a living dataset */
+    bool asked;          /* for, since it is here */
+    usec_t asked_us;     /* the last time */
+    usec_t needed_us;    /* asked for or known to be named the last time */
 };
 
 /* A ring as it would be, for an operator. */
@@ -84,9 +95,10 @@ size_t rings_memory(const struct node_options *options);
 enum err rings_init(struct rings *rings, struct arena *mem, const struct node_options *options)
     MUST_USE;
 
-/* The ring of this selector; asks for it to be built when it is new. NULL: not built yet, or too
- * many selectors. */
+/* Somebody asks for the ring of this selector; it is built when it is new. NULL: too many
+ * selectors. */
 struct rings_use *rings_use(struct node *node, struct span selector);
+/* The same; NULL also: not built yet. */
 const struct ring *rings_current(struct node *node, struct span selector);
 /* Up to `want` nodes of `place`, preferred first (this node may be one); 0 without a ring. */
 uint32_t rings_owners(struct node *node, struct span selector, struct place place, uint32_t want,
@@ -100,8 +112,16 @@ static inline bool member_lives(const struct member *member)
 {
     return member->state != MEMBER_DEAD && member->state != MEMBER_LEFT;
 }
-/* The ring in use of this selector, which need not be the dataset's of anybody; NULL: none. */
+/* The ring in use of this selector, for who only looks; NULL: none. */
 struct rings_use *rings_find(struct node *node, struct span selector);
+/* Does a living dataset have this selector (which is not empty)? */
+bool rings_is_named(const struct node *node, struct span selector);
+/* A record with a selector has come, or has taken the place of one. */
+void rings_on_catalog(struct node *node);
+
+/* What a selector lacks for its ring to have an owner, by the present view. */
+enum rings_lack { RINGS_LACK_NOTHING, RINGS_LACK_WEIGHT, RINGS_LACK_LABELS };
+enum rings_lack rings_lack(const struct node *node, struct span selector);
 /* How many earlier tables are still in hand-over. */
 uint32_t rings_earlier(const struct node *node, const struct rings_use *use);
 /* Somebody still hands over: earlier tables are kept for another minute. */
@@ -125,3 +145,11 @@ void rings_on_view_get(struct node *node, struct link *link, const struct messag
 void rings_on_timer(struct node *node);
 void rings_on_tell_timer(struct node *node);
 void rings_forget_session(struct node *node, struct session *session);
+
+/* Between rings.c and rings_pools.c: begin to build a ring, unless one is being built; end the oldest
+ * of the earlier tables; have rings_on_timer called then; give places and take them back, and say when
+ * to do so again. */
+void rings_build(struct node *node, struct rings_use *use);
+void rings_drop_oldest(struct node *node, struct rings_use *use);
+void rings_arm(struct node *node, usec_t at_us);
+usec_t rings_tend(struct node *node);

@@ -5,9 +5,11 @@
 #include "ring/ring.h"
 
 #define MEMBERS_MAX 1024
-#define RINGS_KEPT 9           /* eight earlier ones and the present one; one is being built */
-#define RING_MEMBERS 64        /* tables of larger rings are hardly larger */
-#define OVERHEAD (40u << 20)   /* libraries, stacks, sockets' buffers, curl, the log */
+#define RINGS_KEPT 9         /* eight earlier ones and the present one; one is being built */
+#define RINGS_AHEAD_MAX 15   /* of selectors nobody asks for: a present and an earlier table each */
+#define AHEAD_PART 64        /* ... in such a part of the memory: all from 4 GiB on */
+#define RING_MEMBERS 64      /* tables of larger rings are hardly larger */
+#define OVERHEAD (40u << 20) /* libraries, stacks, sockets' buffers, curl, the log */
 #define REGION_MIN (48u << 20) /* three blocks of the largest size */
 #define BLOCK_MEAN 65536u      /* datasets of small files: what a known block is worth on average */
 
@@ -35,8 +37,10 @@ static bool share_out(uint64_t memory, struct node_options *options)
 {
     const uint64_t mib = memory >> 20;
     const uint32_t slots_log2 = options->slots_log2;
+    const uint64_t table = ring_size(RING_MEMBERS, slots_log2);
+    options->rings_ahead = at_most(memory / AHEAD_PART / (2 * table), 1, RINGS_AHEAD_MAX);
     const uint64_t rings =
-        RINGS_KEPT * ring_size(RING_MEMBERS, slots_log2) + ring_memory(RING_MEMBERS, slots_log2);
+        (RINGS_KEPT + 2 * options->rings_ahead) * table + ring_memory(RING_MEMBERS, slots_log2);
     const uint64_t fixed = OVERHEAD + gossip_memory(MEMBERS_MAX, NULL) + rings;
     options->links_max = at_most(mib, 256, 8192);
     options->requests_max = at_most(mib * 4, 1024, 16384);

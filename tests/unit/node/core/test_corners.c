@@ -394,7 +394,8 @@ static void selectors_nobody_uses_make_room_for_others(void **state)
     lab_run(lab, SEC(601));
     lab_event(lab, 0, &(struct node_event){ .kind = NODE_TICK });
     assert_null(rings_current(lab->nodes[0].node, span_text("rack=1")));
-    assert_true(marked(lab, "rings.use.replaced"));
+    assert_non_null(rings_find(lab->nodes[0].node, span_text("rack=1")));
+    assert_true(marked(lab, "rings.use.unneeded"));
     lab_free(lab);
 }
 

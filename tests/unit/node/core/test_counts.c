@@ -283,7 +283,7 @@ static void label(struct shelf *shelf)
     strcpy(shelf->dataset.selector, "of=lab");
 }
 
-/* The owner has not heard of its pool before it is offered the root. */
+/* Others have listed, and offer it the roots. */
 static void owner_of_a_pool_counts_before_it_was_asked_for_anything(void **state)
 {
     (void)state;
@@ -311,8 +311,6 @@ static void a_pool_whose_table_made_room_for_another_is_counted_on(void **state)
     struct node *node = shelf->lab->nodes[0].node;
     put(shelf);
     mount_at(shelf, 0);
-    (void)shelf_dir_get(shelf, 0, name_of(0), NULL); /* BUSY: the pool's table is being made */
-    lab_run(shelf->lab, MSEC(50));
     ask_for_all(shelf, 0);
     lab_run(shelf->lab, SEC(3600));
     shelf_admin(shelf, 0, ADMIN_DATASET_LIST, span_text("")); /* a step: it looks at the clock */
@@ -341,8 +339,6 @@ static void each_pool_counts_its_own_of_a_directory(void **state)
     shelf_create(shelf, 0, &other);
     lab_run(shelf->lab, MSEC(50));
     shelf->dataset = other;
-    (void)shelf_dir_get(shelf, 0, name_of(0), NULL); /* BUSY: the pool's table is being made */
-    lab_run(shelf->lab, MSEC(50));
     ask_for_all(shelf, 0);
     assert_int_equal(shelf->lists, 2 * DIRS);
     assert_int_equal(counted_for(shelf, 0, "train"), DIRS * (DIRS + 1) / 2);

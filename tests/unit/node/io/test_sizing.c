@@ -59,6 +59,21 @@ static void too_little_memory_is_told_with_what_is_enough(void **state)
     assert_int_equal(make(sizing.least + (1u << 20), 0, &options, &sizing), ERR_OK);
 }
 
+static void more_memory_holds_more_rings_that_nobody_asks_for(void **state)
+{
+    struct node_options options;
+    struct sizing sizing;
+    (void)state;
+    assert_int_equal(make(256ull << 20, 0, &options, &sizing), ERR_OK);
+    assert_int_equal(options.rings_ahead, 1);
+    assert_int_equal(make(1ull << 30, 0, &options, &sizing), ERR_OK);
+    assert_in_range(options.rings_ahead, 2, 8);
+    assert_int_equal(make(4ull << 30, 0, &options, &sizing), ERR_OK);
+    assert_int_equal(options.rings_ahead, 15);
+    assert_int_equal(make(256ull << 30, 0, &options, &sizing), ERR_OK);
+    assert_int_equal(options.rings_ahead, 15);
+}
+
 static void segments_are_a_fraction_of_the_quota(void **state)
 {
     (void)state;
@@ -73,6 +88,7 @@ int main(void)
         cmocka_unit_test(region_and_tables_stay_within_the_memory),
         cmocka_unit_test(more_memory_knows_no_fewer_blocks),
         cmocka_unit_test(too_little_memory_is_told_with_what_is_enough),
+        cmocka_unit_test(more_memory_holds_more_rings_that_nobody_asks_for),
         cmocka_unit_test(segments_are_a_fraction_of_the_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
