@@ -26,6 +26,9 @@ static const struct option_row rotate_rows[] = {
       "held up for a second" },
     { "revoke", 0, OPTION_FLAG, NULL, NULL,
       "the old key, and client files signed before, count for nothing afterwards" },
+    { "force", 0, OPTION_FLAG, NULL, NULL,
+      "also while another rotation is not over; all older keys end with this --ttl, even if they "
+      "were promised longer" },
     { "key-file", 0, OPTION_STRING, "FILE", NULL,
       "secret of `atoll keygen key` on the node's host; default: the node makes one" },
     CLIENT_OPTIONS,
@@ -53,7 +56,8 @@ const struct options_table key_rotate_table = {
     .intro =
         "Give the cluster another key: any node takes it, all install it, then use it, and the\n"
         "old one ends. A node that is away may miss two rotations, or, with --revoke, none.",
-    .examples = "  atoll key rotate\n  atoll key rotate --revoke --ttl 24h\n",
+    .examples = "  atoll key rotate\n  atoll key rotate --revoke --ttl 24h\n"
+                "  atoll key rotate --revoke --force --ttl 1m\n",
     .rows = rotate_rows,
     .count = ARRAY_COUNT(rotate_rows),
     .environment = true,
@@ -94,7 +98,7 @@ static void show_waits(const json_t *answer)
 
 static void show_list(const json_t *answer)
 {
-    static const char *const keys[] = { "key", "state", "era" };
+    static const char *const keys[] = { "key", "state", "ends_in_seconds", "era" };
     if (!json_is_true(json_object_get(answer, "secure"))) {
         printf("this cluster runs with --insecure: it has no keys\n");
         return;
@@ -123,6 +127,9 @@ static json_t *make_rotation(const struct options *options)
     json_object_set_new(body, "ttl_seconds", json_integer((ttl_us + 999999) / 1000000));
     if (options_flag(options, "revoke")) {
         json_object_set_new(body, "revoke", json_true());
+    }
+    if (options_flag(options, "force")) { /* a node of the version before knows no such field */
+        json_object_set_new(body, "force", json_true());
     }
     if (file == NULL) {
         return body;

@@ -6,7 +6,8 @@
 #define SECTION_HEAD 3u
 #define VOTE_SIZE (ID_SIZE + 8 + 1)
 #define VOTES_HEAD (ID_SIZE + 8 + 1)
-#define NEWEST_SIZE (4 + 4 + 8)
+#define NEWEST_FIRST (4u + 4u + 8u) /* what every version writes */
+#define NEWEST_SIZE (NEWEST_FIRST + 4u)
 #define BOX_HEAD (TRUST_KEY_SIZE + 8)
 #define CONTACT_SIZE (16u + 2u)
 #define HAVE_HEAD (1u + 2u)
@@ -148,6 +149,7 @@ bool datagram_add_newest(struct datagram *d, const struct datagram_newest *newes
         put_u32(to, newest->era);
         put_u32(to + 4, newest->number);
         put_u64(to + 8, newest->id.v);
+        put_u32(to + NEWEST_FIRST, newest->ttl_s);
     }
     return to != NULL;
 }
@@ -357,12 +359,13 @@ static bool read_young(struct span from, struct datagram_section *out)
 
 static bool read_newest(struct span from, struct datagram_section *out)
 {
-    if (from.size < NEWEST_SIZE) {
+    if (from.size < NEWEST_FIRST) {
         return false;
     }
     out->newest.era = get_u32(from.data);
     out->newest.number = get_u32(from.data + 4);
     out->newest.id.v = get_u64(from.data + 8);
+    out->newest.ttl_s = from.size < NEWEST_SIZE ? 0 : get_u32(from.data + NEWEST_FIRST);
     return true;
 }
 

@@ -94,6 +94,7 @@ struct datagram_newest {
     uint32_t era;
     uint32_t number;
     struct key_id id;
+    uint32_t ttl_s; /* the others open for that long; 0: not told */
 };
 
 /* Entries of u8 bucket, u16 members in it, u32 hash of who they are, and two bits for each of them

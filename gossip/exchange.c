@@ -45,9 +45,9 @@ void exchange_fill(struct gossip *g, struct datagram *d)
         return;
     }
     const struct cluster_key *newest = keyring_newest(ring);
-    const struct datagram_newest section = { .era = newest->era,
-                                             .number = newest->number,
-                                             .id = g->seal.keys[0].id };
+    const struct datagram_newest section = {
+        .era = newest->era, .number = newest->number, .id = g->seal.keys[0].id, .ttl_s = ring->ttl_s
+    };
     const bool fits = datagram_add_newest(d, &section);
     CHECK(fits);
 }
@@ -70,6 +70,10 @@ void exchange_newest(struct gossip *g, const struct arrival *a,
     if (newest->id.v == g->seal.keys[0].id.v) {
         if (a->peer != NULL && a->head.incarnation == a->peer->incarnation) {
             stages_heard(g, a->peer, KEY_STAGE_HAS);
+        }
+        if (keyring_promise(&g->keys.ring, newest->ttl_s)) {
+            MARK(g, "gossip.keys.promised");
+            keys_changed(g, cluster_key_id(keyring_newest(ring)));
         }
     } else if (is_newer(newest, keyring_newest(ring))) {
         ask(g, &a->from, g->seal.present);

@@ -134,8 +134,9 @@ struct gossip_effect {
         } keyring;
         struct {
             uint64_t id;
-            enum err err; /* BUSY: the last one is not over; UNSUPPORTED: insecure; SYSTEM: the key
-                             could not be kept, and the rotation goes on when it can */
+            enum err err; /* ROTATING: the last one is not over; BUSY: another operator waits;
+                             UNSUPPORTED: insecure; SYSTEM: the key could not be kept, and all is
+                             as it was */
         } rotated;
     };
 };
@@ -208,6 +209,9 @@ uint64_t gossip_owner(struct node_id id);
 struct member gossip_self(const struct gossip *gossip);
 /* The keys we hold; `count` is 0 when insecure. Valid until the next gossip_step. */
 const struct keyring *gossip_ring(const struct gossip *gossip);
+/* When, by the monotonic clock, all but the newest of them end; USEC_NEVER: there are none, or some
+ * member is not known yet to use the newest. */
+usec_t gossip_keys_end(const struct gossip *gossip);
 /* How far each living member is with the newest key, at most `most` of them; returns how many there
  * are. */
 uint32_t gossip_stages(const struct gossip *gossip, struct key_holder *out, uint32_t most);

@@ -6,6 +6,8 @@
 #define POOL_MAX (KEYRING_KEYS_MAX + 2u)             /* ours, and two of theirs */
 #define OLD_MAX (2 * KEYRING_RETIRED_MAX + POOL_MAX) /* all that may be retired at once */
 #define NUMBER_MAX (UINT32_MAX / 2)                  /* nobody rotates that often */
+#define ROTATION_REVOKES 1u
+#define ROTATION_IS_FORCED 2u
 
 /* Keys being sorted; `present` is kept in whatever happens. */
 struct pool {
@@ -49,6 +51,7 @@ void keyring_init(struct keyring *ring, const struct cluster_key *key)
     memset(ring, 0, sizeof *ring);
     ring->keys[0] = *key;
     ring->count = 1;
+    ring->ttl_s = key->ttl_s;
 }
 
 const struct cluster_key *keyring_present(const struct keyring *ring)
@@ -100,6 +103,7 @@ static void settle(struct keyring *ring, const struct pool *open, struct key_id 
 {
     struct keyring next;
     memset(&next, 0, sizeof next);
+    next.ttl_s = is_same(&open->keys[0], keyring_newest(ring)) ? ring->ttl_s : open->keys[0].ttl_s;
     CHECK(open->count > 0 && find(open->keys, open->count, present) != NULL);
     for (uint32_t i = 0; i < open->count; i++) {
         const bool is_present = cluster_key_id(&open->keys[i]).v == present.v;
@@ -112,6 +116,7 @@ static void settle(struct keyring *ring, const struct pool *open, struct key_id 
         next.present = is_present ? next.count : next.present;
         next.keys[next.count++] = open->keys[i];
     }
+    next.ttl_s = keyring_is_settled(&next) ? next.keys[0].ttl_s : next.ttl_s;
     for (uint32_t i = 0; i < old->count && next.retired_count < KEYRING_RETIRED_MAX; i++) {
         const struct cluster_key *key = &old->keys[i];
         if (key->era == next.keys[0].era && keyring_find(&next, cluster_key_id(key)) == NULL) {
@@ -130,8 +135,11 @@ enum err keyring_install(struct keyring *ring, const struct key_rotation *rotati
     struct pool old = { .count = 0 };
     const struct cluster_key *newest = keyring_newest(ring);
     struct cluster_key key = rotation->key;
-    if (ring->present != 0 || ring->count == KEYRING_KEYS_MAX || newest->number >= NUMBER_MAX) {
-        return ERR_BUSY;
+    if (newest->number >= NUMBER_MAX) {
+        return ERR_FULL;
+    }
+    if (!keyring_is_settled(ring) && !rotation->is_forced) {
+        return ERR_ROTATING;
     }
     key.era = newest->era + (rotation->revokes ? 1 : 0);
     key.number = newest->number + 1;
@@ -200,6 +208,31 @@ static struct key_id choose(const struct keyring *ring, const struct keyring *th
     return cluster_key_id(ours);
 }
 
+/* The longest time that this ring, or a key in it that was begun together with `newest`, promises. */
+static uint32_t promised(const struct keyring *ring, const struct cluster_key *newest)
+{
+    uint32_t ttl_s = 0;
+    if (keyring_is_settled(ring)) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < ring->count; i++) {
+        const uint32_t given_s = i == 0 ? ring->ttl_s : ring->keys[i].ttl_s;
+        if (ring->keys[i].number == newest->number && given_s > ttl_s) {
+            ttl_s = given_s;
+        }
+    }
+    return ttl_s;
+}
+
+bool keyring_promise(struct keyring *ring, uint32_t ttl_s)
+{
+    if (keyring_is_settled(ring) || ttl_s <= ring->ttl_s) {
+        return false;
+    }
+    ring->ttl_s = ttl_s;
+    return true;
+}
+
 bool keyring_merge(struct keyring *ring, const struct keyring *theirs)
 {
     struct pool open = { .count = 0 };
@@ -211,6 +244,8 @@ bool keyring_merge(struct keyring *ring, const struct keyring *theirs)
     pool_add_all(&old, ring->retired, ring->retired_count);
     pool_add_all(&old, theirs->retired, theirs->retired_count);
     settle(ring, &open, choose(ring, theirs, &open), &old);
+    (void)keyring_promise(ring, promised(&before, keyring_newest(ring)));
+    (void)keyring_promise(ring, promised(theirs, keyring_newest(ring)));
     const bool changed = memcmp(&before, ring, sizeof before) != 0;
     sodium_memzero(&before, sizeof before);
     sodium_memzero(&open, sizeof open);
@@ -286,6 +321,7 @@ enum err keyring_decode(struct span bytes, struct keyring *out)
     }
     enum err err = keyring_is_valid(&ring) ? ERR_OK : ERR_MALFORMED;
     if (err == ERR_OK) {
+        ring.ttl_s = ring.keys[0].ttl_s; /* of more than that the packets tell */
         *out = ring;
     }
     sodium_memzero(&ring, sizeof ring);
@@ -320,16 +356,19 @@ bool keyring_is_valid(const struct keyring *ring)
 
 void key_rotation_encode(const struct key_rotation *rotation, uint8_t out[KEY_ROTATION_SIZE])
 {
-    out[0] = rotation->revokes ? 1 : 0;
+    out[0] = (uint8_t)((rotation->revokes ? ROTATION_REVOKES : 0) |
+                       (rotation->is_forced ? ROTATION_IS_FORCED : 0));
     put_key(out + 1, &rotation->key);
 }
 
 bool key_rotation_decode(struct span bytes, struct key_rotation *out)
 {
-    if (bytes.size != KEY_ROTATION_SIZE || bytes.data[0] > 1) {
+    if (bytes.size != KEY_ROTATION_SIZE ||
+        (bytes.data[0] & ~(ROTATION_REVOKES | ROTATION_IS_FORCED)) != 0) {
         return false;
     }
-    out->revokes = bytes.data[0] == 1;
+    out->revokes = (bytes.data[0] & ROTATION_REVOKES) != 0;
+    out->is_forced = (bytes.data[0] & ROTATION_IS_FORCED) != 0;
     get_key(bytes.data + 1, &out->key);
     return true;
 }

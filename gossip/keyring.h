@@ -5,6 +5,9 @@
  * rotations begun at once, or in two halves of a partition, all nodes take the same one for newer:
  * by era, then number, then the lower id. So rings merge, in any order, to the same newest key.
  *
+ * What a rotation promised to the keys before it is kept: another one has to wait until they are
+ * retired, unless an operator forces it; and of two begun at once the longer time counts.
+ *
  * A retired key opens nothing. The last two are kept for one purpose: a node that still has one of
  * them, because it was away, proves by it that it was of the cluster and is given the newer ones. A
  * key of a new era keeps none of those before it. */
@@ -30,6 +33,8 @@ struct keyring {
     uint32_t present;                                /* the one that seals, of `keys` */
     struct cluster_key retired[KEYRING_RETIRED_MAX]; /* newest first */
     uint32_t retired_count;
+    uint32_t ttl_s; /* the others open for that long when all use the newest: as that says, or one
+                       begun at the same time, which gave way to it */
 };
 
 /* How far a member is with the newest key. */
@@ -48,6 +53,7 @@ struct key_holder {
 struct key_rotation {
     struct cluster_key key;
     bool revokes;
+    bool is_forced;
 };
 #define KEY_ROTATION_SIZE (1u + KEYRING_KEY_SIZE)
 
@@ -68,7 +74,9 @@ static inline bool keyring_is_settled(const struct keyring *ring)
 }
 
 /* Begin a rotation: its key (of which era and number are not looked at, nor the signing key unless
- * it revokes) becomes the newest. ERR_BUSY: the newest one is not used yet, or too many still open. */
+ * it revokes) becomes the newest. ERR_ROTATING: another one is not over. One that is forced is begun
+ * all the same: its time is then that of all older keys, and when three are open already, one that
+ * does not seal opens no more. ERR_FULL: no number is left. */
 enum err keyring_install(struct keyring *ring, const struct key_rotation *rotation) MUST_USE;
 /* Seal with the newest. */
 void keyring_use(struct keyring *ring);
@@ -76,6 +84,8 @@ void keyring_use(struct keyring *ring);
 void keyring_retire(struct keyring *ring);
 /* Take in what another node holds. true: something changed. */
 bool keyring_merge(struct keyring *ring, const struct keyring *theirs);
+/* Somebody with the same newest key lets the others open for that long. true: longer than we did. */
+bool keyring_promise(struct keyring *ring, uint32_t ttl_s);
 
 /* Bytes for a node that asks; at most KEYRING_SIZE_MAX. Returns the size. */
 size_t keyring_encode(const struct keyring *ring, uint8_t out[KEYRING_SIZE_MAX]);

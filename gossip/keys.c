@@ -7,7 +7,7 @@
 #include "gossip/internal.h"
 
 #define KEEP_AGAIN_US SEC(5)
-#define ROTATE_US SEC(10) /* an operator is told then that the new key cannot be kept */
+#define ROTATE_US SEC(10) /* an operator is told then that the new key could not be kept */
 #define LOOK_US MSEC(50)  /* at the soonest: things change together */
 #define LOOK_AGAIN_US SEC(1)
 #define STAGES_TELL_US MSEC(500)
@@ -93,17 +93,36 @@ void keys_rotate(struct gossip *g, uint64_t id, const struct key_rotation *rotat
         return;
     }
     const struct key_id before = cluster_key_id(keyring_newest(&keys->ring));
+    struct keys_before was = { keys->ring, keys->newest_serial, keys->used_us };
     enum err err = keys->rotate_id != 0 ? ERR_BUSY : keyring_install(&keys->ring, rotation);
     if (err != ERR_OK) {
+        sodium_memzero(&was, sizeof was);
         put_rotated(g, id, err);
         return;
     }
     keys_changed(g, before);
+    keys->before = was;
+    sodium_memzero(&was, sizeof was);
     keys->rotate_id = id;
     keys->rotated = ERR_OK;
     keys->tell_rotated = false;
     keys->rotate_serial = keys->serial;
     keys->rotate_until_us = g->now.mono_us + ROTATE_US;
+}
+
+/* The key that an operator waits for is not on disk, and so nobody was told of it: as if it had never
+ * been. What came from others meanwhile is not on disk either, and comes again. */
+static void withdraw(struct gossip *g)
+{
+    struct keys *keys = &g->keys;
+    MARK(g, "gossip.keys.withdrawn");
+    keys->ring = keys->before.ring;
+    keys_changed(g, cluster_key_id(keyring_newest(&keys->ring)));
+    keys->newest_serial = keys->before.newest_serial;
+    keys->used_us = keys->before.used_us;
+    stages_forget(g);
+    keys->tell_rotated = true;
+    keys->rotated = ERR_SYSTEM;
 }
 
 void keys_kept(struct gossip *g, uint64_t serial)
@@ -121,11 +140,12 @@ void keys_kept(struct gossip *g, uint64_t serial)
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-static usec_t retire_at(const struct keys *keys)
+usec_t keys_end_us(const struct gossip *g)
 {
-    return keys->used_us == USEC_NEVER
+    const struct keys *keys = &g->keys;
+    return keyring_is_settled(&keys->ring) || keys->used_us == USEC_NEVER
                ? USEC_NEVER
-               : keys->used_us + SEC((usec_t)keyring_newest(&keys->ring)->ttl_s);
+               : keys->used_us + SEC((usec_t)keys->ring.ttl_s);
 }
 
 static void use(struct gossip *g)
@@ -158,8 +178,9 @@ static void look(struct gossip *g)
     }
     if (keys->used_us == USEC_NEVER) {
         keys->used_us = g->now.mono_us;
+        keys->stages_changed = true;
     }
-    if (g->now.mono_us >= retire_at(keys)) {
+    if (g->now.mono_us >= keys_end_us(g)) {
         retire(g);
     }
 }
@@ -168,9 +189,7 @@ void keys_tick(struct gossip *g)
 {
     struct keys *keys = &g->keys;
     if (keys->rotate_id != 0 && !keys->tell_rotated && g->now.mono_us >= keys->rotate_until_us) {
-        MARK(g, "gossip.keys.not_kept");
-        keys->tell_rotated = true;
-        keys->rotated = ERR_SYSTEM;
+        withdraw(g);
     }
     if (g->now.mono_us >= keys->keep_at_us) {
         keys->tell_ring = true;
@@ -218,6 +237,7 @@ void keys_flush(struct gossip *g)
         put_rotated(g, keys->rotate_id, keys->rotated);
         keys->rotate_id = 0;
         keys->tell_rotated = false;
+        sodium_memzero(&keys->before, sizeof keys->before);
     }
     const bool is_due = g->now.mono_us - keys->stages_told_us >= STAGES_TELL_US;
     if (keys->stages_changed && is_due && has_room(g)) {
@@ -231,4 +251,9 @@ void keys_flush(struct gossip *g)
 const struct keyring *gossip_ring(const struct gossip *g)
 {
     return &g->keys.ring;
+}
+
+usec_t gossip_keys_end(const struct gossip *g)
+{
+    return keys_end_us(g);
 }

@@ -18,6 +18,13 @@ struct key_seen {
     enum key_stage stage;
 };
 
+/* What to go back to when a new key cannot be kept. */
+struct keys_before {
+    struct keyring ring;
+    uint64_t newest_serial;
+    usec_t used_us;
+};
+
 struct keys {
     /* What each step looks at. */
     usec_t keep_at_us; /* say KEYRING again */
@@ -55,6 +62,7 @@ struct keys {
     uint64_t rotate_serial;
     usec_t rotate_until_us;
     enum err rotated;
+    struct keys_before before;
 };
 
 struct gossip;
@@ -73,6 +81,8 @@ void keys_kept(struct gossip *g, uint64_t serial);
 void keys_changed(struct gossip *g, struct key_id was_newest);
 /* The newest key is here, and durably so. */
 bool keys_has_newest(const struct gossip *g);
+/* When the others end; USEC_NEVER: it is not known yet that all use the newest, or there are none. */
+usec_t keys_end_us(const struct gossip *g);
 void keys_tick(struct gossip *g);
 usec_t keys_deadline(const struct gossip *g);
 /* What waits until it has room among the effects. */

@@ -195,8 +195,8 @@ static bool has_to_tell(struct gossip *g)
     if (keyring_is_settled(&keys->ring) || !keys_has_newest(g)) {
         return false;
     }
-    const usec_t ttl_us = SEC((usec_t)keyring_newest(&keys->ring)->ttl_s);
-    const bool waits = keys->used_us != USEC_NEVER && g->now.mono_us < keys->used_us + ttl_us;
+    const usec_t end_us = keys_end_us(g);
+    const bool waits = end_us != USEC_NEVER && g->now.mono_us < end_us;
     return !waits && stages_lowest(g, &any_uses) != KEY_STAGE_USES;
 }
 

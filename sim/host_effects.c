@@ -130,6 +130,7 @@ static void give_keys(struct host_node *host)
     told->event.keys.ring = (const struct keyring *)(const void *)told->room;
     told->event.keys.holders = holders;
     told->event.keys.count = gossip_stages(host->gossip, holders, count);
+    told->event.keys.end_us = gossip_keys_end(host->gossip);
     work_post(&told->work, QUEUE_US);
 }
 

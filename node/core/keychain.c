@@ -22,6 +22,7 @@ enum err keychain_init(struct keychain *keychain, struct arena *mem,
 {
     keychain->timer.kind = TIMER_KEYCHAIN;
     keychain->holders = arena_array(mem, node_members_max(options), sizeof *keychain->holders);
+    keychain->end_us = USEC_NEVER;
     if (!options->insecure) {
         CHECK(keyring_is_valid(&options->ring));
         keychain->ring = options->ring;
@@ -126,6 +127,7 @@ void keychain_on_keys(struct node *node, const struct node_event *event)
     const struct keyring *ring = event->keys.ring;
     CHECK(!node->options.insecure && keyring_is_valid(ring));
     take_holders(node, event);
+    keychain->end_us = event->keys.end_us;
     if (memcmp(ring, &keychain->ring, sizeof *ring) == 0) {
         return;
     }

@@ -28,6 +28,7 @@ struct keychain {
     uint32_t holder_count;
     struct map by_node; /* of those */
     uint64_t change;    /* grows with each change of the ring */
+    usec_t end_us;      /* when all but the newest key end; USEC_NEVER: not known yet */
     struct timer timer;
 };
 

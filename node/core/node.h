@@ -229,6 +229,7 @@ struct node_event {
             const struct keyring *ring;
             const struct key_holder *holders; /* living members; copied */
             uint32_t count;
+            usec_t end_us; /* gossip_keys_end */
         } keys;
         struct {
             uint64_t id;

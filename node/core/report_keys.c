@@ -47,28 +47,46 @@ static void put_name(struct json *json, const char *field, const struct cluster_
     json_str(json, field, name);
 }
 
-static void put_key(struct json *json, const struct cluster_key *key, const char *state)
+/* Whole seconds that a key has left which is not the newest; false: nobody knows yet. */
+static bool time_left(const struct node *node, uint64_t *out_s)
 {
+    const usec_t end_us = node->keychain.end_us;
+    if (end_us == USEC_NEVER) {
+        return false;
+    }
+    *out_s = (uint64_t)usec_max(end_us - node->now.mono_us + SEC(1) - 1, 0) / SEC(1);
+    return true;
+}
+
+/* ends_in_seconds is not there for a key that goes on, and until all nodes are seen to use the newest. */
+static void put_key(const struct node *node, struct json *json, const struct cluster_key *key,
+                    const char *state)
+{
+    uint64_t left_s = 0;
     json_open(json, NULL, '{');
     put_name(json, "key", key);
     json_str(json, "state", state);
     json_u64(json, "number", key->number);
     json_u64(json, "era", key->era);
     json_u64(json, "ttl_seconds", key->ttl_s);
+    if (strcmp(state, "ending") == 0 && time_left(node, &left_s)) {
+        json_u64(json, "ends_in_seconds", left_s);
+    }
     json_close(json, '}');
 }
 
-static void put_keys(struct json *json, const struct keyring *ring)
+static void put_keys(const struct node *node, struct json *json)
 {
+    const struct keyring *ring = &node->keychain.ring;
     json_open(json, "keys", '[');
     for (uint32_t i = 0; i < ring->count; i++) {
-        put_key(json, &ring->keys[i],
+        put_key(node, json, &ring->keys[i],
                 i == ring->present  ? "in use"
                 : i < ring->present ? "installed"
                                     : "ending");
     }
     for (uint32_t i = 0; i < ring->retired_count; i++) {
-        put_key(json, &ring->retired[i], "retired");
+        put_key(node, json, &ring->retired[i], "retired");
     }
     json_close(json, ']');
 }
@@ -93,15 +111,20 @@ static void put_holders(struct node *node, struct json *json)
 }
 
 /* Whom the next step waits for. */
-static void put_waited(struct node *node, struct json *json)
+static bool is_waited_for(const struct node *node, const struct member *member)
 {
     const struct keyring *ring = &node->keychain.ring;
     const enum key_stage wanted = ring->present != 0 ? KEY_STAGE_HAS : KEY_STAGE_USES;
+    return member_lives(member) && stage_of(node, member->id) < wanted;
+}
+
+static void put_waited(struct node *node, struct json *json)
+{
     uint32_t count = 0;
     const struct member *members = view_members(node->rings.view, &count);
     json_open(json, "waits_for", '[');
     for (uint32_t i = 0; i < count; i++) {
-        if (member_lives(&members[i]) && stage_of(node, members[i].id) < wanted) {
+        if (is_waited_for(node, &members[i])) {
             report_node_name(node, json, NULL, members[i].id);
         }
     }
@@ -122,7 +145,7 @@ void report_keys(struct node *node, uint64_t admin)
              keyring_is_settled(ring) ? "none"
              : ring->present != 0     ? "installing"
                                       : "ending");
-    put_keys(&json, ring);
+    put_keys(node, &json);
     put_waited(node, &json);
     put_holders(node, &json);
     json_close(&json, '}');
@@ -147,19 +170,85 @@ void report_key_rotate(struct node *node, uint64_t admin, struct span rotation)
                        });
 }
 
+/* "2 h 5 min", "14 min", "50 s": nobody waits longer than that, and a minute at most too long. */
+static void add_time(struct text *text, uint64_t s)
+{
+    if (s < 120) {
+        text_u64(text, s);
+        text_str(text, " s");
+        return;
+    }
+    const uint64_t minutes = (s + 59) / 60;
+    if (minutes >= 60) {
+        text_u64(text, minutes / 60);
+        text_str(text, " h ");
+    }
+    text_u64(text, minutes % 60);
+    text_str(text, " min");
+}
+
+/* The first of those whom the next step waits for, and how many there are besides. */
+static void add_waited(struct node *node, struct text *text)
+{
+    uint32_t count = 0;
+    uint32_t more = 0;
+    const struct member *first = NULL;
+    const struct member *members = view_members(node->rings.view, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_waited_for(node, &members[i])) {
+            more += first != NULL ? 1 : 0;
+            first = first == NULL ? &members[i] : first;
+        }
+    }
+    if (first == NULL) {
+        text_str(text, "it goes on within a second");
+        return;
+    }
+    text_str(text, "it waits for ");
+    text_str(text, first->name[0] != '\0' ? first->name : "a node without a name");
+    if (more > 0) {
+        text_str(text, " and ");
+        text_u64(text, more);
+        text_str(text, " more");
+    }
+    text_str(text,
+             node->keychain.ring.present != 0 ? " to have the new key" : " to use the new key");
+}
+
+static void refuse_another(struct node *node, uint64_t admin)
+{
+    char room[256];
+    struct text text;
+    uint64_t left_s = 0;
+    text_init(&text, room, sizeof room);
+    text_str(&text, "another rotation is not over: ");
+    if (time_left(node, &left_s)) {
+        text_str(&text, "the key before it is accepted for another ");
+        add_time(&text, left_s);
+    } else {
+        add_waited(node, &text);
+    }
+    report_error(node, admin, ERR_ROTATING, room);
+}
+
 void report_on_rotated(struct node *node, uint64_t admin, enum err err)
 {
     struct text text;
     struct json json;
+    if (err == ERR_ROTATING) {
+        refuse_another(node, admin);
+        return;
+    }
     if (err == ERR_BUSY) {
-        report_error(node, admin, err,
-                     "another rotation is not over yet: `atoll key list` shows what it waits for");
+        report_error(node, admin, err, "this node is writing another new key to its --data-dir");
         return;
     }
     if (err != ERR_OK) {
         report_error(node, admin, err,
-                     err == ERR_SYSTEM ? "the new key cannot be written to this node's --data-dir"
-                                       : err_text(err));
+                     err == ERR_SYSTEM
+                         ? "the new key could not be written to this node's --data-dir: "
+                           "nothing was begun, the keys are as before"
+                         : err_text(err));
         return;
     }
     report_begin(node, &text);

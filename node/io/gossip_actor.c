@@ -116,6 +116,7 @@ static void give_keys(struct gossip_actor *actor)
     item->event.keys.ring = copy;
     item->event.keys.holders = holders;
     item->event.keys.count = gossip_stages(actor->gossip, holders, count);
+    item->event.keys.end_us = gossip_keys_end(actor->gossip);
     queue_push(actor->peer, &item->queue);
 }
 

@@ -258,6 +258,9 @@ static const struct failure failures[] = {
     { ERR_SOURCE_THROTTLED, 503, "try again later" },
     { ERR_SOURCE_PROTOCOL, 502, "check that the endpoint is an object store of that kind" },
     { ERR_BUSY, 503, "try again in a second" },
+    { ERR_ROTATING, 409,
+      "wait; `atoll key list` shows what for. With --force the new key is begun now, and its --ttl "
+      "is that of all older keys" },
     { ERR_FULL, 507, "make room: see `atoll status`" },
     { ERR_NOMEM, 503, "give the node more memory" },
     { ERR_TIMEOUT, 504, "try again; `atoll status` shows which nodes answer" },

@@ -46,13 +46,26 @@ static bool get_keys(const json_t *root, const char *name, struct cluster_key *o
     return true;
 }
 
+/* A version before this one wrote none: then what came with the newest key counts. */
+static bool get_ttl(const json_t *root, struct keyring *out)
+{
+    uint32_t ttl_s = 0;
+    if (json_object_get(root, "ttl_seconds") != NULL &&
+        !key_json_number(root, "ttl_seconds", UINT32_MAX, &ttl_s)) {
+        return false;
+    }
+    out->ttl_s = keyring_newest(out)->ttl_s;
+    (void)keyring_promise(out, ttl_s);
+    return true;
+}
+
 static bool get_ring(const json_t *root, struct keyring *out)
 {
     memset(out, 0, sizeof *out);
     return get_keys(root, "keys", out->keys, KEYRING_KEYS_MAX, &out->count) &&
            get_keys(root, "retired", out->retired, KEYRING_RETIRED_MAX, &out->retired_count) &&
            key_json_number(root, "present", KEYRING_KEYS_MAX - 1, &out->present) &&
-           keyring_is_valid(out);
+           keyring_is_valid(out) && get_ttl(root, out);
 }
 
 static enum err check_cluster(const json_t *root, const char *path,
@@ -163,6 +176,7 @@ enum err keyring_file_save(const char *dir, const struct cluster_keys *cluster,
                       key_json_put(root, &(struct key_field){ "curve_public", copy.curve_public,
                                                               sizeof copy.curve_public }) &&
                       put_number(root, "present", ring->present) &&
+                      put_number(root, "ttl_seconds", ring->ttl_s) &&
                       put_keys(root, "keys", ring->keys, ring->count) &&
                       put_keys(root, "retired", ring->retired, ring->retired_count);
     sodium_memzero(&copy, sizeof copy);

@@ -15,7 +15,7 @@ static enum err refuse(struct text *why, const char *reason)
 static bool is_known(const char *key)
 {
     return strcmp(key, "ttl_seconds") == 0 || strcmp(key, "revoke") == 0 ||
-           strcmp(key, "file") == 0;
+           strcmp(key, "force") == 0 || strcmp(key, "file") == 0;
 }
 
 static enum err check_fields(json_t *root, struct text *why)
@@ -26,7 +26,7 @@ static enum err check_fields(json_t *root, struct text *why)
     {
         if (!is_known(key)) {
             text_json(why, span_text(key));
-            return refuse(why, ": no such field; there are ttl_seconds, revoke and file");
+            return refuse(why, ": no such field; there are ttl_seconds, revoke, force and file");
         }
     }
     return ERR_OK;
@@ -67,11 +67,15 @@ static enum err parse(json_t *root, struct key_rotation *out, struct text *why)
     uint8_t secret[TRUST_KEY_SIZE];
     uint32_t ttl_s = 0;
     const json_t *revoke = json_object_get(root, "revoke");
+    const json_t *force = json_object_get(root, "force");
     if (!json_is_object(root)) {
         return refuse(why, "the request must be a JSON object");
     }
     if (revoke != NULL && !json_is_boolean(revoke)) {
         return refuse(why, "revoke: must be true or false");
+    }
+    if (force != NULL && !json_is_boolean(force)) {
+        return refuse(why, "force: must be true or false");
     }
     enum err err = check_fields(root, why);
     if (err == ERR_OK) {
@@ -83,6 +87,7 @@ static enum err parse(json_t *root, struct key_rotation *out, struct text *why)
     if (err == ERR_OK) {
         keys_make_rotation(secret, json_is_true(revoke), out);
         out->key.ttl_s = ttl_s;
+        out->is_forced = json_is_true(force);
     }
     sodium_memzero(secret, sizeof secret);
     return err;

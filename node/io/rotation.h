@@ -1,5 +1,5 @@
-/* node/io/rotation.h: what an operator says of a new key: JSON with "ttl_seconds", "revoke" and "file"
- * (of the node's host, with the secret; without one the node makes it). */
+/* node/io/rotation.h: what an operator says of a new key: JSON with "ttl_seconds", "revoke", "force"
+ * and "file" (of the node's host, with the secret; without one the node makes it). */
 #pragma once
 #include <stddef.h>
 

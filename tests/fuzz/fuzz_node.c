@@ -451,7 +451,8 @@ static void change_keys(struct fuzz *f, uint8_t how)
     } else {
         CHECK(keyring_install(&f->ring, &rotation) == ERR_OK);
     }
-    step(f, &(struct node_event){ .kind = NODE_KEYS, .keys = { &f->ring, &holder, 1 } });
+    step(f,
+         &(struct node_event){ .kind = NODE_KEYS, .keys = { &f->ring, &holder, 1, USEC_NEVER } });
 }
 
 /* Gossip tells what others serve. */

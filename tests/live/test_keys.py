@@ -148,15 +148,53 @@ def test_a_frozen_node_is_named_and_holds_the_new_key_up(cluster):
     frozen.signal(signal.SIGSTOP)
     shown = cluster.cli("key", "rotate", "--ttl", TTL, "--key-file", cluster.dir / "next.json")
     assert "key 2-" in shown
+    live.wait_for("all others have it", lambda: keys(cluster.members[0])["waits_for"] == ["n2"], every=0.005)
     waits = keys(cluster.members[0])
     again = cluster.cli("key", "rotate", check=False)
     frozen.signal(signal.SIGCONT)
     assert waits["rotation"] == "installing" and "n2" in waits["waits_for"]
-    assert again.returncode != 0 and "not over" in again.stderr
+    assert again.returncode == 4 and "not over: it waits for n2 to have the new key" in again.stderr
+    assert "atoll key list" in again.stderr
     live.wait_for("one key on all nodes", lambda: all(
         s["rotation"] == "none" and s["keys"][0]["number"] == 2
         for s in (keys(n) for n in cluster.members)))
     cluster.wait_agreed()
+
+
+def test_a_key_keeps_the_time_it_was_promised_unless_an_operator_says_otherwise(cluster):
+    sums = start(cluster)
+    file = sorted(sums)[0]
+    cluster.cli("key", "rotate", "--revoke", "--ttl", "24h")
+    live.wait_for("time of the old key", lambda: all(
+        86300 < keys(n)["keys"][-1].get("ends_in_seconds", 0) <= 86400 for n in cluster.members))
+    assert all("ends_in_seconds" not in keys(n)["keys"][0] for n in cluster.members)
+    assert "ENDS IN" in cluster.cli("key", "list") and "24 h" in cluster.cli("key", "list")
+    for options in (), ("--revoke",):
+        again = cluster.cli("key", "rotate", "--ttl", TTL, *options, check=False)
+        assert again.returncode == 4
+        assert "accepted for another 24 h 0 min" in again.stderr or "another 23 h 59 min" in again.stderr
+        assert "atoll key list" in again.stderr and "--force" in again.stderr
+    mount = cluster.mount("set")  # with a client file that the old key signed
+    assert reading.digest(mount.dir / file) == sums[file][1]
+    assert [len(keys(n)["keys"]) for n in cluster.members] == [2, 2, 2]
+    name = rotate(cluster, "--force")
+    assert name.startswith("3-")
+
+
+def test_a_key_that_cannot_be_written_is_no_key(cluster):
+    start(cluster)
+    asked = cluster.members[0]
+    before = in_use(asked)
+    blocked = asked.dir / "data/keyring.json.new"  # root too cannot write to that
+    blocked.mkdir()
+    refused = cluster.cli("key", "rotate", check=False)
+    assert refused.returncode == 1 and "nothing was begun" in refused.stderr
+    blocked.rmdir()
+    live.wait_for("the ring on disk", lambda: (asked.dir / "data/keyring.json").exists(), 20)
+    for node in cluster.members:
+        shown = keys(node)
+        assert shown["rotation"] == "none" and [k["key"] for k in shown["keys"]] == [before]
+    assert rotate(cluster).startswith("2-")
 
 
 def test_a_cluster_without_keys_says_so(workdir):

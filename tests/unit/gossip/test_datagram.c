@@ -101,7 +101,7 @@ static struct span write_keys(uint8_t *buffer)
     static const uint8_t entries[] = { 7, 5, 0, 1, 2, 3, 4, 0x19, 0x02, 9, 0, 0, 5, 6, 7, 8 };
     struct datagram d;
     struct datagram_head head = { .kind = DATAGRAM_KEYS_GIVE };
-    const struct datagram_newest newest = { .era = 1, .number = 2, .id = { .v = 3 } };
+    const struct datagram_newest newest = { .era = 1, .number = 2, .id = { .v = 3 }, .ttl_s = 8 };
     const struct datagram_stages stages = { .key = { .v = 4 },
                                             .entries = span_of(entries, sizeof entries) };
     const struct datagram_box box = { .public_key = { 5 },
@@ -113,6 +113,28 @@ static struct span write_keys(uint8_t *buffer)
     assert_true(datagram_add_public(&d, box.public_key));
     assert_true(datagram_add_box(&d, &box));
     return span_of(buffer, d.used);
+}
+
+/* The version before wrote 16 bytes of it: no time. */
+static void a_newest_key_without_a_time_is_read(void **state)
+{
+    (void)state;
+    uint8_t buffer[SEAL_BODY_MAX];
+    struct datagram d;
+    struct datagram_head head = { .kind = DATAGRAM_SPREAD };
+    struct datagram_section section;
+    struct span rest;
+    const struct datagram_newest newest = { .era = 1, .number = 2, .id = { .v = 3 }, .ttl_s = 8 };
+    datagram_begin(&d, buffer, sizeof buffer, &head);
+    const size_t at = d.used;
+    assert_true(datagram_add_newest(&d, &newest));
+    assert_int_equal(get_u16(buffer + at + 1), 20);
+    put_u16(buffer + at + 1, 16);
+    assert_true(datagram_open(span_of(buffer, d.used - 4), &head, &rest));
+    assert_true(datagram_next(&rest, &section));
+    assert_true(section.newest.number == 2 && section.newest.id.v == 3);
+    assert_int_equal(section.newest.ttl_s, 0);
+    assert_false(datagram_next(&rest, &section));
 }
 
 static void sections_of_keys_come_back_as_they_were(void **state)
@@ -128,6 +150,7 @@ static void sections_of_keys_come_back_as_they_were(void **state)
     assert_true(datagram_next(&rest, &section));
     assert_int_equal(section.tag, DATAGRAM_KEYS_NEWEST);
     assert_true(section.newest.era == 1 && section.newest.number == 2 && section.newest.id.v == 3);
+    assert_int_equal(section.newest.ttl_s, 8);
     assert_true(datagram_next(&rest, &section));
     assert_int_equal(section.tag, DATAGRAM_KEYS_STAGES);
     assert_true(section.stages.key.v == 4);
@@ -365,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_comes_back_as_it_was),
         cmocka_unit_test(sections_of_keys_come_back_as_they_were),
+        cmocka_unit_test(a_newest_key_without_a_time_is_read),
         cmocka_unit_test(fingerprints_contacts_and_the_young_word_come_back_as_they_were),
         cmocka_unit_test(prints_that_do_not_fit_are_not_written),
         cmocka_unit_test(every_truncation_of_keys_is_malformed),

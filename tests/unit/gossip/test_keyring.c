@@ -33,6 +33,13 @@ static enum err rotate(struct keyring *ring, uint8_t byte, bool revokes)
     return keyring_install(ring, &rotation);
 }
 
+static void force(struct keyring *ring, uint8_t byte, uint32_t ttl_s)
+{
+    struct key_rotation rotation = { .key = key_of(0, 0, byte), .is_forced = true };
+    rotation.key.ttl_s = ttl_s;
+    assert_int_equal(keyring_install(ring, &rotation), ERR_OK);
+}
+
 /* All three steps. */
 static void rotate_whole(struct keyring *ring, uint8_t byte, bool revokes)
 {
@@ -124,18 +131,92 @@ static void a_revoking_rotation_leaves_no_retired_key_behind(void **state)
     assert_int_equal(ring.retired_count, 0);
 }
 
-static void a_second_rotation_waits_until_the_first_is_used(void **state)
+static void a_second_rotation_waits_until_the_first_is_over(void **state)
+{
+    (void)state;
+    for (uint32_t revokes = 0; revokes <= 1; revokes++) {
+        struct keyring ring = ring_of(1);
+        assert_int_equal(rotate(&ring, 2, false), ERR_OK);
+        assert_int_equal(rotate(&ring, 3, revokes), ERR_ROTATING);
+        keyring_use(&ring);
+        const struct keyring before = ring;
+        assert_int_equal(rotate(&ring, 3, revokes), ERR_ROTATING);
+        assert_memory_equal(&ring, &before, sizeof ring);
+        keyring_retire(&ring);
+        assert_int_equal(rotate(&ring, 3, revokes), ERR_OK);
+    }
+}
+
+static void a_forced_rotation_waits_for_none(void **state)
 {
     (void)state;
     struct keyring ring = ring_of(1);
     assert_int_equal(rotate(&ring, 2, false), ERR_OK);
-    assert_int_equal(rotate(&ring, 3, false), ERR_BUSY);
+    force(&ring, 3, 7);
+    assert_int_equal(newest(&ring), 3);
+    assert_int_equal(ring.ttl_s, 7);
+    assert_int_equal(present(&ring), 1); /* all open by that, and maybe by no other */
+    assert_true(opens(&ring, 2));
     keyring_use(&ring);
-    assert_int_equal(rotate(&ring, 3, false), ERR_OK);
-    keyring_use(&ring);
-    assert_int_equal(rotate(&ring, 4, false), ERR_BUSY); /* three open */
+    assert_true(opens(&ring, 1) && opens(&ring, 2));
     keyring_retire(&ring);
-    assert_int_equal(rotate(&ring, 4, false), ERR_OK);
+    assert_int_equal(ring.count, 1);
+}
+
+static void when_three_are_open_a_forced_rotation_ends_one_that_does_not_seal(void **state)
+{
+    (void)state;
+    struct keyring waits = ring_of(1);
+    force(&waits, 2, 7);
+    force(&waits, 3, 7);
+    force(&waits, 4, 7);
+    assert_true(opens(&waits, 4) && opens(&waits, 3) && opens(&waits, 1));
+    assert_int_equal(present(&waits), 1);
+    assert_true(keyring_is_valid(&waits));
+    struct keyring ends = ring_of(1);
+    force(&ends, 2, 7);
+    keyring_use(&ends);
+    force(&ends, 3, 7);
+    keyring_use(&ends);
+    force(&ends, 4, 7);
+    assert_true(opens(&ends, 4) && opens(&ends, 3) && opens(&ends, 2));
+    assert_int_equal(present(&ends), 3);
+    assert_true(is_retired(&ends, 1));
+}
+
+static void of_two_rotations_at_once_the_longer_time_counts(void **state)
+{
+    (void)state;
+    for (uint8_t byte = 10; byte < 40; byte++) { /* of either order */
+        struct keyring a = ring_of(1);
+        struct keyring b = ring_of(1);
+        force(&a, byte, 86400);
+        force(&b, 2, 3);
+        struct keyring first = a;
+        (void)keyring_merge(&a, &b);
+        (void)keyring_merge(&b, &first);
+        assert_int_equal(newest(&a), newest(&b));
+        assert_int_equal(a.ttl_s, 86400);
+        assert_int_equal(b.ttl_s, 86400);
+        assert_false(keyring_promise(&a, 86400));
+    }
+}
+
+static void a_longer_time_is_taken_in_only_while_an_older_key_opens(void **state)
+{
+    (void)state;
+    struct keyring ring = ring_of(1);
+    assert_false(keyring_promise(&ring, 50));
+    assert_int_equal(rotate(&ring, 2, false), ERR_OK);
+    assert_false(keyring_promise(&ring, 9));
+    assert_true(keyring_promise(&ring, 50));
+    assert_int_equal(ring.ttl_s, 50);
+    keyring_use(&ring);
+    assert_int_equal(ring.ttl_s, 50);
+    keyring_retire(&ring);
+    assert_false(keyring_promise(&ring, 90));
+    assert_int_equal(rotate(&ring, 3, false), ERR_OK);
+    assert_int_equal(ring.ttl_s, 10);
 }
 
 static void of_two_rotations_at_once_all_take_the_same_one(void **state)
@@ -249,7 +330,11 @@ static struct keyring random_ring(struct rng *rng)
     const uint64_t steps = rng_below(rng, 5);
     for (uint64_t i = 0; i < steps; i++) {
         const uint8_t byte = (uint8_t)(2 + rng_below(rng, 200));
-        (void)rotate(&ring, byte, rng_below(rng, 8) == 0);
+        if (rng_below(rng, 4) == 0) {
+            force(&ring, byte, 10);
+        } else {
+            (void)rotate(&ring, byte, rng_below(rng, 8) == 0);
+        }
         if (rng_below(rng, 3) > 0) {
             keyring_use(&ring);
             if (rng_below(rng, 2) == 0) {
@@ -350,14 +435,18 @@ static void a_rotation_comes_back_from_its_bytes(void **state)
 {
     (void)state;
     uint8_t bytes[KEY_ROTATION_SIZE];
-    struct key_rotation rotation = { .key = key_of(1, 2, 3), .revokes = true };
+    struct key_rotation rotation = { .key = key_of(1, 2, 3) };
     struct key_rotation back;
-    key_rotation_encode(&rotation, bytes);
-    assert_true(key_rotation_decode(span_of(bytes, sizeof bytes), &back));
-    assert_memory_equal(&back.key, &rotation.key, sizeof back.key);
-    assert_true(back.revokes);
+    for (uint32_t i = 0; i < 4; i++) {
+        rotation.revokes = (i & 1) != 0;
+        rotation.is_forced = (i & 2) != 0;
+        key_rotation_encode(&rotation, bytes);
+        assert_true(key_rotation_decode(span_of(bytes, sizeof bytes), &back));
+        assert_memory_equal(&back.key, &rotation.key, sizeof back.key);
+        assert_true(back.revokes == rotation.revokes && back.is_forced == rotation.is_forced);
+    }
     assert_false(key_rotation_decode(span_of(bytes, sizeof bytes - 1), &back));
-    bytes[0] = 2;
+    bytes[0] = 4;
     assert_false(key_rotation_decode(span_of(bytes, sizeof bytes), &back));
 }
 
@@ -368,7 +457,11 @@ int main(void)
         cmocka_unit_test(only_the_last_two_retired_keys_are_kept),
         cmocka_unit_test(a_rotation_keeps_the_signing_key_unless_it_revokes),
         cmocka_unit_test(a_revoking_rotation_leaves_no_retired_key_behind),
-        cmocka_unit_test(a_second_rotation_waits_until_the_first_is_used),
+        cmocka_unit_test(a_second_rotation_waits_until_the_first_is_over),
+        cmocka_unit_test(a_forced_rotation_waits_for_none),
+        cmocka_unit_test(when_three_are_open_a_forced_rotation_ends_one_that_does_not_seal),
+        cmocka_unit_test(of_two_rotations_at_once_the_longer_time_counts),
+        cmocka_unit_test(a_longer_time_is_taken_in_only_while_an_older_key_opens),
         cmocka_unit_test(of_two_rotations_at_once_all_take_the_same_one),
         cmocka_unit_test(whoever_meets_the_newest_in_use_uses_it),
         cmocka_unit_test(who_missed_two_rotations_gets_the_newest_and_seals_with_it),

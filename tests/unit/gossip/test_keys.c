@@ -108,8 +108,72 @@ static void a_rotation_while_another_is_under_way_is_refused(void **state)
     struct net *net = started(3, 4);
     net_rotate(net, 0, 2, TTL, false);
     net_rotate(net, 0, 3, TTL, false);
-    assert_int_equal(net->nodes[0].rotated_err, ERR_BUSY);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_ROTATING);
     assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    net_free(&net);
+}
+
+static void force(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s)
+{
+    struct key_rotation rotation = { .key = { .ttl_s = ttl_s },
+                                     .revokes = true,
+                                     .is_forced = true };
+    memset(rotation.key.gossip, byte, sizeof rotation.key.gossip);
+    memset(rotation.key.sign_secret, byte, sizeof rotation.key.sign_secret);
+    net_event(net, node,
+              &(struct gossip_event){ .kind = GOSSIP_ROTATE,
+                                      .rotate = { .id = 1, .rotation = &rotation } });
+    assert_int_equal(net->nodes[node].rotated_err, ERR_OK);
+}
+
+static void no_rotation_cuts_the_time_that_an_older_key_was_promised(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 15);
+    net_rotate(net, 0, 2, 60, true);
+    assert_int_equal(gossip_keys_end(net->nodes[1].gossip), USEC_NEVER);
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
+    net_run(net, SEC(2));
+    const usec_t end_us = gossip_keys_end(net->nodes[1].gossip);
+    net_rotate(net, 1, 3, 1, false);
+    assert_int_equal(net->nodes[1].rotated_err, ERR_ROTATING);
+    assert_int_equal(gossip_keys_end(net->nodes[1].gossip), end_us);
+    net_run(net, SEC(56));
+    assert_true(net_all_use(net, 2, 2));
+    assert_true(net_wait_key(net, 2, 1, SEC(5)) != USEC_NEVER);
+    assert_int_equal(gossip_keys_end(net->nodes[1].gossip), USEC_NEVER);
+    net_free(&net);
+}
+
+static void an_operator_may_end_an_older_key_before_its_time(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 16);
+    net_rotate(net, 0, 2, 86400, true);
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
+    net_run(net, SEC(2));
+    force(net, 1, 3, 2);
+    assert_true(net_wait_key(net, 3, 1, SEC(10)) != USEC_NEVER);
+    assert_nobody_was_hurt(net);
+    net_free(&net);
+}
+
+/* Three keys are open when the last one comes, and the one that all seal with is not the newest. */
+static void a_key_is_revoked_at_once_also_while_rotations_wait(void **state)
+{
+    (void)state;
+    struct net *net = started(5, 17);
+    net->nodes[3].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(5));
+    force(net, 1, 3, TTL);
+    net_run(net, SEC(5));
+    force(net, 2, 4, TTL);
+    net_run(net, SEC(5));
+    assert_int_equal(net_key_used(net, 2), OLD);
+    net->nodes[3].disk_is_full = false;
+    assert_true(net_wait_key(net, 4, 1, SEC(30)) != USEC_NEVER);
+    assert_nobody_was_hurt(net);
     net_free(&net);
 }
 
@@ -126,6 +190,26 @@ static void rotations_begun_at_once_settle_on_one(void **state)
         assert_true(byte == 20 || byte == 30 || byte == 40);
         assert_true(net_all_use(net, byte, 1));
         assert_nobody_was_hurt(net);
+        net_free(&net);
+    }
+}
+
+/* Whichever of the two it is that all take. */
+static void of_rotations_begun_at_once_the_longer_time_counts_everywhere(void **state)
+{
+    (void)state;
+    const struct keyring old = net_ring(OLD);
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct net *net = started(9, seed);
+        net_rotate(net, 1, 20, seed % 2 == 0 ? 3 : 40, false);
+        net_rotate(net, 5, 30, seed % 2 == 0 ? 40 : 3, false);
+        net_run(net, SEC(35));
+        for (uint32_t i = 0; i < net->count; i++) {
+            assert_non_null(
+                keyring_find(gossip_ring(net->nodes[i].gossip), cluster_key_id(&old.keys[0])));
+        }
+        const uint8_t byte = net_key_used(net, 0);
+        assert_true(net_wait_key(net, byte, 1, SEC(20)) != USEC_NEVER);
         net_free(&net);
     }
 }
@@ -150,7 +234,7 @@ static void a_node_that_cannot_keep_the_key_holds_its_use_up_and_is_seen(void **
     net_free(&net);
 }
 
-static void whoever_asked_is_told_that_the_key_cannot_be_kept(void **state)
+static void a_key_that_could_not_be_kept_was_never_there(void **state)
 {
     (void)state;
     struct net *net = started(2, 6);
@@ -164,7 +248,37 @@ static void whoever_asked_is_told_that_the_key_cannot_be_kept(void **state)
     assert_int_equal(net_key_used(net, 1), OLD); /* it told nobody of a key it may lose */
     assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 1);
     net->nodes[0].disk_is_full = false;
-    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    net_run(net, SEC(30));
+    assert_true(net_all_use(net, OLD, 1));
+    assert_int_equal(net->nodes[0].ring.count, 1); /* on its disk too */
+    rotate_whole(net, 0, 3);
+    net_free(&net);
+}
+
+/* It was not written, so it does not cut the time either. */
+static void a_forced_key_that_could_not_be_kept_leaves_the_others_their_time(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 18);
+    net_rotate(net, 0, 2, 60, false);
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
+    net_run(net, SEC(2));
+    const usec_t end_us = gossip_keys_end(net->nodes[1].gossip);
+    net->nodes[1].disk_is_full = true;
+    net_event(net, 1,
+              &(struct gossip_event){
+                  .kind = GOSSIP_ROTATE,
+                  .rotate = { .id = 1,
+                              .rotation = &(struct key_rotation){
+                                  .key = { .ttl_s = 1, .gossip = { 3 } }, .is_forced = true } } });
+    net_run(net, SEC(11));
+    assert_int_equal(net->nodes[1].rotated_err, ERR_SYSTEM);
+    net->nodes[1].disk_is_full = false;
+    net_run(net, SEC(6));
+    assert_true(net_all_use(net, 2, 2));
+    assert_int_equal(gossip_keys_end(net->nodes[1].gossip), end_us);
+    assert_true(net_wait_key(net, 2, 1, SEC(60)) != USEC_NEVER);
+    assert_nobody_was_hurt(net);
     net_free(&net);
 }
 
@@ -401,9 +515,14 @@ int main(void)
         cmocka_unit_test(rotations_under_loss_hurt_nobody),
         cmocka_unit_test(an_insecure_cluster_has_no_key_to_rotate),
         cmocka_unit_test(a_rotation_while_another_is_under_way_is_refused),
+        cmocka_unit_test(no_rotation_cuts_the_time_that_an_older_key_was_promised),
+        cmocka_unit_test(an_operator_may_end_an_older_key_before_its_time),
+        cmocka_unit_test(a_key_is_revoked_at_once_also_while_rotations_wait),
         cmocka_unit_test(rotations_begun_at_once_settle_on_one),
+        cmocka_unit_test(of_rotations_begun_at_once_the_longer_time_counts_everywhere),
         cmocka_unit_test(a_node_that_cannot_keep_the_key_holds_its_use_up_and_is_seen),
-        cmocka_unit_test(whoever_asked_is_told_that_the_key_cannot_be_kept),
+        cmocka_unit_test(a_key_that_could_not_be_kept_was_never_there),
+        cmocka_unit_test(a_forced_key_that_could_not_be_kept_leaves_the_others_their_time),
         cmocka_unit_test(a_node_that_dies_does_not_hold_a_rotation_up),
         cmocka_unit_test(a_rotation_goes_on_without_the_node_that_began_it),
         cmocka_unit_test(crashes_at_any_step_do_not_stop_a_rotation),

@@ -19,6 +19,7 @@ static struct {
     uint32_t rotations;
     uint64_t id;
     struct key_rotation rotation;
+    usec_t end_us; /* what gossip says with the next ring */
 } said;
 
 static void tune(struct node_options *options)
@@ -63,6 +64,7 @@ static const struct lab_hooks hooks = { .tune = tune, .load = load, .effect = ef
 static struct lab *keyed(uint32_t count)
 {
     memset(&said, 0, sizeof said);
+    said.end_us = USEC_NEVER;
     return lab_new_hooked(count, REGION, &hooks);
 }
 
@@ -72,7 +74,7 @@ static void give_told(struct lab *lab, uint32_t index, const struct keyring *rin
                       enum key_stage of_others)
 {
     struct key_holder holders[LAB_NODES];
-    struct node_event event = { .kind = NODE_KEYS };
+    struct node_event event = { .kind = NODE_KEYS, .keys.end_us = said.end_us };
     for (uint32_t i = 0; i < lab->node_count; i++) {
         holders[i] = (struct key_holder){ .node = lab->nodes[i].id,
                                           .stage = i == 0 ? KEY_STAGE_USES : of_others };
@@ -462,6 +464,63 @@ static void an_operators_rotation_goes_to_gossip_and_its_answer_back(void **stat
     lab_free(lab);
 }
 
+static void refuse(struct lab *lab, enum err err)
+{
+    const struct node_event event = { .kind = NODE_KEY_ROTATED,
+                                      .key_rotated = { .id = 77, .err = err } };
+    lab_event(lab, 0, &event);
+    assert_int_equal(said.err, err);
+}
+
+static void an_operator_sees_how_long_an_older_key_has(void **state)
+{
+    (void)state;
+    struct lab *lab = keyed(2);
+    struct keyring ring = lab_keyring(1);
+    install(&ring, 2, false);
+    keyring_use(&ring);
+    give_told(lab, 0, &ring, KEY_STAGE_HAS);
+    ask(lab, ADMIN_KEYS, span_of(NULL, 0));
+    assert_true(says("\"state\":\"ending\""));
+    assert_false(says("ends_in_seconds")); /* its time does not run yet */
+    said.end_us = lab->now_us + SEC(50) - MSEC(500);
+    give_told(lab, 0, &ring, KEY_STAGE_USES);
+    ask(lab, ADMIN_KEYS, span_of(NULL, 0));
+    const char *first = strstr(said.text, "ends_in_seconds\":50");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "ends_in_seconds")); /* the one in use goes on */
+    lab_free(lab);
+}
+
+static void a_refused_rotation_is_told_what_it_would_wait_for(void **state)
+{
+    (void)state;
+    struct lab *lab = keyed(3);
+    struct keyring ring = lab_keyring(1);
+    install(&ring, 2, false);
+    give_all(lab, &ring);
+    refuse(lab, ERR_ROTATING);
+    assert_true(says("it waits for ") && says(" and 1 more to have the new key"));
+    keyring_use(&ring);
+    give_told(lab, 0, &ring, KEY_STAGE_HAS);
+    refuse(lab, ERR_ROTATING);
+    assert_true(says(" and 1 more to use the new key"));
+    said.end_us = lab->now_us + SEC(7200) + SEC(61);
+    give_told(lab, 0, &ring, KEY_STAGE_USES);
+    refuse(lab, ERR_ROTATING);
+    assert_true(says("is accepted for another 2 h 2 min"));
+    lab_free(lab);
+}
+
+static void a_rotation_that_could_not_be_kept_is_told_as_one_that_is_not(void **state)
+{
+    (void)state;
+    struct lab *lab = keyed(1);
+    refuse(lab, ERR_SYSTEM);
+    assert_true(says("nothing was begun"));
+    lab_free(lab);
+}
+
 static void without_keys_there_is_nothing_to_rotate(void **state)
 {
     (void)state;
@@ -495,6 +554,9 @@ int main(void)
         cmocka_unit_test(who_has_the_newest_key_is_waited_for_no_more),
         cmocka_unit_test(a_settled_ring_waits_for_nobody),
         cmocka_unit_test(an_operators_rotation_goes_to_gossip_and_its_answer_back),
+        cmocka_unit_test(an_operator_sees_how_long_an_older_key_has),
+        cmocka_unit_test(a_refused_rotation_is_told_what_it_would_wait_for),
+        cmocka_unit_test(a_rotation_that_could_not_be_kept_is_told_as_one_that_is_not),
         cmocka_unit_test(without_keys_there_is_nothing_to_rotate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,36 @@ static void a_ring_comes_back_as_it_was_and_only_its_owner_can_read_it(void **st
     assert_int_equal(stat_of.st_mode & 0777, 0600);
 }
 
+static void a_promise_longer_than_that_of_the_newest_key_outlives_a_restart(void **state)
+{
+    struct home *home = *state;
+    struct keyring ring = load(home);
+    rotate(&ring, false);
+    assert_true(keyring_promise(&ring, 86400));
+    save(home, &ring);
+    assert_int_equal(load(home).ttl_s, 86400);
+}
+
+static void a_ring_of_the_version_before_promises_what_its_newest_key_says(void **state)
+{
+    static const char field[] = "\"ttl_seconds\": 86400";
+    struct home *home = *state;
+    struct keyring ring = load(home);
+    char text[8192];
+    rotate(&ring, false);
+    assert_true(keyring_promise(&ring, 86400));
+    save(home, &ring);
+    FILE *file = fopen(home->path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    char *at = strstr(text, field);
+    assert_non_null(at);
+    memcpy(at, "\"xxx", 4); /* a field of another name is not seen */
+    write_text(home, text);
+    assert_int_equal(load(home).ttl_s, 900);
+}
+
 /* What a full disk does: a part of the file can be written. */
 static void a_ring_that_cannot_be_written_leaves_the_one_before(void **state)
 {
@@ -260,12 +290,14 @@ static void a_node_makes_a_key_that_nobody_has_had(void **state)
     struct key_rotation a;
     struct key_rotation b;
     assert_int_equal(parse(home, "{}", &a), ERR_OK);
-    assert_int_equal(parse(home, "{\"revoke\": true, \"ttl_seconds\": 60}", &b), ERR_OK);
+    assert_int_equal(parse(home, "{\"revoke\": true, \"ttl_seconds\": 60, \"force\": true}", &b),
+                     ERR_OK);
     assert_memory_not_equal(a.key.gossip, b.key.gossip, TRUST_KEY_SIZE);
     assert_memory_not_equal(a.key.gossip, a.key.capability, TRUST_KEY_SIZE);
     assert_int_equal(a.key.ttl_s, ROTATION_TTL_S);
     assert_int_equal(b.key.ttl_s, 60);
     assert_true(b.revokes && !a.revokes);
+    assert_true(b.is_forced && !a.is_forced);
 }
 
 static void a_key_may_come_from_a_file(void **state)
@@ -294,6 +326,7 @@ static void what_is_no_rotation_is_told(void **state)
         "{\"ttl_seconds\": 99999999999}",
         "{\"ttl_seconds\": \"1h\"}",
         "{\"revoke\": 1}",
+        "{\"force\": \"yes\"}",
         "{\"file\": \"relative.json\"}",
         "{\"file\": \"/nowhere/at/all\"}",
         "{\"file\": \"/dev/null\"}",
@@ -314,6 +347,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_ring_comes_back_as_it_was_and_only_its_owner_can_read_it,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_promise_longer_than_that_of_the_newest_key_outlives_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_ring_of_the_version_before_promises_what_its_newest_key_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_ring_that_cannot_be_written_leaves_the_one_before, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_ring_that_was_half_written_when_the_node_died_is_no_ring,
