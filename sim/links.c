@@ -592,6 +592,8 @@ void links_start(struct net *net)
 void links_end(struct net *net)
 {
     for (uint32_t i = 0; i < net->conn_count; i++) {
+        lane_drop_all(&net->conns[i]->lanes[0]); /* goodbyes of those that ended just now */
+        lane_drop_all(&net->conns[i]->lanes[1]);
         free(net->conns[i]);
     }
     free(net->conns);
