@@ -81,6 +81,14 @@ static json_t *figure_json(const struct members_column *column, double value)
     return figure;
 }
 
+/* Takes it over. */
+static void print_json(json_t *all)
+{
+    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(all);
+}
+
 static void tell_json(const struct outcome *o)
 {
     json_t *figures = json_array();
@@ -91,9 +99,7 @@ static void tell_json(const struct outcome *o)
                             o->what->goal, "nodes", (int)o->trial.nodes, "seeds", (int)o->seeds,
                             "virtual_seconds", (double)o->trial.simulated_us / 1e6,
                             "processor_seconds", o->took, "figures", figures);
-    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(all);
+    print_json(all);
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
@@ -108,9 +114,7 @@ static void tell_cases_json(void)
                                                (int)what->nodes, "seeds", (int)what->seeds));
     }
     json_t *all = json_pack("{s:o}", "cases", cases);
-    json_dumpf(all, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(all);
+    print_json(all);
 }
 
 static void tell_cases(void)

@@ -140,7 +140,7 @@ void keys_kept(struct gossip *g, uint64_t serial)
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-usec_t keys_end_us(const struct gossip *g)
+usec_t gossip_keys_end(const struct gossip *g)
 {
     const struct keys *keys = &g->keys;
     return keyring_is_settled(&keys->ring) || keys->used_us == USEC_NEVER
@@ -180,7 +180,7 @@ static void look(struct gossip *g)
         keys->used_us = g->now.mono_us;
         keys->stages_changed = true;
     }
-    if (g->now.mono_us >= keys_end_us(g)) {
+    if (g->now.mono_us >= gossip_keys_end(g)) {
         retire(g);
     }
 }
@@ -251,9 +251,4 @@ void keys_flush(struct gossip *g)
 const struct keyring *gossip_ring(const struct gossip *g)
 {
     return &g->keys.ring;
-}
-
-usec_t gossip_keys_end(const struct gossip *g)
-{
-    return keys_end_us(g);
 }

@@ -81,8 +81,6 @@ void keys_kept(struct gossip *g, uint64_t serial);
 void keys_changed(struct gossip *g, struct key_id was_newest);
 /* The newest key is here, and durably so. */
 bool keys_has_newest(const struct gossip *g);
-/* When the others end; USEC_NEVER: it is not known yet that all use the newest, or there are none. */
-usec_t keys_end_us(const struct gossip *g);
 void keys_tick(struct gossip *g);
 usec_t keys_deadline(const struct gossip *g);
 /* What waits until it has room among the effects. */

@@ -195,7 +195,7 @@ static bool has_to_tell(struct gossip *g)
     if (keyring_is_settled(&keys->ring) || !keys_has_newest(g)) {
         return false;
     }
-    const usec_t end_us = keys_end_us(g);
+    const usec_t end_us = gossip_keys_end(g);
     const bool waits = end_us != USEC_NEVER && g->now.mono_us < end_us;
     return !waits && stages_lowest(g, &any_uses) != KEY_STAGE_USES;
 }

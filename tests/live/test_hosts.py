@@ -138,7 +138,7 @@ def small_disk(path, size):
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path],
                           capture_output=True)
     if done.returncode != 0:
-        pytest.skip("only root may mount a tmpfs")
+        pytest.skip("no tmpfs could be mounted: run the live tests as root, where mount(8) is allowed")
     try:
         yield path
     finally:
@@ -151,12 +151,16 @@ def fill(file):
             pass
 
 
+def create(cluster, node, name, check=True):
+    return cluster.cli("dataset", "create", name, "s3://data/", "--endpoint",
+                       f"http://{cluster.store.address}", "--credential", "test", "--admin",
+                       node.admin, admin=False, check=check)
+
+
 def create_until_refused(cluster, node):
     """Records of datasets, until one wants a page that the file does not have yet."""
     for number in range(200):
-        done = cluster.cli("dataset", "create", f"d{number}", "s3://data/", "--endpoint",
-                           f"http://{cluster.store.address}", "--credential", "test", "--admin",
-                           node.admin, admin=False, check=False)
+        done = create(cluster, node, f"d{number}", check=False)
         if done.returncode != 0:
             return done
     raise AssertionError("a full disk took 200 datasets")
@@ -174,15 +178,11 @@ def test_a_full_disk_of_a_data_directory_is_told_until_it_has_room(cluster):
         assert f"make room below {data}" in said.stdout
         said = cluster.cli("status", "--admin", other.admin, admin=False, check=False)
         assert said.returncode == 1 and "the disk of --data-dir is full: n0" in said.stdout
-        cluster.cli("dataset", "create", "elsewhere", "s3://data/", "--endpoint",
-                    f"http://{cluster.store.address}", "--credential", "test", "--admin",
-                    other.admin, admin=False)
+        create(cluster, other, "elsewhere")
         (data / "filler").unlink()
         live.wait_for("status that is well", lambda: cluster.cli(
             "status", "--admin", other.admin, admin=False, check=False).returncode == 0)
-        cluster.cli("dataset", "create", "again", "s3://data/", "--endpoint",
-                    f"http://{cluster.store.address}", "--credential", "test", "--admin",
-                    full.admin, admin=False)
+        create(cluster, full, "again")
         assert full.stop() == 0
 
 
