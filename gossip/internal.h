@@ -46,7 +46,6 @@ usec_t roster_age_us(const struct gossip *g, const struct peer *peer);
 void roster_touch(struct gossip *g, struct peer *peer);
 /* Of all living members known; 0 for none. */
 uint64_t roster_digest(const struct gossip *g);
-uint32_t roster_bucket(const struct gossip *g, const struct peer *peer);
 /* A random living member but us; NULL when there is none. */
 struct peer *roster_random(struct gossip *g);
 /* A random dead one (not LEFT); NULL when there is none, or chance wants it so. */

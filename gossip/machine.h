@@ -23,6 +23,7 @@ struct peer {
     uint8_t doubt;     /* number plus one; 0: none */
     uint8_t state;     /* as the records say; what is published follows by cuts (publish.c) */
     uint8_t shown;     /* as published, or SHOWN_NOT */
+    uint8_t bucket;    /* of the id: where repair compares it */
     bool ready : 1;    /* it said that its warming is over */
     bool is_met : 1;   /* this incarnation has answered us */
     bool touched : 1;  /* to be published */

@@ -9,7 +9,10 @@
 
 #define HAVE_AT_ONCE 400u /* prints that fit a packet: then no buckets are compared before */
 #define ALL_BUCKETS UINT64_MAX
-#define PRINT_FACTS 0xfff0u /* the other bits are the state */
+#define PRINT_STATE 0x000fu /* the other bits are the facts */
+#define PRINT_TOLD 0x80000000u
+#define PRINT_SLOTS 2048u /* several times what a packet has room for */
+_Static_assert(SEAL_BODY_MAX / sizeof(uint16_t) < PRINT_SLOTS / 2, "too few slots");
 
 static size_t wanted_words(uint32_t members_max)
 {
@@ -101,7 +104,7 @@ static uint16_t print_of(const struct gossip *g, const struct peer *peer, uint32
 {
     const uint64_t facts = records_hash(g->records, peer->record) + peer->version;
     const uint64_t mixed = hash64_mix(facts ^ peer->incarnation, salt);
-    return (uint16_t)((mixed & PRINT_FACTS) | (uint64_t)peer->state << 1 | peer->ready);
+    return (uint16_t)((mixed & ~(uint64_t)PRINT_STATE) | (uint64_t)peer->state << 1 | peer->ready);
 }
 
 /* The prints of each bucket in g->prints, those of one after those of another. */
@@ -112,7 +115,7 @@ static void gather(struct gossip *g, uint64_t mask, uint32_t salt,
     memset(ends, 0, (DATAGRAM_BUCKETS + 1) * sizeof ends[0]);
     for (uint32_t i = 0; i < g->peers_high; i++) {
         if (roster_is_living(&g->peers[i])) {
-            ends[roster_bucket(g, &g->peers[i]) + 1]++;
+            ends[g->peers[i].bucket + 1]++;
         }
     }
     for (uint32_t b = 0; b < DATAGRAM_BUCKETS; b++) {
@@ -121,9 +124,8 @@ static void gather(struct gossip *g, uint64_t mask, uint32_t salt,
     }
     for (uint32_t i = 0; i < g->peers_high; i++) {
         const struct peer *peer = &g->peers[i];
-        const uint32_t bucket = roster_is_used(peer) ? roster_bucket(g, peer) : 0;
-        if (roster_is_living(peer) && (mask >> bucket & 1) != 0) {
-            g->prints[next[bucket]++] = print_of(g, peer, salt);
+        if (roster_is_living(peer) && (mask >> peer->bucket & 1) != 0) {
+            g->prints[next[peer->bucket]++] = print_of(g, peer, salt);
         }
     }
 }
@@ -275,44 +277,67 @@ static void want(struct sync *sync, uint32_t peer, bool state_only)
 
 /* What the other side has of one bucket, and how much of it we have found among our own. */
 struct theirs {
-    const uint8_t *prints;
     uint32_t count;
     uint32_t found;
     bool is_told;
 };
 
+/* All prints of a packet, to be found by bucket and facts: open addressing, first come first. */
+struct told {
+    struct theirs buckets[DATAGRAM_BUCKETS];
+    uint32_t slots[PRINT_SLOTS]; /* bucket and print; 0: free */
+};
+
+static uint32_t first_slot(uint32_t bucket, uint16_t print)
+{
+    return (print / (PRINT_STATE + 1) ^ bucket * (PRINT_SLOTS / DATAGRAM_BUCKETS)) % PRINT_SLOTS;
+}
+
+static void note_prints(struct told *told, const struct datagram_have *have)
+{
+    for (uint32_t i = 0; i < have->count; i++) {
+        const uint16_t print = get_u16(have->prints + i * sizeof print);
+        uint32_t slot = first_slot(have->bucket, print);
+        while (told->slots[slot] != 0) {
+            slot = (slot + 1) % PRINT_SLOTS;
+        }
+        told->slots[slot] = PRINT_TOLD | (uint32_t)have->bucket << 16 | print;
+    }
+    told->buckets[have->bucket].count += have->count;
+    told->buckets[have->bucket].is_told = true;
+}
+
 enum finding { FOUND, FOUND_LATER, FOUND_EARLIER, FOUND_NOT };
 
 /* Theirs is the same; is later than ours; is earlier; is not there. */
-static enum finding find_print(const struct theirs *theirs, uint16_t print)
+static enum finding find_print(const struct told *told, uint32_t bucket, uint16_t print)
 {
+    const uint32_t wanted = PRINT_TOLD | bucket << 16 | print;
     enum finding finding = FOUND_NOT;
-    for (uint32_t i = 0; i < theirs->count; i++) {
-        const uint16_t other = get_u16(theirs->prints + i * sizeof print);
-        if (other == print) {
+    for (uint32_t slot = first_slot(bucket, print); told->slots[slot] != 0;
+         slot = (slot + 1) % PRINT_SLOTS) {
+        const uint32_t other = told->slots[slot];
+        if (other == wanted) {
             return FOUND;
         }
-        if (((other ^ print) & PRINT_FACTS) == 0) {
-            finding = other > print ? FOUND_LATER : FOUND_EARLIER;
+        if (((other ^ wanted) & ~PRINT_STATE) == 0) {
+            finding = other > wanted ? FOUND_LATER : FOUND_EARLIER;
         }
     }
     return finding;
 }
 
 /* Mark what they lack; true: they have what we lack. */
-static bool compare_living(struct gossip *g, struct sync *sync, struct theirs *theirs,
-                           uint32_t salt)
+static bool compare_living(struct gossip *g, struct sync *sync, struct told *told, uint32_t salt)
 {
     bool is_behind = false;
     for (uint32_t i = 0; i < g->peers_high; i++) {
-        if (!roster_is_living(&g->peers[i])) {
+        const struct peer *peer = &g->peers[i];
+        struct theirs *bucket = &told->buckets[peer->bucket];
+        if (!bucket->is_told || !roster_is_living(peer)) {
             continue;
         }
-        struct theirs *bucket = &theirs[roster_bucket(g, &g->peers[i])];
-        if (!bucket->is_told) {
-            continue;
-        }
-        const enum finding finding = find_print(bucket, print_of(g, &g->peers[i], salt));
+        const enum finding finding = find_print(told, peer->bucket, print_of(g, peer, salt));
         bucket->found += finding != FOUND_NOT ? 1 : 0;
         is_behind = is_behind || finding == FOUND_LATER;
         if (finding == FOUND_NOT || finding == FOUND_EARLIER) {
@@ -323,16 +348,16 @@ static bool compare_living(struct gossip *g, struct sync *sync, struct theirs *t
 }
 
 /* They have members that we have not, or have as they were before; or that are dead to us. */
-static bool compare_rest(struct gossip *g, struct sync *sync, const struct theirs *theirs)
+static bool compare_rest(struct gossip *g, struct sync *sync, const struct told *told)
 {
     uint64_t unknown = 0;
     for (uint32_t b = 0; b < DATAGRAM_BUCKETS; b++) {
-        unknown |= theirs[b].is_told && theirs[b].found < theirs[b].count ? 1ull << b : 0;
+        const struct theirs *bucket = &told->buckets[b];
+        unknown |= bucket->found < bucket->count ? 1ull << b : 0;
     }
     for (uint32_t i = 0; i < g->peers_high && unknown != 0; i++) {
         const struct peer *peer = &g->peers[i];
-        if (roster_is_used(peer) && !roster_is_living(peer) &&
-            (unknown >> roster_bucket(g, peer) & 1) != 0 &&
+        if (roster_is_used(peer) && !roster_is_living(peer) && (unknown >> peer->bucket & 1) != 0 &&
             roster_age_us(g, peer) <= TOMBSTONE_SHARE_US) {
             want(sync, i, true);
         }
@@ -343,19 +368,19 @@ static bool compare_rest(struct gossip *g, struct sync *sync, const struct their
 void repair_have(struct gossip *g, const struct address *from,
                  const struct datagram_section *section)
 {
-    struct theirs theirs[DATAGRAM_BUCKETS] = { { NULL, 0, 0, false } };
     struct sync *sync = sync_with(g, from);
+    struct told told;
     struct datagram_have have;
     struct span rest = section->have.rest;
     if (sync == NULL || !parcel_has_budget(g, TRAFFIC_BULK)) {
         return;
     }
+    memset(&told, 0, sizeof told);
     while (datagram_next_have(&rest, &have)) {
-        theirs[have.bucket] =
-            (struct theirs){ .prints = have.prints, .count = have.count, .is_told = true };
+        note_prints(&told, &have);
     }
-    bool is_behind = compare_living(g, sync, theirs, section->have.salt);
-    is_behind = compare_rest(g, sync, theirs) || is_behind;
+    bool is_behind = compare_living(g, sync, &told, section->have.salt);
+    is_behind = compare_rest(g, sync, &told) || is_behind;
     if (is_behind && !g->pull.is_active && g->leaving < LEAVING_SAYING_GOODBYE) {
         MARK(g, "gossip.repair.in_turn");
         g->differing = *from;

@@ -135,11 +135,6 @@ void roster_touch(struct gossip *g, struct peer *peer)
     peer->when = tick_of(g);
 }
 
-uint32_t roster_bucket(const struct gossip *g, const struct peer *peer)
-{
-    return roster_id(g, peer).b[0] % DATAGRAM_BUCKETS;
-}
-
 uint64_t roster_digest(const struct gossip *g)
 {
     return g->living > 0 && g->sum == 0 ? 1 : g->sum;
@@ -241,7 +236,7 @@ static void account(struct gossip *g, const struct peer *peer, bool in)
     const uint64_t part = roster_part(g, peer);
     const uint32_t one = in ? 1 : UINT32_MAX; /* taking away is adding that, too */
     const bool is_warming = peer->state == MEMBER_WARMING;
-    g->sums[roster_bucket(g, peer)] += in ? part : 0 - part;
+    g->sums[peer->bucket] += in ? part : 0 - part;
     g->sum += in ? part : 0 - part;
     g->living += one;
     g->warming += is_warming ? one : 0;
@@ -332,7 +327,9 @@ struct peer *roster_add(struct gossip *g, const struct member *member, bool read
     if (peer == NULL) {
         return NULL;
     }
-    *peer = (struct peer){ .record = RECORD_NONE, .shown = SHOWN_NOT };
+    *peer = (struct peer){ .record = RECORD_NONE,
+                           .shown = SHOWN_NOT,
+                           .bucket = member->id.b[0] % DATAGRAM_BUCKETS };
     roster_before(g, peer);
     roster_facts(g, peer, member);
     peer->incarnation = member->incarnation;
