@@ -6,7 +6,8 @@
  * not hide itself.
  *
  * Beside that stands the window: which of the last pings of a member it answered itself, however
- * late within their life. A member that loses far more of them than the median one is lossy. */
+ * late within their life. A member that loses far more of them than the median one, and has not
+ * answered the latest all in a row, is lossy. */
 #include "gossip/internal.h"
 
 #define LOSS_ALL 65536u
@@ -72,6 +73,13 @@ static uint32_t lost_more(const struct gossip *g, const struct probe *probe)
     }
     const uint32_t others = prober_median_lost(g);
     return own > others ? own - others : 0;
+}
+
+/* What was lost is over: the last pings were answered one after another, the one on its way aside. */
+static bool is_well_again(const struct probe *probe)
+{
+    const uint32_t lately = (1u << WINDOW_WELL) - 1;
+    return (probe->unanswered & lately) == 0 || (probe->unanswered >> 1 & lately) == 0;
 }
 
 static void note_ping(struct gossip *g, struct probe *probe, uint32_t number)
@@ -228,7 +236,7 @@ static uint32_t misses_for_a_vote(struct gossip *g)
 static void vote(struct gossip *g, struct probe *probe, struct peer *peer, bool down)
 {
     const uint32_t more = votes_ours_is_lossy(g, peer) ? WINDOW_STILL : WINDOW_MORE;
-    const bool is_lossy = lost_more(g, probe) >= more;
+    const bool is_lossy = lost_more(g, probe) >= more && !is_well_again(probe);
     const bool is_bad = down || is_lossy;
     if (is_bad && g->health >= HEALTH_MUTE) {
         MARK(g, "gossip.vote.muted");

@@ -25,6 +25,7 @@
 #define WINDOW_MASK 0xffffu
 #define WINDOW_MORE 10u        /* so many more are lost than of the median member: it is lossy */
 #define WINDOW_STILL 7u        /* so many more: it still is */
+#define WINDOW_WELL 3u         /* so many answers in a row: it is no more, whatever was before */
 #define WINDOW_DOUBT 4u        /* so many more: it is asked more often */
 #define LOSSY_HOLD_US SEC(4)   /* enough find it so for that long: it is to go */
 #define LOSSY_SURE_US SEC(1)   /* who is then missed is lossy, and not merely dead */

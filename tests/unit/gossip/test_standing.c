@@ -100,6 +100,25 @@ static void a_member_with_hardly_any_link_is_out_within_20_s_and_stays_out(void 
     }
 }
 
+/* Each outage is too short for a death, and both together are most of the window. */
+static void who_answers_again_is_not_removed_for_what_it_missed_before(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = { 5, 6, 9 };
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct net *net = settled(counts[seed % ARRAY_COUNT(counts)], 200 + seed);
+        for (uint32_t times = 0; times < 2; times++) {
+            cut_off(net, 1, true);
+            net_run(net, MSEC(1900));
+            cut_off(net, 1, false);
+            net_run(net, SEC(1));
+        }
+        net_run(net, SEC(60));
+        assert_int_equal(rings_of_others(net, 1), 0);
+        net_free(&net);
+    }
+}
+
 static void when_its_link_is_well_again_it_owns_again(void **state)
 {
     (void)state;
@@ -328,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_whose_packets_get_lost_is_out_within_20_s_and_stays_out),
         cmocka_unit_test(a_member_with_hardly_any_link_is_out_within_20_s_and_stays_out),
+        cmocka_unit_test(who_answers_again_is_not_removed_for_what_it_missed_before),
         cmocka_unit_test(when_its_link_is_well_again_it_owns_again),
         cmocka_unit_test(of_two_a_bad_link_removes_neither),
         cmocka_unit_test(a_bad_network_makes_nobody_s_link_a_bad_one),
