@@ -349,6 +349,17 @@ static void copy_meta(struct job *job)
     job->effect.meta.value = span_of(job->copy + space + key.size, value.size);
 }
 
+/* The node was told that a write has failed there. */
+static void check_hole(struct disk *disk, const struct node_effect *effect)
+{
+    const struct segment *segment =
+        segment_get(disk, effect->disk_write.tier, effect->disk_write.segment);
+    if (segment != NULL && segment->has_hole) {
+        world_fail(disk->world, "%s writes behind a hole: after a restart nobody finds that",
+                   disk->process->name);
+    }
+}
+
 void disk_do(struct disk *disk, const struct node_effect *effect)
 {
     if (effect->kind == NODE_DISK_DROP) {
@@ -360,6 +371,7 @@ void disk_do(struct disk *disk, const struct node_effect *effect)
     }
     struct job *job = job_new(disk, effect);
     if (effect->kind == NODE_DISK_WRITE) {
+        check_hole(disk, effect);
         job->work.run = disk_job_run;
         work_post(&job->work,
                   write_time(disk, job,

@@ -131,7 +131,7 @@ void beliefs_viewed(struct beliefs *beliefs, struct host_node *host)
         }
     }
     if (trial->began_us != 0 && trial->world->now_us - trial->began_us > YOUNG_US &&
-        !faults_may_silence(trial->faults)) {
+        !faults_may_move(trial->faults)) {
         world_fail(trial->world, "%s changes its view although nothing has happened",
                    host->process.name);
     }

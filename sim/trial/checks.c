@@ -52,6 +52,27 @@ static void check_quotas(const struct trial *trial)
     }
 }
 
+/* Who asked does not wait any more, and may not be able to say so. */
+static void check_asks(const struct trial *trial, const struct host_node *host)
+{
+    const struct node *node = host->node;
+    const struct map *sessions = &node->sessions.by_id;
+    if (!host->process.up || host->process.frozen) {
+        return;
+    }
+    for (struct map_node *at = map_walk(sessions, NULL); at != NULL; at = map_walk(sessions, at)) {
+        const struct session *session = CONTAINER_OF(at, struct session, by_id);
+        for (struct list *one = session->asks.next; one != &session->asks; one = one->next) {
+            const struct ask *ask = CONTAINER_OF(one, struct ask, of_session);
+            if (ask->deadline.at_us < node->now.mono_us) {
+                world_fail(trial->world, "%s still has a request %.3f s after its deadline",
+                           host->process.name,
+                           (double)(node->now.mono_us - ask->deadline.at_us) / 1e6);
+            }
+        }
+    }
+}
+
 static void look_fire(struct world *world, struct happening *what)
 {
     struct checks *checks = CONTAINER_OF(what, struct checks, look);
@@ -68,6 +89,9 @@ static void look_fire(struct world *world, struct happening *what)
             world_fail(world, "reader %u waits %.3f s for a %s", i, (double)waits_us / 1e6,
                        reader_what(reader));
         }
+    }
+    for (uint32_t i = 0; i < checks->trial->node_count; i++) {
+        check_asks(checks->trial, checks->trial->nodes[i]);
     }
     beliefs_look(checks->beliefs);
     check_quotas(checks->trial);

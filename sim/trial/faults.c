@@ -179,6 +179,16 @@ bool faults_may_silence(const struct faults *faults)
     return false;
 }
 
+bool faults_may_move(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].began && fault_kind_is_disk(faults->list[i].plan->kind)) {
+            return true;
+        }
+    }
+    return faults_may_silence(faults);
+}
+
 bool faults_settled(const struct faults *faults)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
