@@ -84,7 +84,7 @@ static int docgen_command(int argc, char **argv)
     return docgen_run(argc, argv, &docgen);
 }
 
-/* A full disk, or a pipe whose reader has gone: who counts on what was printed must hear of it. */
+/* A full disk: who counts on what was printed must hear of it. */
 static int written(int status)
 {
     errno = 0;

@@ -166,7 +166,7 @@ static void take_event(struct gossip *g, const struct gossip_event *event)
         keys_rotate(g, event->rotate.id, event->rotate.rotation);
         return;
     case GOSSIP_KEPT:
-        keys_kept(g, event->kept.serial);
+        keys_kept(g, event->kept.serial, event->kept.err);
         return;
     }
 }

@@ -56,7 +56,7 @@ enum gossip_event_kind {
     GOSSIP_READY,    /* warming is over: we may own */
     GOSSIP_LEAVE,    /* first without `drained`: own nothing any more; then with it: say goodbye */
     GOSSIP_ROTATE,   /* an operator wants another key: answered by ROTATED */
-    GOSSIP_KEPT,     /* the ring of KEYRING is on disk */
+    GOSSIP_KEPT,     /* the ring of KEYRING is on disk, or cannot be written */
 };
 
 struct gossip_event {
@@ -92,6 +92,7 @@ struct gossip_event {
         } rotate;
         struct {
             uint64_t serial;
+            enum err err; /* SYSTEM: it could not be written; it is asked for again */
         } kept;
     };
 };
@@ -136,7 +137,7 @@ struct gossip_effect {
             uint64_t id;
             enum err err; /* ROTATING: the last one is not over; BUSY: another operator waits;
                              UNSUPPORTED: insecure; SYSTEM: the key could not be kept, and all is
-                             as it was */
+                             as it was; TIMEOUT: it is still being written */
         } rotated;
     };
 };
@@ -209,8 +210,9 @@ uint64_t gossip_owner(struct node_id id);
 struct member gossip_self(const struct gossip *gossip);
 /* The keys we hold; `count` is 0 when insecure. Valid until the next gossip_step. */
 const struct keyring *gossip_ring(const struct gossip *gossip);
-/* When, by the monotonic clock, all but the newest of them end; USEC_NEVER: there are none, or some
- * member is not known yet to use the newest. */
+/* When, by the monotonic clock, all but the newest of them end; USEC_NEVER: there are none, or not
+ * all members were known to use the newest at one time. A member that is not heard then, because it
+ * has just started, is waited for beyond that. */
 usec_t gossip_keys_end(const struct gossip *gossip);
 /* How far each living member is with the newest key, at most `most` of them; returns how many there
  * are. */

@@ -208,7 +208,8 @@ static struct key_id choose(const struct keyring *ring, const struct keyring *th
     return cluster_key_id(ours);
 }
 
-/* The longest time that this ring, or a key in it that was begun together with `newest`, promises. */
+/* The longest time that this ring, or a key in it that was begun together with `newest`, promises. Of
+ * another era it promises nothing: one that revokes cuts what a rotation elsewhere has promised. */
 static uint32_t promised(const struct keyring *ring, const struct cluster_key *newest)
 {
     uint32_t ttl_s = 0;
@@ -217,7 +218,8 @@ static uint32_t promised(const struct keyring *ring, const struct cluster_key *n
     }
     for (uint32_t i = 0; i < ring->count; i++) {
         const uint32_t given_s = i == 0 ? ring->ttl_s : ring->keys[i].ttl_s;
-        if (ring->keys[i].number == newest->number && given_s > ttl_s) {
+        const struct cluster_key *key = &ring->keys[i];
+        if (key->number == newest->number && key->era == newest->era && given_s > ttl_s) {
             ttl_s = given_s;
         }
     }

@@ -7,7 +7,7 @@
 #include "gossip/internal.h"
 
 #define KEEP_AGAIN_US SEC(5)
-#define ROTATE_US SEC(10) /* an operator is told then that the new key could not be kept */
+#define ROTATE_US SEC(10) /* an operator waits that long for the new key to be kept */
 #define LOOK_US MSEC(50)  /* at the soonest: things change together */
 #define LOOK_AGAIN_US SEC(1)
 #define STAGES_TELL_US MSEC(500)
@@ -125,10 +125,27 @@ static void withdraw(struct gossip *g)
     keys->rotated = ERR_SYSTEM;
 }
 
-void keys_kept(struct gossip *g, uint64_t serial)
+/* A disk that has refused it will not have it later; one that has not answered may. */
+static void end_waiting(struct gossip *g)
+{
+    struct keys *keys = &g->keys;
+    if (keys->failed >= keys->rotate_serial) {
+        withdraw(g);
+        return;
+    }
+    MARK(g, "gossip.keys.not_known");
+    keys->tell_rotated = true;
+    keys->rotated = ERR_TIMEOUT;
+}
+
+void keys_kept(struct gossip *g, uint64_t serial, enum err err)
 {
     struct keys *keys = &g->keys;
     if (serial <= keys->kept || serial > keys->serial) {
+        return;
+    }
+    if (err != ERR_OK) {
+        keys->failed = serial;
         return;
     }
     keys->kept = serial;
@@ -189,7 +206,7 @@ void keys_tick(struct gossip *g)
 {
     struct keys *keys = &g->keys;
     if (keys->rotate_id != 0 && !keys->tell_rotated && g->now.mono_us >= keys->rotate_until_us) {
-        withdraw(g);
+        end_waiting(g);
     }
     if (g->now.mono_us >= keys->keep_at_us) {
         keys->tell_ring = true;

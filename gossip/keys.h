@@ -60,6 +60,7 @@ struct keys {
     usec_t old_shown_us; /* and shown that there is another */
     /* an operator who waits */
     uint64_t rotate_serial;
+    uint64_t failed; /* the last serial that could not be written */
     usec_t rotate_until_us;
     enum err rotated;
     struct keys_before before;
@@ -76,7 +77,7 @@ size_t keys_memory(uint32_t members_max);
 enum err keys_init(struct gossip *g, struct arena *mem, const struct gossip_options *options)
     MUST_USE;
 void keys_rotate(struct gossip *g, uint64_t id, const struct key_rotation *rotation);
-void keys_kept(struct gossip *g, uint64_t serial);
+void keys_kept(struct gossip *g, uint64_t serial, enum err err);
 /* The ring is another one now. `was_newest`: id of the newest key before. */
 void keys_changed(struct gossip *g, struct key_id was_newest);
 /* The newest key is here, and durably so. */

@@ -17,8 +17,9 @@ struct segment {
     uint32_t room;
     uint32_t written; /* the last record that was acknowledged begins there */
     bool has_written;
-    bool has_hole; /* a write failed: what follows is not found after a restart */
-    bool damaged;  /* bits were changed */
+    bool has_hole;  /* a write failed: what follows is not found after a restart */
+    usec_t hole_us; /* world time of the last such */
+    bool damaged;   /* bits were changed */
 };
 
 struct pair {
@@ -257,6 +258,7 @@ static enum err write_whole(struct disk *disk, const struct node_effect *effect)
         segment_get(disk, effect->disk_write.tier, effect->disk_write.segment);
     CHECK(segment != NULL);
     segment->has_hole = segment->has_hole || failed;
+    segment->hole_us = failed ? disk->world->now_us : segment->hole_us;
     if (!segment->has_hole && effect->disk_write.offset >= segment->written) {
         segment->written = effect->disk_write.offset;
         segment->has_written = true;
@@ -349,12 +351,13 @@ static void copy_meta(struct job *job)
     job->effect.meta.value = span_of(job->copy + space + key.size, value.size);
 }
 
-/* The node was told that a write has failed there. */
+/* The node was told that a write has failed there. What goes out at that very moment it had decided
+ * before. */
 static void check_hole(struct disk *disk, const struct node_effect *effect)
 {
     const struct segment *segment =
         segment_get(disk, effect->disk_write.tier, effect->disk_write.segment);
-    if (segment != NULL && segment->has_hole) {
+    if (segment != NULL && segment->has_hole && segment->hole_us < disk->world->now_us) {
         world_fail(disk->world, "%s writes behind a hole: after a restart nobody finds that",
                    disk->process->name);
     }

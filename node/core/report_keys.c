@@ -21,9 +21,6 @@ static enum key_stage stage_of(const struct node *node, struct node_id id)
     if (keyring_is_settled(ring)) {
         return KEY_STAGE_USES; /* or nothing that it says is read */
     }
-    if (node_id_equal(id, node->options.id)) {
-        return ring->present == 0 ? KEY_STAGE_USES : KEY_STAGE_HAS;
-    }
     return keychain_stage(node, id);
 }
 
@@ -222,7 +219,7 @@ static void refuse_another(struct node *node, uint64_t admin)
     uint64_t left_s = 0;
     text_init(&text, room, sizeof room);
     text_str(&text, "another rotation is not over: ");
-    if (time_left(node, &left_s)) {
+    if (time_left(node, &left_s) && left_s > 0) {
         text_str(&text, "the key before it is accepted for another ");
         add_time(&text, left_s);
     } else {
@@ -241,6 +238,12 @@ void report_on_rotated(struct node *node, uint64_t admin, enum err err)
     }
     if (err == ERR_BUSY) {
         report_error(node, admin, err, "this node is writing another new key to its --data-dir");
+        return;
+    }
+    if (err == ERR_TIMEOUT) {
+        report_error(node, admin, err,
+                     "this node is still writing the new key to its --data-dir: whether a "
+                     "rotation has begun is seen in its key list");
         return;
     }
     if (err != ERR_OK) {

@@ -103,12 +103,14 @@ struct rings_use *rings_use(struct node *node, struct span selector)
         MARK(node, "rings.use.full");
         return NULL;
     }
+    if (!use->asked) {
+        rings_arm(node, node->now.mono_us); /* is it a dataset's? And there may be room for more */
+    }
     use->asked = true;
     use->asked_us = node->now.mono_us;
     use->needed_us = node->now.mono_us;
     if (is_new) {
         rings_build(node, use);
-        rings_arm(node, node->now.mono_us); /* is it a dataset's? */
     }
     return use;
 }
@@ -136,7 +138,7 @@ bool rings_is_named(const struct node *node, struct span selector)
 
 void rings_on_catalog(struct node *node)
 {
-    rings_arm(node, node->now.mono_us); /* for many records at once */
+    rings_arm(node, node->now.mono_us);
 }
 
 static void see_who_is_named(struct node *node)

@@ -48,11 +48,12 @@ struct gossip_actor {
     int family;
     bool over; /* LEFT or IDENTITY_IN_USE: the machine does nothing any more */
     atomic_bool stopping;
-    struct address own; /* where others reach us */
-    bool names_others;  /* the seeds do, or cannot be resolved */
-    bool silent;        /* they are, as the node was told */
-    usec_t patient_us;  /* until then they may be */
-    usec_t looked_us;   /* when complain() last looked */
+    struct address own;   /* where others reach us */
+    struct address alias; /* where we reach ourselves besides; port 0: nowhere */
+    bool names_others;    /* the seeds do, or cannot be resolved */
+    bool silent;          /* they are, as the node was told */
+    usec_t patient_us;    /* until then they may be */
+    usec_t looked_us;     /* when complain() last looked */
     uint64_t strangers;
     pthread_mutex_t mutex; /* of stats */
     struct gossip_stats stats;
@@ -331,11 +332,12 @@ void gossip_actor_rotate(struct gossip_actor *actor, uint64_t id,
     give_told(actor, told);
 }
 
-void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial)
+void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial, enum err err)
 {
     struct told *told = told_new(GOSSIP_KEPT, 0);
     if (told != NULL) {
         told->event.kept.serial = serial;
+        told->event.kept.err = err;
     }
     give_told(actor, told);
 }
@@ -371,11 +373,15 @@ static bool receive_packet(struct gossip_actor *actor)
     struct gossip_event event = { .kind = GOSSIP_PACKET,
                                   .packet = { .data = bytes, .size = (size_t)size } };
     address_from_socket(&from, &event.packet.from);
+    const uint64_t own = gossip_stats(actor->gossip)->dropped_own;
     step(actor, &event);
+    if (gossip_stats(actor->gossip)->dropped_own != own) {
+        actor->alias = event.packet.from;
+    }
     return true;
 }
 
-/* A seed that is ourselves is none. */
+/* A seed that is ourselves is none, under whatever address our own packets come back from. */
 static void look_at_seeds(struct gossip_actor *actor, const struct gossip_event *event)
 {
     if (event->kind != GOSSIP_SEEDS) {
@@ -383,8 +389,9 @@ static void look_at_seeds(struct gossip_actor *actor, const struct gossip_event 
     }
     actor->names_others = event->seeds.count == 0;
     for (uint32_t i = 0; i < event->seeds.count; i++) {
-        actor->names_others =
-            actor->names_others || !address_equal(&event->seeds.addresses[i], &actor->own);
+        const struct address *seed = &event->seeds.addresses[i];
+        actor->names_others = actor->names_others || (!address_equal(seed, &actor->own) &&
+                                                      !address_equal(seed, &actor->alias));
     }
 }
 

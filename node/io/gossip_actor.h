@@ -17,7 +17,7 @@ enum gossip_news {
     GOSSIP_NEWS_PERSIST,
     GOSSIP_NEWS_LEFT,
     GOSSIP_NEWS_IDENTITY_IN_USE,
-    GOSSIP_NEWS_KEYRING, /* to be written; then gossip_actor_kept */
+    GOSSIP_NEWS_KEYRING, /* to be written; then gossip_actor_kept, always */
 };
 /* `ring` holds during the call. */
 struct gossip_word {
@@ -52,6 +52,7 @@ void gossip_actor_ready(struct gossip_actor *actor);
 void gossip_actor_facts(struct gossip_actor *actor, const struct member *self);
 void gossip_actor_rotate(struct gossip_actor *actor, uint64_t id,
                          const struct key_rotation *rotation);
-void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial);
+/* ERR_SYSTEM: it could not be written. */
+void gossip_actor_kept(struct gossip_actor *actor, uint64_t serial, enum err err);
 void gossip_actor_leave(struct gossip_actor *actor, bool drained);
 void gossip_actor_stats(struct gossip_actor *actor, struct gossip_stats *out);

@@ -103,11 +103,12 @@ static void keep_ring(struct running *run, const struct process_word *word)
     if (keyring_file_save(process->config.data_dir, &process->config.keys, &word->ring, &why) !=
         ERR_OK) {
         LOG(LOG_ERROR, "keyring.failed", LOG_TEXT("reason", room));
+        gossip_actor_kept(process->gossip, word->number, ERR_SYSTEM);
         return;
     }
     log_ring(&process->node.ring, &word->ring);
     process->node.ring = word->ring;
-    gossip_actor_kept(process->gossip, word->number);
+    gossip_actor_kept(process->gossip, word->number, ERR_OK);
 }
 
 static void on_word(struct running *run, const struct process_word *word)

@@ -189,14 +189,18 @@ static void give_seeds(struct net *net, uint32_t index)
     net_event(net, index, &event);
 }
 
-/* On disk at once, or never while its disk is full. */
+/* On disk at once; or not, and nothing is heard of it, or that it was refused. */
 static void keep_ring(struct net *net, struct net_node *node, uint64_t serial)
 {
+    if (node->disk_is_slow) {
+        return;
+    }
+    node->kept = (struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = serial } };
     if (node->disk_is_full) {
+        node->kept.kept.err = ERR_SYSTEM;
         return;
     }
     node->ring = *gossip_ring(node->gossip);
-    node->kept = serial;
     node->kept_at_us = net->now_us;
 }
 
@@ -267,10 +271,10 @@ void net_event(struct net *net, uint32_t index, const struct gossip_event *event
     if (resolve) {
         give_seeds(net, index);
     }
-    if (node->gossip != NULL && node->kept != node->kept_told) {
-        node->kept_told = node->kept;
-        net_event(net, index,
-                  &(struct gossip_event){ .kind = GOSSIP_KEPT, .kept = { .serial = node->kept } });
+    if (node->gossip != NULL && node->kept.kept.serial != 0) {
+        const struct gossip_event kept = node->kept;
+        node->kept.kept.serial = 0;
+        net_event(net, index, &kept);
     }
 }
 
@@ -290,8 +294,7 @@ void net_start(struct net *net, uint32_t index)
     }
     options.ring = node->ring;
     put_u64(options.secret, hash64_mix(net->boots, 13));
-    node->kept = 0;
-    node->kept_told = 0;
+    node->kept.kept.serial = 0;
     options.seed = rng_next(&net->rng);
     put_u64(options.boot, ++net->boots);
     options.self.id = node->id;

@@ -37,8 +37,8 @@ struct net_node {
     uint8_t key;         /* which cluster key its cluster file has */
     struct keyring ring; /* on its disk; count 0: none yet */
     bool disk_is_full;
-    uint64_t kept; /* serial of the ring on disk */
-    uint64_t kept_told;
+    bool disk_is_slow;        /* what it is to keep is kept when it is no more */
+    struct gossip_event kept; /* what its disk has to tell of a ring; serial 0: nothing */
     usec_t kept_at_us;
     bool rotated; /* its rotation was answered */
     enum err rotated_err;

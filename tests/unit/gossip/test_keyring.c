@@ -202,6 +202,24 @@ static void of_two_rotations_at_once_the_longer_time_counts(void **state)
     }
 }
 
+static void a_revocation_cuts_what_a_rotation_elsewhere_has_promised(void **state)
+{
+    (void)state;
+    struct key_rotation revocation = { .key = key_of(0, 0, 2), .revokes = true, .is_forced = true };
+    revocation.key.ttl_s = 60;
+    for (uint8_t byte = 10; byte < 40; byte++) {
+        struct keyring a = ring_of(1);
+        struct keyring b = ring_of(1);
+        force(&a, byte, 86400);
+        assert_int_equal(keyring_install(&b, &revocation), ERR_OK);
+        struct keyring first = a;
+        (void)keyring_merge(&a, &b);
+        (void)keyring_merge(&b, &first);
+        assert_true(newest(&a) == 2 && newest(&b) == 2);
+        assert_true(a.ttl_s == 60 && b.ttl_s == 60);
+    }
+}
+
 static void a_longer_time_is_taken_in_only_while_an_older_key_opens(void **state)
 {
     (void)state;
@@ -461,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_forced_rotation_waits_for_none),
         cmocka_unit_test(when_three_are_open_a_forced_rotation_ends_one_that_does_not_seal),
         cmocka_unit_test(of_two_rotations_at_once_the_longer_time_counts),
+        cmocka_unit_test(a_revocation_cuts_what_a_rotation_elsewhere_has_promised),
         cmocka_unit_test(a_longer_time_is_taken_in_only_while_an_older_key_opens),
         cmocka_unit_test(of_two_rotations_at_once_all_take_the_same_one),
         cmocka_unit_test(whoever_meets_the_newest_in_use_uses_it),
