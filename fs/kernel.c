@@ -90,8 +90,9 @@ static void push_forget(struct kernel *kernel, uint64_t ino, uint64_t count)
 static void on_init(void *self, struct fuse_conn_info *connection)
 {
     struct kernel *kernel = self;
+    /* No ASYNC_DIO: a process that waits for a direct read could not be killed. */
     unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_EXPLICIT_INVAL_DATA |
+                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_EXPLICIT_INVAL_DATA |
                     FUSE_CAP_NO_OPEN_SUPPORT;
     connection->want = connection->capable & want;
     kernel->opens_are_free = (connection->want & FUSE_CAP_NO_OPEN_SUPPORT) != 0;

@@ -22,8 +22,7 @@ uint32_t call_limit(const struct mount_options *options)
 
 size_t call_memory(const struct mount_options *options)
 {
-    size_t count = call_limit(options);
-    return count * sizeof(struct call) + 4096;
+    return (size_t)call_limit(options) * sizeof(struct call) + 4096;
 }
 
 enum err call_init(struct mount *m, struct arena *mem)
@@ -78,10 +77,9 @@ static void leave(struct mount *m, struct call *call, bool cancel)
     call->state = CALL_NEW;
     struct peer *peer = call->peer;
     call->peer = NULL;
-    if (!cancel) {
-        return;
+    if (cancel) {
+        ghost_make(m, call, peer->id);
     }
-    ghost_make(m, call, peer->id);
 }
 
 void call_done(struct mount *m, struct call *call)
@@ -309,10 +307,12 @@ static void round_over(struct mount *m, struct call *call)
     /* What a bit changed on the way is right the next time. */
     bool passes = call->err == ERR_CORRUPT && call->rounds < CORRUPT_ROUNDS;
     bool answered = call->err != ERR_OK && call->silences == 0 && !passes;
+    bool refused = peer_all_refuse(m);
     bool lost = call->kind == CALL_PAGE && call->err == ERR_NOT_FOUND && call->rounds > 0;
-    if (answered || lost || !is_wanted(call)) {
+    if (answered || lost || refused || !is_wanted(call)) {
         MARK(m, "mount.call.failed");
-        finish(m, call, call->err == ERR_OK ? ERR_UNREACHABLE : call->err);
+        const enum err err = refused ? ERR_DENIED : call->err;
+        finish(m, call, err == ERR_OK ? ERR_UNREACHABLE : err);
         return;
     }
     MARK(m, "mount.call.round");

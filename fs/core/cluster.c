@@ -95,7 +95,7 @@ void cluster_start_timer(struct mount *m)
     start_fail(m, ERR_UNREACHABLE, span_of(line, text.used));
 }
 
-void cluster_on_refused(struct mount *m, enum err err, struct span text)
+bool cluster_on_refused(struct mount *m, enum err err, struct span text)
 {
     struct span said = text.size > 0 ? text : span_text(err_text(err));
     start_note(m, err, said);
@@ -103,6 +103,7 @@ void cluster_on_refused(struct mount *m, enum err err, struct span text)
     if (final && m->start == START_WAITING) {
         start_fail(m, err, said);
     }
+    return final;
 }
 
 /* ---- view and ring ------------------------------------------------------------------------- */

@@ -141,6 +141,8 @@ void tell_silent(struct mount *m, const struct peer *peer);
 void tell_back(struct mount *m, const struct peer *peer);
 /* All ranks of a place were asked, or cannot be. */
 void tell_waiting(struct mount *m);
+/* All nodes refuse us; once, until one does not. */
+void tell_refused(struct mount *m, enum err err, struct span text);
 /* A request ends with a failure; what every program meets (ENOENT, an interrupt) is not told. */
 void tell_failed(struct mount *m, const struct op *op, enum err err);
 
@@ -182,6 +184,7 @@ struct mount {
     uint32_t seed_count;
     uint32_t seed_next;
     struct timer hail_timer;
+    usec_t hail_us; /* not before: a seed has refused us */
     usec_t resolve_us;
 
     /* cluster.c */
@@ -219,6 +222,7 @@ struct mount {
     struct timer ghost_timer;
     uint64_t next_number;
     usec_t waiting_told_us; /* 0: never */
+    bool refusal_told;
 
     /* inode.c */
     struct cells cells;

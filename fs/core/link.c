@@ -176,6 +176,10 @@ void link_hail_timer(struct mount *m)
     if (peer_ready_count(m) > 0) {
         return; /* the view tells us about everybody */
     }
+    if (m->now.mono_us < m->hail_us) {
+        timers_set(&m->timers, &m->hail_timer, m->hail_us);
+        return;
+    }
     if (m->now.mono_us >= m->resolve_us) {
         effect_push(m, MOUNT_RESOLVE);
         m->resolve_us = m->now.mono_us + RESOLVE_EVERY_US;

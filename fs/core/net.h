@@ -36,7 +36,8 @@ struct peer_link {
     usec_t since_us; /* of the state */
     usec_t retry_us;
     usec_t backoff_us;
-    usec_t sent_us; /* the last message, so that an idle link is kept alive */
+    usec_t refused_us; /* the last pause after a refusal; 0: none since it was welcome */
+    usec_t sent_us;    /* the last message, so that an idle link is kept alive */
 };
 
 struct peer {
@@ -54,6 +55,7 @@ struct peer {
     bool silent;
     bool member; /* in the view, alive */
     bool subscribed;
+    bool refuses;  /* it will not have us, and has said so since it had us last */
     uint64_t seen; /* cluster.c: the VIEW message that told of it last */
     bool tried;    /* its first data link was made, or one of its links has failed */
 };
@@ -86,6 +88,8 @@ void peer_post(struct mount *m, struct peer *peer, enum link_purpose purpose,
 /* A call is about to be put on its list. */
 void peer_waits(struct mount *m, struct peer *peer);
 uint32_t peer_ready_count(const struct mount *m);
+/* Every living member has refused us, and none has taken us back. */
+bool peer_all_refuse(const struct mount *m);
 
 /* ---- link.c: connections, opened, greeted, lost and opened again --------------------------- */
 
@@ -112,7 +116,8 @@ enum start_state { START_WAITING, START_DONE, START_FAILED };
 size_t cluster_memory(const struct mount_options *options);
 enum err cluster_init(struct mount *m, struct arena *mem) MUST_USE;
 void cluster_on_welcome(struct mount *m, struct peer *peer, const struct message_welcome *welcome);
-void cluster_on_refused(struct mount *m, enum err err, struct span text);
+/* true: not with these keys and this program; what may be right in a moment is no such refusal. */
+bool cluster_on_refused(struct mount *m, enum err err, struct span text);
 void cluster_on_dataset(struct mount *m, const struct message_dataset *answer);
 void cluster_on_view(struct mount *m, const struct message_view *view);
 void cluster_on_ring(struct mount *m, uint64_t id, const struct ring *ring);

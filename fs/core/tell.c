@@ -66,6 +66,24 @@ void tell_waiting(struct mount *m)
     effect_log(m, LEVEL_WARN, &line);
 }
 
+void tell_refused(struct mount *m, enum err err, struct span text)
+{
+    char room[LINE_ROOM];
+    struct text line;
+    if (m->refusal_told) {
+        return;
+    }
+    m->refusal_told = true;
+    text_init(&line, room, sizeof room);
+    text_str(&line, "mount.refused err=");
+    text_str(&line, err_name(err));
+    text_str(&line, " text=");
+    text_json(&line, text.size > 0 ? text : span_text(err_text(err)));
+    text_str(&line, err == ERR_VERSION ? " what_to_do=\"mount again with a newer atoll\""
+                                       : " what_to_do=\"mount again with a newer client file\"");
+    effect_log(m, LEVEL_WARN, &line);
+}
+
 /* What a program asks for and cannot have for a reason that is in the data, not in the cluster. */
 static bool is_usual(enum err err)
 {

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 
+import pytest
+
 import cluster as live
 import reading
 
@@ -116,6 +118,9 @@ def test_who_missed_a_revocation_needs_new_files(cluster):
     refused = cluster.cli("mount", "set", cluster.dir / "empty", "-f", "--seeds", cluster.members[0].address,
                           "--client-file", cluster.dir / "client.key", admin=False, check=False)
     assert refused.returncode == 4 and "grant" in refused.stderr
+    with pytest.raises(PermissionError):
+        (mount.dir / file).read_bytes()
+    assert "mount.refused err=DENIED" in mount.log.read_text()
     mount.close()
     cluster.mounts.remove(mount)
     away.start()

@@ -30,6 +30,17 @@ def start(cluster, nodes, *options, count=6, tier="1GiB"):
     return cluster.mount("set", *options), reading.truth(cluster.store, "set/")
 
 
+DIRECT = """
+import mmap, os, sys
+file = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)
+os.preadv(file, [mmap.mmap(-1, 1 << 20)], 0)
+"""
+
+
+def direct_reader(path):
+    return subprocess.Popen([sys.executable, "-c", DIRECT, path])
+
+
 def reader(path):
     return subprocess.Popen([sys.executable, "-c", READER, path], stdout=subprocess.PIPE, text=True)
 
@@ -100,11 +111,12 @@ def test_p51_a_hard_mount_waits_until_a_node_is_back(cluster):
     assert out == f"{300 << 10}\n"
 
 
-def test_p52_a_process_that_waits_can_be_killed(cluster):
+@pytest.mark.parametrize("read", [reader, direct_reader])
+def test_p52_a_process_that_waits_can_be_killed(cluster, read):
     mount, sums = start(cluster, 1, "-o", "hard")
     os.listdir(mount.dir)
     cluster.members[0].kill()
-    process = reader(mount.dir / sorted(sums)[0])
+    process = read(mount.dir / sorted(sums)[0])
     live.wait_for("reader that waits", lambda: waits_in_the_kernel(process))
     process.kill()
     process.communicate(timeout=live.PATIENCE)

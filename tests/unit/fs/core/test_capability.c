@@ -88,6 +88,44 @@ static void capability_is_renewed_at_half_of_its_time(void **state)
     world_free(w);
 }
 
+/* The key that signed the grant is over: sessions end, and no new one begins. */
+static void who_is_refused_by_all_is_told_soon_and_asks_them_seldom(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = world_settled(&ino);
+    w->hello_err = ERR_UNAUTHENTICATED;
+    for (uint32_t i = 0; i < 3; i++) {
+        world_cut(w, i);
+        w->nodes[i].down = false;
+    }
+    assert_int_equal(world_wait(w, world_start_read(w, ino, MIB), SEC(5))->err, EACCES);
+    assert_int_equal(world_wait(w, world_start_read(w, ino, MIB), MSEC(1))->err, EACCES);
+    const uint32_t before = world_count(w, MESSAGE_HELLO);
+    world_run(w, SEC(600));
+    assert_in_range(world_count(w, MESSAGE_HELLO) - before, 3 * 10, 3 * 130);
+    assert_non_null(strstr(w->log, "mount.refused err=UNAUTHENTICATED"));
+    w->hello_err = ERR_OK;
+    world_run(w, SEC(60));
+    world_check_read(world_wait(w, world_start_read(w, ino, MIB), SEC(1)), MIB);
+    world_free(w);
+}
+
+static void who_is_refused_by_one_reads_from_the_others(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = world_settled(&ino);
+    w->hello_err = ERR_UNAUTHENTICATED;
+    world_cut(w, 0);
+    w->nodes[0].down = false;
+    world_run(w, SEC(1));
+    for (uint64_t offset = 0; offset < 4ull * MIB; offset += MIB) {
+        world_check_read(world_wait(w, world_start_read(w, ino, offset), SEC(1)), offset);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +134,8 @@ int main(void)
         cmocka_unit_test(denial_that_stays_is_eacces),
         cmocka_unit_test(what_has_expired_is_eacces_when_it_has_for_all),
         cmocka_unit_test(capability_is_renewed_at_half_of_its_time),
+        cmocka_unit_test(who_is_refused_by_all_is_told_soon_and_asks_them_seldom),
+        cmocka_unit_test(who_is_refused_by_one_reads_from_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
