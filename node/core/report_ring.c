@@ -202,15 +202,17 @@ static bool add(struct node *node, struct member *added, struct span said, struc
     return true;
 }
 
-static bool take_away(struct member *members, uint32_t count, struct span name)
+/* How many living ones have that name: all of them are gone now. */
+static uint32_t take_away(struct member *members, uint32_t count, struct span name)
 {
+    uint32_t taken = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (span_equal(span_text(members[i].name), name) && member_lives(&members[i])) {
             members[i].state = MEMBER_LEAVING;
-            return true;
+            taken++;
         }
     }
-    return false;
+    return taken;
 }
 
 struct asked {
@@ -231,8 +233,11 @@ static void report_trial(struct node *node, uint64_t admin, const struct rings_u
     }
     struct member *members = (struct member *)(void *)scratch_take(node, size + sizeof *known);
     memcpy(members, known, size);
-    if (asked->without.size > 0 && !take_away(members, count, asked->without)) {
-        report_error(node, admin, ERR_NOT_FOUND, "no living node has that name");
+    const uint32_t taken = asked->without.size > 0 ? take_away(members, count, asked->without) : 1;
+    if (taken != 1) {
+        report_error(node, admin, ERR_NOT_FOUND,
+                     taken == 0 ? "no living node has that name"
+                                : "several living nodes have that name: give each its own --name");
         return;
     }
     if (asked->added.size > 0 && !add(node, &members[count++], asked->added, asked->selector)) {

@@ -180,9 +180,10 @@ static void judge_seeds(struct node *node, struct findings *findings)
     text_str(&text, "nobody has answered at --seeds ");
     text_span(&text, span_of(seeds, size < SEEDS_SHOWN ? size : SEEDS_SHOWN));
     text_str(&text, size > SEEDS_SHOWN ? "..." : "");
-    text_str(&text,
-             ": check that these run and UDP reaches them, and that --cluster-file is theirs "
-             "and no older than what they rotated to");
+    text_str(&text, ": check that these run and UDP reaches them, and that ");
+    text_str(&text, node->options.insecure
+                        ? "they are started with --insecure and this --cluster"
+                        : "--cluster-file is theirs and no older than what they rotated to");
     CHECK(!text.overflow);
     find(findings,
          &(struct reason){ VERDICT_DEGRADED, "no seed answers: the node is a cluster of its own",

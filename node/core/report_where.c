@@ -151,8 +151,10 @@ void report_where_start(struct node *node, uint64_t admin, struct span argument)
     size_t name_size = slash == NULL ? argument.size : (size_t)(slash - argument.data);
     const struct dataset *dataset = catalog_find_name(node, span_of(argument.data, name_size));
     if (slash == NULL || dataset == NULL) {
-        report_error(node, admin, ERR_NOT_FOUND,
-                     "the file must be DATASET/path, of a dataset that exists: atoll dataset list");
+        report_error(
+            node, admin, ERR_NOT_FOUND,
+            "the file must be DATASET/path, of a dataset that exists (atoll dataset list); "
+            "one of a mount is written ./path or /path");
         return;
     }
     struct gather *gather = gather_new(node, GATHER_WHERE, admin);

@@ -280,7 +280,8 @@ static enum err make_labels(const struct options *options, struct config *out, s
     for (uint32_t i = 0; i < count; i++) {
         labels[i] = options_item(options, "label", i);
         if (strchr(labels[i], ',') != NULL || !selector_is_valid(span_text(labels[i]))) {
-            return refuse(why, "--label", "must be KEY=VALUE of letters, digits, '.', '_' and '-'");
+            return refuse(why, "--label",
+                          "must be KEY=VALUE of letters, digits, '.', '_', '-' and '/'");
         }
     }
     qsort(labels, count, sizeof labels[0], compare_texts);

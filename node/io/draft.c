@@ -238,7 +238,7 @@ enum err draft_parse(const char *body, size_t size, struct dataset *out, struct 
         err = refuse(why, fault, "");
     }
     if (err == ERR_OK && !selector_is_valid(span_text(out->selector))) {
-        err = refuse(why, "selector", ": must be KEY=VALUE,KEY2=VALUE2");
+        err = refuse(why, "selector", ": must be KEY=VALUE,KEY2=VALUE2, each key once");
     }
     return err;
 }

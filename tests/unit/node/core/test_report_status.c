@@ -199,7 +199,7 @@ static void node_that_no_seed_answers_is_degraded_and_ready(void **state)
     assert_says(text, "\"verdict\":\"DEGRADED\"");
     assert_says(text, "no seed answers: the node is a cluster of its own\",\"node\":\"a\"");
     assert_says(text, "\"next\":\"nobody has answered at --seeds x:1,y:2: check ");
-    assert_says(text, "--cluster-file");
+    assert_says(text, "--insecure and this --cluster");
     assert_says(told(shelf, 0, ADMIN_READY), "seeds silent");
     assert_says(told(shelf, 0, ADMIN_METRICS), "atoll_seeds_silent 1\n");
     tell_seeds(shelf, false);
