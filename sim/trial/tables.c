@@ -55,6 +55,18 @@ static const struct member *find(const struct member *members, uint32_t count, s
     return NULL;
 }
 
+/* Slots that a lookup gives to that node first. */
+static uint32_t slots_of(const struct ring *ring, struct node_id id)
+{
+    const uint32_t log2 = ring_slots_log2(ring);
+    uint32_t owned = 0;
+    for (uint64_t slot = 0; slot < 1ull << log2; slot++) {
+        const struct place place = { slot << (64 - log2) };
+        owned += ring_is_owner(ring, place, id) ? 1 : 0;
+    }
+    return owned;
+}
+
 static void check_shares(struct world *world, const struct member *members, uint32_t count,
                          const struct ring *ring)
 {
@@ -77,9 +89,14 @@ static void check_shares(struct world *world, const struct member *members, uint
             return;
         }
         const uint64_t most = (slots * member->weight * CAP_PERMILLE / total + 999) / 1000 + 1;
-        if (pool > 1 && ring_slots_owned(ring, i) > most) {
-            world_fail(world, "%s owns %u slots, %llu are 1.1 of its share", member->name,
-                       ring_slots_owned(ring, i), (unsigned long long)most);
+        const uint32_t owned = slots_of(ring, member->id);
+        if (owned != ring_slots_owned(ring, i)) {
+            world_fail(world, "%s owns %u slots, the ring says %u", member->name, owned,
+                       ring_slots_owned(ring, i));
+        }
+        if (pool > 1 && owned > most) {
+            world_fail(world, "%s owns %u slots, %llu are 1.1 of its share", member->name, owned,
+                       (unsigned long long)most);
         }
     }
 }
