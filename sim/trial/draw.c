@@ -22,6 +22,7 @@
 #define STORM_CHANCE 200000 /* to have many, and short ones */
 #define STORM_US SEC(4)     /* so short */
 #define HOTSPOT_CHANCE 600000
+#define STRANGER_CHANCE 400000
 #define KEYED_CLOCKS 60    /* with keys, clocks must agree within minutes: jumps are so much less */
 #define JOIN_CHANCE 200000 /* that a node joins late */
 #define FOR_EVER_CHANCE 100000 /* that a node that goes does not come back */
@@ -108,6 +109,13 @@ static void draw_hotspot(uint64_t seed, struct scenario *out)
     for (uint32_t i = 0; i < together; i++) {
         out->readers[i] = READER_TOGETHER;
     }
+}
+
+static void draw_strangers(uint64_t seed, struct scenario *out)
+{
+    struct rng rng;
+    rng_init(&rng, seed, 7);
+    out->stranger_count = rng_chance(&rng, STRANGER_CHANCE) ? 1 : 0;
 }
 
 /* ---- faults ------------------------------------------------------------------------------------ */
@@ -346,6 +354,7 @@ void scenario_draw(uint64_t seed, const struct draw *draw, struct scenario *out)
     draw_dataset(&rng, out);
     draw_weather(&rng, out);
     draw_hotspot(seed, out);
+    draw_strangers(seed, out);
     out->run_us = BEFORE_US + FAULTS_US + FAULTS_SETTLE_US;
     if (!draw->calm) {
         rng_init(&rng, seed, 5);

@@ -247,6 +247,9 @@ const char *scenario_fault(const struct scenario *scenario)
     if (fault != NULL) {
         return fault;
     }
+    if (scenario->stranger_count > SCENARIO_STRANGERS_MAX) {
+        return "strangers: 4 at most";
+    }
     if (scenario->reader_count == 0) {
         return "readers: 1 to 24 of them";
     }

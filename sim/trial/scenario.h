@@ -16,6 +16,7 @@
 #define SCENARIO_NODES_MAX 16
 #define SCENARIO_MOUNTS_MAX 8
 #define SCENARIO_READERS_MAX 24
+#define SCENARIO_STRANGERS_MAX 4
 #define SCENARIO_FAULTS_MAX 32
 #define SCENARIO_EXPECTED_MAX 16
 #define SCENARIO_NAME_MAX 64
@@ -84,6 +85,7 @@ struct scenario {
     uint64_t mount_memory;
     uint32_t reader_count; /* the n-th is on mount n modulo mount_count */
     enum reader_pattern readers[SCENARIO_READERS_MAX];
+    uint32_t stranger_count;
     uint32_t block_size;
     enum metadata_policy metadata;
     usec_t ttl_us;

@@ -182,6 +182,9 @@ static void earlier(struct shrink *shrink)
     candidate = *shrink->base;
     candidate.settle_us = 0;
     add(shrink, &candidate);
+    candidate = *shrink->base;
+    candidate.stranger_count = 0;
+    add(shrink, &candidate);
     for (uint32_t i = 0; i < shrink->base->fault_count; i++) {
         candidate = *shrink->base;
         candidate.faults[i].at_us = whole_seconds(candidate.faults[i].at_us);

@@ -13,6 +13,7 @@
 #include "sim/trial/faults.h"
 #include "sim/trial/inodes.h"
 #include "sim/trial/reader.h"
+#include "sim/trial/stranger.h"
 #include "sim/trial/tree.h"
 #include "wire/dataset.h"
 
@@ -306,7 +307,13 @@ static void course(struct trial *trial)
     start_readers(trial, false);
     expects_begin(trial->expects);
     faults_begin(trial->faults);
+    for (uint32_t i = 0; i < trial->scenario->stranger_count; i++) {
+        stranger_begin(trial->strangers[i]);
+    }
     world_run(trial->world, trial->scenario->run_us - FAULTS_SETTLE_US);
+    for (uint32_t i = 0; i < trial->scenario->stranger_count; i++) {
+        stranger_end(trial->strangers[i]);
+    }
     faults_end(trial->faults);
     world_run(trial->world, FAULTS_SETTLE_US);
     if (!trial->world->failed) {
@@ -374,6 +381,9 @@ static void end(struct trial *trial)
     for (uint32_t i = 0; i < trial->reader_count; i++) {
         reader_free(&trial->readers[i]);
     }
+    for (uint32_t i = 0; i < trial->scenario->stranger_count; i++) {
+        stranger_free(&trial->strangers[i]);
+    }
     for (uint32_t i = 0; i < trial->mount_count; i++) {
         host_mount_free(&trial->mounts[i]);
         inodes_free(&trial->inodes[i]);
@@ -404,6 +414,9 @@ void trial_run(const struct scenario *scenario, const struct trial_options *opti
     make_disks(trial);
     make_mounts(trial);
     make_readers(trial);
+    for (uint32_t i = 0; i < scenario->stranger_count; i++) {
+        trial->strangers[i] = stranger_new(trial, i);
+    }
     trial->faults = faults_new(trial);
     trial->checks = checks_new(trial);
     trial->expects = expects_new(trial);

@@ -13,6 +13,7 @@
 #define TRIAL_HELD_BACK "late/" /* read for the first time when all faults are over */
 
 struct reader;
+struct stranger;
 struct checks;
 struct expects;
 struct inodes;
@@ -36,6 +37,7 @@ struct trial {
     uint32_t mount_count;
     struct reader *readers[SCENARIO_READERS_MAX];
     uint32_t reader_count;
+    struct stranger *strangers[SCENARIO_STRANGERS_MAX];
     struct checks *checks;
     struct expects *expects;
     struct faults *faults;
