@@ -156,6 +156,7 @@ static void ask_for_block(struct stranger *s)
     get->place = place_of_extent(object_id_make(source, key, get->pin, block_size),
                                  get->index / extent_blocks(block_size))
                      .v;
+    get->ring = UINT64_MAX; /* nobody's: it knows of none, and may ask anybody */
     get->remaining_us = (uint64_t)(s->trick == TRICK_HURRY ? HURRY_US : PATIENCE_US);
     memcpy(get->dataset, dataset_id_make(span_text(TRIAL_DATASET)).b, ID_SIZE);
     get->capability = span_of(s->capability, s->capability_size);
