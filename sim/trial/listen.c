@@ -158,6 +158,17 @@ static bool request_of(const struct message *message, struct request *out)
     return false;
 }
 
+/* Taken back: it has no time left. */
+static void cancelled(struct listen *listen, const struct process *from, const struct process *to,
+                      uint64_t number)
+{
+    const uint64_t key = request_key(from, to, number);
+    struct known *known = place(listen->requests, key);
+    if (known->key == key) {
+        known->deadline_us = usec_min(known->deadline_us, listen->trial->world->now_us);
+    }
+}
+
 static bool is_mount(const struct listen *listen, const struct process *process)
 {
     return process->index >= listen->trial->node_count;
@@ -175,6 +186,9 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
     if (err != ERR_OK) {
         world_fail(listen->trial->world, "%s got a frame that is %s", to->name, err_name(err));
         return;
+    }
+    if (message.kind == MESSAGE_CANCEL) {
+        cancelled(listen, from, to, message.cancel.request);
     }
     if (!request_of(&message, &request)) {
         return;
@@ -237,8 +251,9 @@ static void check_answer(struct listen *listen, struct process *from, struct pro
     }
     known->sign_us = world->now_us;
     if (world->now_us > known->deadline_us + LATE_US) {
-        world_fail(world, "%s sends %s %.6f s past the request's deadline", from->name,
-                   message_name(message->kind), (double)(world->now_us - known->deadline_us) / 1e6);
+        world_fail(world, "%s sends %s %.6f s after the request's deadline or cancellation",
+                   from->name, message_name(message->kind),
+                   (double)(world->now_us - known->deadline_us) / 1e6);
     }
 }
 
