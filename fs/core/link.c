@@ -8,6 +8,7 @@
 #define HAIL_PATIENCE_US SEC(2)
 #define RESOLVE_EVERY_US SEC(10)
 #define BACKOFF_MAX_US SEC(2)
+#define REFUSED_MAX_US SEC(60)
 #define BACKOFF_MIN_US MSEC(100)
 
 /* ---- links ---------------------------------------------------------------------------------- */
@@ -34,14 +35,14 @@ void link_open(struct mount *m, struct peer_link *link, const struct address *ad
     link->since_us = m->now.mono_us;
 }
 
-/* It is gone: not ours any more, and nothing will come over it. */
-static void link_lost(struct mount *m, struct peer_link *link)
+/* It is gone: not ours any more, and nothing will come over it. The pause doubles within these limits. */
+static void link_lost(struct mount *m, struct peer_link *link, usec_t least_us, usec_t most_us)
 {
     if (link->state == LINK_GREETING || link->state == LINK_READY) {
         map_remove(&m->link_by_id, &link->by_id);
         ghost_link_gone(m, link->id);
     }
-    usec_t backoff = usec_min(usec_max(2 * link->backoff_us, BACKOFF_MIN_US), BACKOFF_MAX_US);
+    usec_t backoff = usec_min(usec_max(2 * link->backoff_us, least_us), most_us);
     link->backoff_us = backoff;
     link->retry_us =
         m->now.mono_us + backoff / 2 + (usec_t)rng_below(&m->rng, (uint64_t)backoff / 2 + 1);
@@ -50,7 +51,7 @@ static void link_lost(struct mount *m, struct peer_link *link)
     link->id = (struct link_id){ 0 };
 }
 
-void link_shut(struct mount *m, struct peer_link *link)
+static void hang_up(struct mount *m, const struct peer_link *link)
 {
     if (link->state == LINK_GREETING || link->state == LINK_READY) {
         effect_push(m, MOUNT_CLOSE)->close.link = link->id;
@@ -59,7 +60,18 @@ void link_shut(struct mount *m, struct peer_link *link)
         effect->abandon.address = link->address;
         effect->abandon.purpose = link->purpose;
     }
-    link_lost(m, link);
+}
+
+void link_shut(struct mount *m, struct peer_link *link)
+{
+    hang_up(m, link);
+    link_lost(m, link, BACKOFF_MIN_US, BACKOFF_MAX_US);
+}
+
+void link_refused(struct mount *m, struct peer_link *link)
+{
+    hang_up(m, link);
+    link_lost(m, link, LINK_REFUSED_MIN_US, REFUSED_MAX_US);
 }
 
 static void greet(struct mount *m, struct peer_link *link)
@@ -136,7 +148,7 @@ void link_on_down(struct mount *m, struct link_id id)
     if (link == NULL) {
         return;
     }
-    link_lost(m, link);
+    link_lost(m, link, BACKOFF_MIN_US, BACKOFF_MAX_US);
     if (link->owner == LINK_OF_HAIL) {
         CONTAINER_OF(link, struct hail, link)->used = false;
         return;

@@ -18,6 +18,8 @@ struct listing;
 
 /* ---- peer.c: nodes, their two links, signs of life ---------------------------------------- */
 
+#define LINK_REFUSED_MIN_US SEC(5)
+
 enum link_state {
     LINK_CLOSED,   /* tried again at retry_us */
     LINK_OPENING,  /* CONNECT is out */
@@ -36,8 +38,7 @@ struct peer_link {
     usec_t since_us; /* of the state */
     usec_t retry_us;
     usec_t backoff_us;
-    usec_t refused_us; /* the last pause after a refusal; 0: none since it was welcome */
-    usec_t sent_us;    /* the last message, so that an idle link is kept alive */
+    usec_t sent_us; /* the last message, so that an idle link is kept alive */
 };
 
 struct peer {
@@ -97,6 +98,8 @@ struct peer *link_peer(struct peer_link *link);
 struct peer_link *link_known(const struct mount *m, struct link_id id);
 void link_open(struct mount *m, struct peer_link *link, const struct address *address);
 void link_shut(struct mount *m, struct peer_link *link);
+/* As link_shut, of a node that will not have us: it does not change its mind soon. */
+void link_refused(struct mount *m, struct peer_link *link);
 /* What follows when a peer's link was closed or lost. */
 void link_peer_lost(struct mount *m, struct peer *peer, enum link_purpose purpose);
 /* The node knows nothing of our session any more: greet it again. */

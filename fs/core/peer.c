@@ -7,8 +7,6 @@
 #define OPEN_AGAIN_US SEC(5) /* the shell goes on by itself; this is for one that does not */
 #define GREETING_US SEC(3)   /* HELLO without an answer */
 #define BACKOFF_MIN_US MSEC(100)
-#define REFUSED_MIN_US SEC(5) /* who refuses us does not change its mind soon; doubles */
-#define REFUSED_MAX_US SEC(60)
 #define KEEPALIVE_US SEC(10) /* a node forgets a link after 30 s without a message */
 #define PING_US SEC(1)       /* a silent node is asked that often whether it is back */
 #define HOPELESS_US SEC(5)   /* silent for so long: the connection itself may be dead */
@@ -115,7 +113,6 @@ static void welcome(struct mount *m, struct peer_link *link, const struct messag
     link->state = LINK_READY;
     link->since_us = m->now.mono_us;
     link->backoff_us = 0;
-    link->refused_us = 0;
     peer->refuses = false;
     m->refusal_told = false;
     heard(m, peer);
@@ -128,30 +125,23 @@ static void welcome(struct mount *m, struct peer_link *link, const struct messag
     call_wake_stalled(m);
 }
 
-static void wait_long(struct mount *m, struct peer_link *link)
-{
-    const usec_t wait_us = usec_min(usec_max(2 * link->refused_us, REFUSED_MIN_US), REFUSED_MAX_US);
-    link->refused_us = wait_us;
-    link->retry_us =
-        m->now.mono_us + wait_us / 2 + (usec_t)rng_below(&m->rng, (uint64_t)wait_us / 2 + 1);
-}
-
 static void refused(struct mount *m, struct peer_link *link, const struct message_refused *said)
 {
     enum err err = err_from_wire(said->err);
     const bool is_final = err != ERR_NO_SESSION && cluster_on_refused(m, err, said->text);
-    link_shut(m, link);
+    if (is_final) {
+        link_refused(m, link);
+    } else {
+        link_shut(m, link);
+    }
     if (link->owner == LINK_OF_HAIL) {
         CONTAINER_OF(link, struct hail, link)->used = false;
-        m->hail_us = is_final ? m->now.mono_us + REFUSED_MIN_US : m->hail_us;
+        m->hail_us = is_final ? m->now.mono_us + LINK_REFUSED_MIN_US : m->hail_us;
         return;
     }
     MARK(m, "mount.link.refused");
     struct peer *peer = link_peer(link);
-    if (is_final) {
-        peer->refuses = true;
-        wait_long(m, link);
-    }
+    peer->refuses = peer->refuses || is_final;
     link_peer_lost(m, peer, link->purpose);
     if (is_final && peer_all_refuse(m)) {
         tell_refused(m, err, said->text);
