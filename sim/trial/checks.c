@@ -76,6 +76,22 @@ static void check_asks(const struct trial *trial, const struct host_node *host)
     }
 }
 
+/* What one may have promised: half the region, or one block where that is more (DESIGN 7). */
+static void check_promises(const struct trial *trial, const struct host_node *host)
+{
+    const struct map *sessions = &host->node->sessions.by_id;
+    const uint64_t half = host->options.region_size / 2;
+    const uint64_t one = trial->scenario->block_size;
+    for (struct map_node *at = map_walk(sessions, NULL); at != NULL; at = map_walk(sessions, at)) {
+        const struct session *session = CONTAINER_OF(at, struct session, by_id);
+        if (session->outstanding > (half > one ? half : one)) {
+            world_fail(trial->world, "%s has promised %llu bytes to one, its region has %zu",
+                       host->process.name, (unsigned long long)session->outstanding,
+                       host->options.region_size);
+        }
+    }
+}
+
 static void look_fire(struct world *world, struct happening *what)
 {
     struct checks *checks = CONTAINER_OF(what, struct checks, look);
@@ -104,7 +120,11 @@ static void look_fire(struct world *world, struct happening *what)
 
 static void sent(void *self, struct process *from, struct process *to, struct span frame)
 {
-    listen_sent(((struct checks *)self)->listen, from, to, frame);
+    const struct checks *checks = self;
+    if (from->index < checks->trial->node_count) {
+        check_promises(checks->trial, checks->trial->nodes[from->index]);
+    }
+    listen_sent(checks->listen, from, to, frame);
 }
 
 static void taken(void *self, struct process *from, struct process *to, struct span frame)
