@@ -246,6 +246,7 @@ void keys_flush(struct gossip *g)
     struct keys *keys = &g->keys;
     if (keys->tell_ring && has_room(g)) {
         keys->tell_ring = false;
+        keys->failed = 0; /* what counts is how the last attempt ends */
         g->out->items[g->out->count++] = (struct gossip_effect){
             .kind = GOSSIP_KEYRING, .node = g->id, .keyring = { .serial = keys->serial }
         };

@@ -49,6 +49,7 @@ struct disk {
     struct list jobs;
     struct disk_weather weather;
     struct rng rng;
+    usec_t scan_us; /* to look through a tier at a start, at most */
     usec_t free_us; /* writes queue one behind the other until then */
 };
 
@@ -60,6 +61,7 @@ struct disk *disk_new(struct world *world, uint32_t host)
     disk->weather = (struct disk_weather){ .latency_us = 100, .rate = 500000000 };
     list_init(&disk->jobs);
     rng_init(&disk->rng, world->seed, 1000 + host);
+    disk->scan_us = rng_chance(&disk->rng, 250000) ? SEC(3) : MSEC(20);
     return disk;
 }
 
@@ -448,7 +450,7 @@ static void scan_segment(struct disk *disk, struct segment *segment, usec_t *at_
 
 static void scan_tier(struct disk *disk, uint32_t tier)
 {
-    usec_t at_us = rng_between(&disk->rng, 100, MSEC(20));
+    usec_t at_us = rng_between(&disk->rng, 100, disk->scan_us);
     uint32_t next = 0;
     struct segment **at = segment_at(disk, tier, 0);
     while (*at != NULL && (*at)->tier == tier) {

@@ -109,6 +109,16 @@ static uint64_t seal(struct fetch *fetch)
     return fetch->complete;
 }
 
+static struct given given_of(const struct fetch *fetch, uint64_t from, uint64_t size)
+{
+    return (struct given){ .source = fetch->source_id,
+                           .key = span_text(fetch->object->key),
+                           .pin = span_text(fetch->pin),
+                           .object_size = fetch->object->versions[fetch->version].size,
+                           .offset = fetch->offset + from,
+                           .size = size };
+}
+
 static void count(struct fetch *fetch, uint64_t from, uint64_t to)
 {
     struct source_version *version = &fetch->object->versions[fetch->version];
@@ -128,14 +138,20 @@ static void count(struct fetch *fetch, uint64_t from, uint64_t to)
         at = end;
     }
     const struct watch *watch = &fetch->source->world->watch;
-    const struct given given = { .source = fetch->source_id,
-                                 .key = span_text(fetch->object->key),
-                                 .pin = span_text(fetch->pin),
-                                 .object_size = version->size,
-                                 .offset = fetch->offset + from,
-                                 .size = to - from };
+    const struct given given = given_of(fetch, from, to - from);
     if (watch->given != NULL) {
         watch->given(watch->self, fetch->process, &given);
+    }
+}
+
+static void tell_refusal(const struct fetch *fetch, const struct node_event *event)
+{
+    const struct watch *watch = &fetch->source->world->watch;
+    const bool refused =
+        event->fetched.err == ERR_SOURCE_THROTTLED || event->fetched.err == ERR_SOURCE_UNREACHABLE;
+    if (watch->refused != NULL && fetch->object != NULL && refused && fetch->done == 0) {
+        const struct given asked = given_of(fetch, 0, fetch->size);
+        watch->refused(watch->self, fetch->process, &asked);
     }
 }
 
@@ -200,6 +216,7 @@ static void step_run(struct work *work)
     if (step->report) {
         world_log(fetch->source->world, 5, fetch->process->index, step->event.fetched.bytes,
                   (uint64_t)step->event.fetched.err);
+        tell_refusal(fetch, &step->event);
         fetch->answer(fetch->process, &step->event);
     } else {
         step_take(fetch, step->event.fetched.bytes);

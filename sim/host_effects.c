@@ -302,6 +302,10 @@ static void admin_reply(struct host_node *host, const struct node_effect *effect
         host->admin_err = effect->admin_reply.err;
         snprintf(host->admin_text, sizeof host->admin_text, "%.*s",
                  (int)effect->admin_reply.text.size, (const char *)effect->admin_reply.text.data);
+        const struct watch *watch = &host->process.world->watch;
+        if (watch->answered != NULL) {
+            watch->answered(watch->self, &host->process, host->admin_err, host->admin_text);
+        }
     }
 }
 

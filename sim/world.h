@@ -113,7 +113,7 @@ void process_die(struct process *process);
 
 /* ---- what checkers see ----------------------------------------------------------------------- */
 
-/* Bytes of an object that the source gave to a node. */
+/* Bytes of an object that the source gave to a node, or was asked for. */
 struct given {
     struct source_id source;
     struct span key;
@@ -131,12 +131,16 @@ struct watch {
     /* A node asks the source: NODE_FETCH, NODE_LIST or NODE_HEAD. */
     void (*asked)(void *self, struct process *node, const struct node_effect *effect);
     void (*given)(void *self, struct process *node, const struct given *given);
+    /* It gives none of the bytes it was asked for, and may do so later. */
+    void (*refused)(void *self, struct process *node, const struct given *asked);
     /* A node sends a datagram; it gets one, and takes it in or not. */
     void (*packet)(void *self, struct process *from, struct span bytes);
     void (*heard)(void *self, struct process *to, struct span bytes, bool taken);
     /* A node publishes another view, or has news of a member for its log. */
     void (*viewed)(void *self, struct process *node);
     void (*noticed)(void *self, struct process *node, const struct gossip_effect *effect);
+    /* An operator has the answer to what he told a node to do. */
+    void (*answered)(void *self, struct process *node, enum err err, const char *text);
     /* A machine has made a step. */
     void (*stepped)(void *self, struct process *process);
 };

@@ -79,8 +79,10 @@ void tell_refused(struct mount *m, enum err err, struct span text)
     text_str(&line, err_name(err));
     text_str(&line, " text=");
     text_json(&line, text.size > 0 ? text : span_text(err_text(err)));
-    text_str(&line, err == ERR_VERSION ? " what_to_do=\"mount again with a newer atoll\""
-                                       : " what_to_do=\"mount again with a newer client file\"");
+    text_str(&line, err == ERR_VERSION
+                        ? " what_to_do=\"mount again with an atoll of the nodes' version\""
+                        : " what_to_do=\"see that --seeds are nodes of the cluster it was mounted "
+                          "from; if so, mount again with a newer client file\"");
     effect_log(m, LEVEL_WARN, &line);
 }
 

@@ -235,7 +235,7 @@ static void report_trial(struct node *node, uint64_t admin, const struct rings_u
     memcpy(members, known, size);
     const uint32_t taken = asked->without.size > 0 ? take_away(members, count, asked->without) : 1;
     if (taken != 1) {
-        report_error(node, admin, ERR_NOT_FOUND,
+        report_error(node, admin, taken == 0 ? ERR_NOT_FOUND : ERR_INVALID,
                      taken == 0 ? "no living node has that name"
                                 : "several living nodes have that name: give each its own --name");
         return;

@@ -381,7 +381,7 @@ static bool receive_packet(struct gossip_actor *actor)
     return true;
 }
 
-/* A seed that is ourselves is none, under whatever address our own packets come back from. */
+/* A seed that is ourselves is none, also under the address that our own packets came back from last. */
 static void look_at_seeds(struct gossip_actor *actor, const struct gossip_event *event)
 {
     if (event->kind != GOSSIP_SEEDS) {
@@ -445,7 +445,7 @@ static void complain(struct gossip_actor *actor)
     if (actor->silent) {
         LOG(LOG_WARN, "gossip.alone",
             LOG_TEXT("text", "no seed answers: check that they run, that UDP reaches them, and "
-                             "that this node has the same cluster file"));
+                             "that they have the same cluster file (with --insecure: --cluster)"));
     }
     if (strangers > actor->strangers) {
         LOG(LOG_WARN, "gossip.strangers", LOG_NUM("packets", strangers - actor->strangers),

@@ -263,7 +263,7 @@ static const struct failure failures[] = {
       "is that of all older keys" },
     { ERR_FULL, 507, "make room: see `atoll status`" },
     { ERR_NOMEM, 503, "give the node more memory" },
-    { ERR_TIMEOUT, 504, "try again; `atoll status` shows which nodes answer" },
+    { ERR_TIMEOUT, 504, "`atoll status` shows which nodes answer" },
     { ERR_UNREACHABLE, 502, "see `atoll nodes`" },
     { ERR_UNSUPPORTED, 405, "see docs/operations.md for what there is" },
     { ERR_CLOSED, 503, "the node is going down: ask another one" },

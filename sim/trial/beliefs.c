@@ -9,12 +9,15 @@
 
 #define UNTOUCHED_US SEC(15) /* after that nothing of what was may matter */
 #define GONE_US SEC(10)      /* by then a node that is gone is out of all views */
-#define YOUNG_US SEC(10)     /* after the readers began the young cluster has settled */
+#define HEARSAY_US \
+    SEC(3) /* by then who was told something old by one that stood still knows better */
+#define YOUNG_US SEC(10) /* after the readers began the young cluster has settled */
 
 /* What one life of a node has published of one member. */
 struct known {
     bool seen;
     bool living;
+    usec_t living_us; /* since when */
     uint64_t incarnation;
     uint64_t buried; /* highest incarnation that was dead or left */
 };
@@ -97,6 +100,9 @@ static void check_member(struct trial *trial, const struct host_node *observer,
     if (known->living && member->state == MEMBER_DEAD && is_beyond_doubt(trial, subject) &&
         has_run(observer, UNTOUCHED_US)) {
         world_fail(trial->world, "%s removes %s, which is well", who, member->name);
+    }
+    if (living && !known->living) {
+        known->living_us = trial->world->now_us;
     }
     known->seen = true;
     known->living = living;
@@ -182,13 +188,16 @@ static void compare(struct trial *trial, const struct host_node *a, const struct
 }
 
 /* A node that is gone for long is gone from this view. */
-static void check_gone(struct trial *trial, const struct host_node *observer)
+static void check_gone(const struct beliefs *beliefs, const struct host_node *observer)
 {
+    struct trial *trial = beliefs->trial;
+    const struct known *known = beliefs->observers[observer->process.index].known;
     const usec_t now_us = trial->world->now_us;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *subject = trial->nodes[i];
         struct member member;
         if (!subject->process.up && now_us - subject->process.ended_us >= GONE_US &&
+            now_us - known[i].living_us >= HEARSAY_US &&
             gossip_find(observer->gossip, subject->id, &member) && member_is_living(&member)) {
             world_fail(trial->world, "%s still believes in %s, which is gone for %.3f s",
                        observer->process.name, subject->process.name,
@@ -221,7 +230,7 @@ void beliefs_look(struct beliefs *beliefs)
         first = host;
         check_held_back(trial, host);
         if (calm && has_run(host, GONE_US)) {
-            check_gone(trial, host);
+            check_gone(beliefs, host);
         }
     }
 }

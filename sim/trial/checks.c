@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/catalog.h"
 #include "node/core/internal.h"
 #include "sim/trial/beliefs.h"
 #include "sim/trial/faults.h"
@@ -11,6 +12,7 @@
 #include "sim/trial/listen.h"
 #include "sim/trial/owners.h"
 #include "sim/trial/packets.h"
+#include "sim/trial/patience.h"
 #include "sim/trial/reader.h"
 #include "sim/rings.h"
 #include "sim/trial/repeats.h"
@@ -28,6 +30,7 @@ struct checks {
     struct beliefs *beliefs;
     struct tables *tables;
     struct packets *packets;
+    struct patience *patience;
     bool drained[SCENARIO_NODES_MAX];
 };
 
@@ -57,13 +60,12 @@ static void check_quotas(const struct trial *trial)
 /* Who asked does not wait any more, and may not be able to say so. */
 static void check_asks(const struct trial *trial, const struct host_node *host)
 {
-    const struct node *node = host->node;
-    const struct map *sessions = &node->sessions.by_id;
     const usec_t now_us = process_now(&host->process).mono_us;
     if (!host->process.up || host->process.frozen ||
         trial->world->now_us - host->process.thawed_us <= LATE_US) {
         return;
     }
+    const struct map *sessions = &host->node->sessions.by_id;
     for (struct map_node *at = map_walk(sessions, NULL); at != NULL; at = map_walk(sessions, at)) {
         const struct session *session = CONTAINER_OF(at, struct session, by_id);
         for (struct list *one = session->asks.next; one != &session->asks; one = one->next) {
@@ -76,7 +78,7 @@ static void check_asks(const struct trial *trial, const struct host_node *host)
     }
 }
 
-/* What one may have promised: half the region, or one block where that is more (DESIGN 7). */
+/* What one may have promised: half the region, or one block where that is more (budget.c). */
 static void check_promises(const struct trial *trial, const struct host_node *host)
 {
     const struct map *sessions = &host->node->sessions.by_id;
@@ -137,6 +139,7 @@ static void asked(void *self, struct process *node, const struct node_effect *ef
     struct checks *checks = self;
     repeats_asked(checks->repeats, node, effect);
     owners_asked(checks->trial, node, effect);
+    patience_asked(checks->patience, node, effect);
 }
 
 static void packet(void *self, struct process *from, struct span bytes)
@@ -167,15 +170,44 @@ static void built(void *self, const struct member *members, uint32_t count, cons
 
 static void given(void *self, struct process *node, const struct given *given)
 {
-    repeats_given(((struct checks *)self)->repeats, node, given);
+    const struct checks *checks = self;
+    repeats_given(checks->repeats, node, given);
+    patience_given(checks->patience, node, given);
 }
 
-/* Nobody waits for a disk that has room; and a disk that is well is waited for. */
+static void refused(void *self, struct process *node, const struct given *asked)
+{
+    patience_refused(((struct checks *)self)->patience, node, asked);
+}
+
+/* Before the readers begin an operator asks for a dataset, and nothing else. */
+static void answered(void *self, struct process *node, enum err err, const char *text)
+{
+    const struct trial *trial = ((struct checks *)self)->trial;
+    uint32_t running = 0;
+    uint32_t copies = 0;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        const struct host_node *host = trial->nodes[i];
+        running += host->process.up ? 1 : 0;
+        copies += host->process.up && catalog_next(host->node, NULL) != NULL ? 1 : 0;
+    }
+    if (trial->began_us == 0 && err == ERR_OK && running > 1 && copies < 2 &&
+        strstr(text, "only one copy") == NULL) {
+        world_fail(trial->world, "%s says that a dataset is made, and alone knows it", node->name);
+    }
+}
+
+/* Nobody waits for a disk that is there, and has room; and a disk that is well is waited for. */
 static void check_line(const struct trial *trial, const struct host_node *host)
 {
     const struct node *node = host->node;
     const struct list *line = &node->flights.line;
     const struct flight *first = CONTAINER_OF(line->next, struct flight, queued);
+    if (store_is_ready(node) && !list_is_empty(&node->flights.tiers) &&
+        node_deadline(node) > node->now.mono_us) {
+        world_fail(trial->world, "%s lets reads wait for its disks, which are there",
+                   host->process.name);
+    }
     if (line->next != line && store_room(node) >= first->block->size &&
         node_deadline(node) > node->now.mono_us) {
         world_fail(trial->world, "%s lets a block stand in line although there is room",
@@ -221,17 +253,20 @@ struct checks *checks_new(struct trial *trial)
     checks->beliefs = beliefs_new(trial);
     checks->tables = tables_new(trial);
     checks->packets = packets_new(trial);
+    checks->patience = patience_new(trial);
     rings_kept_watch(trial->world->rings, built, checks);
     trial->world->watch = (struct watch){ .self = checks,
                                           .sent = sent,
                                           .taken = taken,
                                           .asked = asked,
                                           .given = given,
+                                          .refused = refused,
                                           .stepped = stepped,
                                           .packet = packet,
                                           .heard = heard,
                                           .viewed = viewed,
-                                          .noticed = noticed };
+                                          .noticed = noticed,
+                                          .answered = answered };
     return checks;
 }
 
@@ -243,6 +278,7 @@ void checks_free(struct checks **checks)
     beliefs_free(&(*checks)->beliefs);
     tables_free(&(*checks)->tables);
     packets_free(&(*checks)->packets);
+    patience_free(&(*checks)->patience);
     free(*checks);
     *checks = NULL;
 }

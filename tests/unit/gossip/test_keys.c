@@ -255,6 +255,24 @@ static void a_key_that_could_not_be_kept_was_never_there(void **state)
     net_free(&net);
 }
 
+/* It refused the first attempt and is busy with the second: that one may still end well. */
+static void a_key_that_was_refused_once_and_is_being_written_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct net *net = started(2, 22);
+    net->nodes[0].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(1));
+    net->nodes[0].disk_is_full = false;
+    net->nodes[0].disk_is_slow = true;
+    net_run(net, SEC(10));
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
+    net->nodes[0].disk_is_slow = false;
+    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    net_free(&net);
+}
+
 /* Nobody knows yet what a restart would find: it stays, and is told to nobody before it is kept. */
 static void a_key_that_is_still_being_written_is_not_taken_back(void **state)
 {
@@ -540,6 +558,7 @@ int main(void)
         cmocka_unit_test(a_node_that_cannot_keep_the_key_holds_its_use_up_and_is_seen),
         cmocka_unit_test(a_key_that_could_not_be_kept_was_never_there),
         cmocka_unit_test(a_key_that_is_still_being_written_is_not_taken_back),
+        cmocka_unit_test(a_key_that_was_refused_once_and_is_being_written_is_not_taken_back),
         cmocka_unit_test(a_forced_key_that_could_not_be_kept_leaves_the_others_their_time),
         cmocka_unit_test(a_node_that_dies_does_not_hold_a_rotation_up),
         cmocka_unit_test(a_rotation_goes_on_without_the_node_that_began_it),
