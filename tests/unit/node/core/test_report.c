@@ -182,6 +182,22 @@ static void diff_refuses_what_is_not_there(void **state)
     shelf_free(shelf);
 }
 
+static void diff_does_not_guess_which_of_two_nodes_of_one_name_is_meant(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    (void)state;
+    struct member members[] = { lab_member(shelf->lab, 0), lab_member(shelf->lab, 1) };
+    strcpy(members[0].name, members[1].name);
+    lab_event(
+        shelf->lab, 0,
+        &(struct node_event){ .kind = NODE_VIEW, .view = { .members = members, .count = 2 } });
+    const uint64_t admin = shelf_admin(shelf, 0, ADMIN_RING_DIFF, span_text("\nb\n\n"));
+    lab_run(shelf->lab, SEC(1));
+    assert_int_equal(shelf_answer(shelf, admin)->err, ERR_INVALID);
+    assert_says(shelf_answer(shelf, admin)->text, "several living nodes");
+    shelf_free(shelf);
+}
+
 static void addresses_are_written_as_people_write_them(void **state)
 {
     char buffer[128];
@@ -447,6 +463,7 @@ int main(void)
         cmocka_unit_test(diff_of_a_ring_that_has_not_changed_says_so),
         cmocka_unit_test(diff_tries_what_would_be_and_changes_nothing),
         cmocka_unit_test(diff_refuses_what_is_not_there),
+        cmocka_unit_test(diff_does_not_guess_which_of_two_nodes_of_one_name_is_meant),
         cmocka_unit_test(addresses_are_written_as_people_write_them),
         cmocka_unit_test(dataset_is_shown_with_what_was_listed_of_it),
         cmocka_unit_test(dataset_is_shown_without_those_who_do_not_tell_their_share),
