@@ -305,7 +305,8 @@ static void round_over(struct mount *m, struct call *call)
         return;
     }
     /* What a bit changed on the way is right the next time. */
-    bool passes = call->err == ERR_CORRUPT && call->rounds < CORRUPT_ROUNDS;
+    call->corrupt_rounds = call->err == ERR_CORRUPT ? call->corrupt_rounds + 1 : 0;
+    bool passes = call->err == ERR_CORRUPT && call->corrupt_rounds <= CORRUPT_ROUNDS;
     bool answered = call->err != ERR_OK && call->silences == 0 && !passes;
     bool refused = peer_all_refuse(m);
     bool lost = call->kind == CALL_PAGE && call->err == ERR_NOT_FOUND && call->rounds > 0;

@@ -162,6 +162,7 @@ struct call {
     struct node_id passed[RING_RANKS]; /* ranks given up in this round */
     uint32_t passed_count;
     uint32_t rounds;
+    uint32_t corrupt_rounds; /* of them the last ones, that ended with a wrong checksum */
     uint32_t denials;
     uint32_t renewals;        /* of the mount, when it was denied */
     struct node_id elsewhere; /* whom the owner has named; zero: nobody */

@@ -282,6 +282,24 @@ static void wrong_checksums_of_all_ranks_are_no_error_when_they_pass(void **stat
     world_free(w);
 }
 
+static void wrong_checksums_after_a_long_silence_are_no_error_when_they_pass(void **state)
+{
+    (void)state;
+    uint64_t ino;
+    struct world *w = world_settled(&ino);
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].silent = true;
+    }
+    const uint64_t op = world_start_read(w, ino, MIB);
+    world_run(w, SEC(20));
+    for (uint32_t i = 0; i < 3; i++) {
+        w->nodes[i].silent = false;
+        w->nodes[i].lies = 2;
+    }
+    world_check_read(world_wait(w, op, SEC(20)), MIB);
+    world_free(w);
+}
+
 static void wrong_checksums_that_stay_are_an_error(void **state)
 {
     (void)state;
@@ -495,6 +513,7 @@ int main(void)
         cmocka_unit_test(refusal_of_all_ranks_is_told_at_once),
         cmocka_unit_test(wrong_checksum_goes_to_the_next_rank),
         cmocka_unit_test(wrong_checksums_of_all_ranks_are_no_error_when_they_pass),
+        cmocka_unit_test(wrong_checksums_after_a_long_silence_are_no_error_when_they_pass),
         cmocka_unit_test(wrong_checksums_that_stay_are_an_error),
         cmocka_unit_test(part_that_came_is_not_asked_for_again),
         cmocka_unit_test(changed_object_is_estale_and_a_new_open_sees_the_new_version),
