@@ -175,7 +175,7 @@ static void give(struct gossip *g, const struct arrival *a, const uint8_t *their
     sodium_memzero(key, sizeof key);
 }
 
-static void take(struct gossip *g, const struct datagram_box *box)
+static void take(struct gossip *g, const struct arrival *a, const struct datagram_box *box)
 {
     struct keys *keys = &g->keys;
     struct keyring theirs;
@@ -195,6 +195,9 @@ static void take(struct gossip *g, const struct datagram_box *box)
         keyring_merge(&keys->ring, &theirs)) {
         MARK(g, "gossip.keys.taken");
         keys_changed(g, before);
+        if ((a->peer == NULL || !roster_is_living(a->peer)) && parcel_has_room(g)) {
+            pings_introduce(g, &a->from, a->peer); /* now we can hear each other */
+        }
     }
     sodium_memzero(plain, sizeof plain);
     sodium_memzero(&theirs, sizeof theirs);
@@ -218,7 +221,7 @@ void exchange_act(struct gossip *g, const struct arrival *a, struct span section
             return;
         }
         if (a->head.kind == DATAGRAM_KEYS_GIVE && section.tag == DATAGRAM_KEYS_BOX && is_asked) {
-            take(g, &section.box);
+            take(g, a, &section.box);
             return;
         }
     }

@@ -1,6 +1,7 @@
 /* gossip/heal.c: finds the others, the first time and again for ever. While alone, the seeds are
- * tried at a growing pace; later one seed or dead member is contacted every few seconds, so that
- * two halves of a cluster that lost each other meet again without anybody's help. */
+ * tried at a growing pace; later one seed or one that is dead or has left is contacted every few
+ * seconds, so that two halves of a cluster that lost each other meet again without anybody's help, and
+ * a node that left and starts again is found, though it may know of nobody. */
 #include "gossip/internal.h"
 
 #define SEEDS_AT_ONCE 3u
@@ -105,11 +106,11 @@ static void join(struct gossip *g)
         usec_min(2 * g->join_wait_us, heal_expects_more(g) ? JOIN_GATHERING_US : HEAL_US);
 }
 
-/* One of those we have lost, or never met. Where there are both, each kind gets half. */
+/* One of those that went, or that we never met. Where there are both, each kind gets half. */
 static void contact_somebody(struct gossip *g)
 {
-    const struct peer *dead = roster_random_dead(g);
-    const struct address *chosen = dead != NULL ? roster_address(g, dead) : NULL;
+    const struct peer *gone = roster_random_gone(g);
+    const struct address *chosen = gone != NULL ? roster_address(g, gone) : NULL;
     const struct address *seed = NULL;
     uint64_t seen = 0;
     for (uint32_t i = 0; i < g->seed_count; i++) {
@@ -119,10 +120,10 @@ static void contact_somebody(struct gossip *g)
     }
     if (seed != NULL && (chosen == NULL || rng_below(&g->rng, 2) == 0)) {
         chosen = seed;
-        dead = NULL;
+        gone = NULL;
     }
     if (chosen != NULL) {
-        pings_introduce(g, chosen, dead);
+        pings_introduce(g, chosen, gone);
     }
 }
 

@@ -129,6 +129,18 @@ static void settle(struct keyring *ring, const struct pool *open, struct key_id 
 
 /* ---- a rotation ------------------------------------------------------------------------------- */
 
+/* Whoever has that key would have the new one, too. */
+static bool has_secret(const struct cluster_key *keys, uint32_t count,
+                       const struct cluster_key *key)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (sodium_memcmp(keys[i].gossip, key->gossip, sizeof key->gossip) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err keyring_install(struct keyring *ring, const struct key_rotation *rotation)
 {
     struct pool open = { .count = 0 };
@@ -140,6 +152,11 @@ enum err keyring_install(struct keyring *ring, const struct key_rotation *rotati
     }
     if (!keyring_is_settled(ring) && !rotation->is_forced) {
         return ERR_ROTATING;
+    }
+    if (has_secret(ring->keys, ring->count, &key) ||
+        has_secret(ring->retired, ring->retired_count, &key)) {
+        sodium_memzero(&key, sizeof key);
+        return ERR_INVALID;
     }
     key.era = newest->era + (rotation->revokes ? 1 : 0);
     key.number = newest->number + 1;

@@ -76,7 +76,8 @@ static inline bool keyring_is_settled(const struct keyring *ring)
 /* Begin a rotation: its key (of which era and number are not looked at, nor the signing key unless
  * it revokes) becomes the newest. ERR_ROTATING: another one is not over. One that is forced is begun
  * all the same: its time is then that of all older keys, and when three are open already, one that
- * does not seal opens no more. ERR_FULL: no number is left. */
+ * does not seal opens no more. ERR_FULL: no number is left. ERR_INVALID: its secret is that of a key
+ * that opens, or of one of the retired ones. */
 enum err keyring_install(struct keyring *ring, const struct key_rotation *rotation) MUST_USE;
 /* Seal with the newest. */
 void keyring_use(struct keyring *ring);

@@ -264,11 +264,13 @@ static void ping(struct gossip *g, struct probe *probe, usec_t wait_us)
     set_at(g, probe, g->now.mono_us + stretched(g, wait_us));
 }
 
-/* Not while its last ping is missed: a member whose answers get lost is to be found out. */
-static bool is_spared(const struct gossip *g, const struct probe *probe)
+/* Not while its last ping is missed: a member whose answers get lost is to be found out. Nor while we
+ * find it lossy: it is to be found out soon when it is no more. */
+static bool is_spared(struct gossip *g, const struct probe *probe)
 {
     return (probe->unanswered & 1) == 0 && g->now.mono_us - probe->evidence_us <= EVIDENCE_US &&
-           g->now.mono_us - probe->acked_us <= EVIDENCE_PING_US;
+           g->now.mono_us - probe->acked_us <= EVIDENCE_PING_US &&
+           !votes_ours_is_lossy(g, &g->peers[prober_subject(g, probe)]);
 }
 
 static void begin(struct gossip *g, struct probe *probe)

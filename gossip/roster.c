@@ -209,11 +209,11 @@ void roster_sweep(struct gossip *g)
     }
 }
 
-struct peer *roster_random_dead(struct gossip *g)
+struct peer *roster_random_gone(struct gossip *g)
 {
     for (uint32_t tries = 0; tries < 4 && g->tombs_count > 0; tries++) {
         const struct tomb *tomb = tomb_at(g, (uint32_t)rng_below(&g->rng, g->tombs_count));
-        if (is_valid(g, tomb) && g->peers[tomb->peer].state == MEMBER_DEAD) {
+        if (is_valid(g, tomb)) {
             return &g->peers[tomb->peer];
         }
     }

@@ -1,5 +1,4 @@
-/* fs/core/call.c: one question, put to the ranks of a place one after the other until it is
- * answered (DESIGN 7).
+/* fs/core/call.c: one question to the ranks of a place in turn, until it is answered (DESIGN 7).
  *
  * The owner is asked first. A rank that is silent, unreachable or cannot answer is passed, and the
  * next one is asked as ACTING, with the ids of those passed. When all are passed the round is over:
@@ -306,14 +305,14 @@ static void round_over(struct mount *m, struct call *call)
     }
     /* What a bit changed on the way is right the next time. */
     call->corrupt_rounds = call->err == ERR_CORRUPT ? call->corrupt_rounds + 1 : 0;
-    bool passes = call->err == ERR_CORRUPT && call->corrupt_rounds <= CORRUPT_ROUNDS;
+    bool passes = call->corrupt_rounds > 0 && call->corrupt_rounds <= CORRUPT_ROUNDS;
     bool answered = call->err != ERR_OK && call->silences == 0 && !passes;
     bool refused = peer_all_refuse(m);
     bool lost = call->kind == CALL_PAGE && call->err == ERR_NOT_FOUND && call->rounds > 0;
     if (answered || lost || refused || !is_wanted(call)) {
         MARK(m, "mount.call.failed");
-        const enum err err = refused ? ERR_DENIED : call->err;
-        finish(m, call, err == ERR_OK ? ERR_UNREACHABLE : err);
+        enum err err = call->err == ERR_OK ? ERR_UNREACHABLE : call->err;
+        finish(m, call, refused ? ERR_DENIED : err);
         return;
     }
     MARK(m, "mount.call.round");

@@ -246,6 +246,13 @@ void report_on_rotated(struct node *node, uint64_t admin, enum err err)
                      "rotation has begun is seen in its key list");
         return;
     }
+    if (err == ERR_INVALID) {
+        report_error(
+            node, admin, err,
+            "this secret is that of a key which this cluster has, or had: whoever has that "
+            "one would have the new one; make another with `atoll keygen key`");
+        return;
+    }
     if (err != ERR_OK) {
         report_error(node, admin, err,
                      err == ERR_SYSTEM

@@ -23,6 +23,13 @@ static bool may_have_lost(const struct node *node)
            metrics->disk_skipped > 0 || (!store_takes(node) && metrics->evicted_memory > 0);
 }
 
+/* Its ring may be of before they were lost to it. */
+static bool believes_in(const struct node *node, struct node_id id)
+{
+    const struct member *member = view_find(node->rings.view, id);
+    return member != NULL && member_is_living(member);
+}
+
 /* The owner of that block, when nothing excuses it for not having it. */
 static const struct host_node *owner_of(const struct trial *trial, const struct node *node,
                                         const struct block *block)
@@ -30,7 +37,7 @@ static const struct host_node *owner_of(const struct trial *trial, const struct 
     const struct ring *ring = node->rings.use[0].ring;
     struct node_id id;
     if (!handover_can_tell(block) || catalog_find(node, block->dataset) == NULL || ring == NULL ||
-        ring_owners(ring, block->place, 1, &id) == 0) {
+        ring_owners(ring, block->place, 1, &id) == 0 || !believes_in(node, id)) {
         return NULL;
     }
     const struct host_node *owner = host_of(trial, id);

@@ -52,6 +52,21 @@ static void halves_meet_again_without_a_common_seed(void **state)
     net_free(&net);
 }
 
+/* The first node of a cluster was given no seed, and nobody's is any more. */
+static void who_left_and_starts_again_without_a_seed_is_found(void **state)
+{
+    (void)state;
+    struct net *net = settled(4, 5);
+    net->seed_count = 0;
+    net_run(net, SEC(200));
+    net_leave(net, 0, true);
+    net_run(net, SEC(3));
+    assert_null(net->nodes[0].gossip);
+    net_start(net, 0);
+    assert_true(net_settle(net, SEC(10)) != USEC_NEVER);
+    net_free(&net);
+}
+
 static void two_clusters_of_one_name_grow_together_through_a_seed(void **state)
 {
     (void)state;
@@ -285,6 +300,7 @@ int main(void)
         cmocka_unit_test(halves_that_lost_each_other_are_one_within_10_s_of_the_repair),
         cmocka_unit_test(a_partition_of_a_day_heals_as_well),
         cmocka_unit_test(halves_meet_again_without_a_common_seed),
+        cmocka_unit_test(who_left_and_starts_again_without_a_seed_is_found),
         cmocka_unit_test(two_clusters_of_one_name_grow_together_through_a_seed),
         cmocka_unit_test(restart_at_the_same_address_counts_at_once),
         cmocka_unit_test(restart_at_a_new_address_works),

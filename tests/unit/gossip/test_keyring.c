@@ -147,6 +147,17 @@ static void a_second_rotation_waits_until_the_first_is_over(void **state)
     }
 }
 
+static void a_secret_that_was_used_is_no_new_key(void **state)
+{
+    (void)state;
+    struct keyring ring = ring_of(1);
+    assert_int_equal(rotate(&ring, 1, false), ERR_INVALID);
+    rotate_whole(&ring, 2, false);
+    assert_int_equal(rotate(&ring, 1, true), ERR_INVALID); /* retired */
+    assert_int_equal(rotate(&ring, 2, true), ERR_INVALID);
+    assert_int_equal(rotate(&ring, 3, false), ERR_OK);
+}
+
 static void a_forced_rotation_waits_for_none(void **state)
 {
     (void)state;
@@ -347,7 +358,7 @@ static struct keyring random_ring(struct rng *rng)
     struct keyring ring = ring_of(1);
     const uint64_t steps = rng_below(rng, 5);
     for (uint64_t i = 0; i < steps; i++) {
-        const uint8_t byte = (uint8_t)(2 + rng_below(rng, 200));
+        const uint8_t byte = (uint8_t)(2 + 50 * i + rng_below(rng, 50)); /* no secret twice */
         if (rng_below(rng, 4) == 0) {
             force(&ring, byte, 10);
         } else {
@@ -476,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_rotation_keeps_the_signing_key_unless_it_revokes),
         cmocka_unit_test(a_revoking_rotation_leaves_no_retired_key_behind),
         cmocka_unit_test(a_second_rotation_waits_until_the_first_is_over),
+        cmocka_unit_test(a_secret_that_was_used_is_no_new_key),
         cmocka_unit_test(a_forced_rotation_waits_for_none),
         cmocka_unit_test(when_three_are_open_a_forced_rotation_ends_one_that_does_not_seal),
         cmocka_unit_test(of_two_rotations_at_once_the_longer_time_counts),
