@@ -71,10 +71,14 @@ static enum err write_json(const struct identity *identity, const char *name, js
     if (IS_NEXT) {
         json_object_set_new(root, "next", json_pack("[i, n]", 1));
     }
+    errno = ENOSPC; /* what a short write says by itself */
     const bool written = json_dumpfd(root, fd, JSON_INDENT(2)) == 0 && fsync(fd) == 0;
+    const int reason = errno;
     close(fd);
     if (!written || renameat(identity->dir, fresh, identity->dir, name) != 0) {
+        const int failed = written ? errno : reason;
         unlinkat(identity->dir, fresh, 0);
+        errno = failed;
         return ERR_SYSTEM;
     }
     return fsync(identity->dir) == 0 ? ERR_OK : ERR_SYSTEM;

@@ -171,6 +171,7 @@ static enum err write_whole(const char *path, int flags, const char *data, struc
     close(fd);
     if (!written) {
         unlink(path);
+        errno = reason;
         return key_json_refuse(ERR_SYSTEM, why, path, strerror(reason));
     }
     return ERR_OK;

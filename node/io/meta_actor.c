@@ -30,9 +30,14 @@
 #define FORMAT_VERSION 1
 #define VERSION_KEY "v"
 
+/* Of what is below the directory: LMDB may be written to where no file can be made. */
+enum part { PART_RECORDS, PART_FILES };
+#define PARTS 2u
+
 struct job {
     struct queue_item queue;
     enum node_effect_kind kind;
+    int failed;          /* of a word about a file, which has no answer */
     struct item *answer; /* ready before it is needed, so that the end of a job cannot be lost */
     MDB_val value;       /* behind the key */
     size_t key_size;
@@ -53,7 +58,7 @@ struct meta_actor {
     const char *dir; /* "": files without a name */
     MDB_env *env;
     MDB_dbi dbi;
-    int failing; /* the writer's: why the last write failed; 0: it did not */
+    int failing[PARTS]; /* the writer's: why the last write failed; 0: it did not */
 };
 
 static enum err err_of(int failed)
@@ -204,26 +209,33 @@ static bool has_room(const struct meta_actor *meta)
     if (mdb_env_get_fd(meta->env, &fd) != 0 || fstatvfs(fd, &room) != 0) {
         return true; /* the next write will tell */
     }
-    return (uint64_t)room.f_bavail * room.f_frsize >= ROOM_LEAST;
+    return (uint64_t)room.f_bavail * room.f_frsize >= ROOM_LEAST &&
+           (room.f_files == 0 || room.f_favail > 0); /* 0: it does not count files */
 }
 
 /* 0: it can be written, as far as is known. */
-static void tell_disk(struct meta_actor *meta, int failed)
+static int failure_of(const struct meta_actor *meta)
 {
-    const enum err err = err_of(failed);
-    const bool changed = err != err_of(meta->failing);
-    meta->failing = failed;
-    if (!changed) {
+    return meta->failing[PART_RECORDS] != 0 ? meta->failing[PART_RECORDS]
+                                            : meta->failing[PART_FILES];
+}
+
+static void tell_disk(struct meta_actor *meta, enum part part, int failed)
+{
+    const enum err before = err_of(failure_of(meta));
+    meta->failing[part] = failed;
+    const int failure = failure_of(meta);
+    if (err_of(failure) == before) {
         return;
     }
-    if (failed == 0) {
+    if (failure == 0) {
         LOG(LOG_INFO, "meta.disk.well", LOG_TEXT("dir", meta->dir));
     } else {
         LOG(LOG_ERROR, "meta.disk.failing", LOG_TEXT("dir", meta->dir),
-            LOG_TEXT("why", mdb_strerror(failed)));
+            LOG_TEXT("why", mdb_strerror(failure)));
     }
     struct item *item = item_must(NODE_META_DISK, 0);
-    item->event.meta_disk.err = err;
+    item->event.meta_disk.err = err_of(failure);
     queue_push(meta->out, &item->queue);
 }
 
@@ -258,7 +270,24 @@ static void write_all(struct meta_actor *meta, struct job **jobs, uint32_t count
         failing = failed != 0 ? failed : failing;
         answer(meta, jobs[i], err_of(failed));
     }
-    tell_disk(meta, failing);
+    tell_disk(meta, PART_RECORDS, failing);
+}
+
+static bool is_full(const struct meta_actor *meta)
+{
+    return meta->failing[PART_RECORDS] == ENOSPC || meta->failing[PART_FILES] == ENOSPC;
+}
+
+static void look_for_room(struct meta_actor *meta)
+{
+    if (!is_full(meta) || !has_room(meta)) {
+        return;
+    }
+    for (uint32_t part = 0; part < PARTS; part++) {
+        if (meta->failing[part] == ENOSPC) {
+            tell_disk(meta, (enum part)part, 0);
+        }
+    }
 }
 
 /* The next job, or NULL at the end. Meanwhile a full disk may have got room. */
@@ -268,12 +297,23 @@ static struct queue_item *next_write(struct meta_actor *meta)
     bool over = false;
     while (item == NULL && !over) {
         over = atomic_load(&meta->stopping); /* then all there is is in the queue */
-        item = queue_pop(meta->writes, meta->failing == ENOSPC ? ROOM_AGAIN_US : USEC_NEVER);
-        if (item == NULL && meta->failing == ENOSPC && has_room(meta)) {
-            tell_disk(meta, 0);
+        item = queue_pop(meta->writes, is_full(meta) ? ROOM_AGAIN_US : USEC_NEVER);
+        if (item == NULL) {
+            look_for_room(meta);
         }
     }
     return item;
+}
+
+/* A job that is only a word about a file ends here. */
+static bool take_word(struct meta_actor *meta, struct job *job)
+{
+    if (job->answer != NULL) {
+        return false;
+    }
+    tell_disk(meta, PART_FILES, job->failed);
+    free(job);
+    return true;
 }
 
 static void *run_writer(void *self)
@@ -284,10 +324,13 @@ static void *run_writer(void *self)
     while (item != NULL) {
         uint32_t count = 0;
         while (item != NULL) {
-            jobs[count++] = CONTAINER_OF(item, struct job, queue);
+            jobs[count] = CONTAINER_OF(item, struct job, queue);
+            count += take_word(meta, jobs[count]) ? 0 : 1;
             item = count < BATCH ? queue_pop(meta->writes, 0) : NULL;
         }
-        write_all(meta, jobs, count);
+        if (count > 0) {
+            write_all(meta, jobs, count);
+        }
         item = next_write(meta);
     }
     return NULL;
@@ -311,6 +354,15 @@ static void set_key(struct job *job, enum meta_space space, struct span key)
         hasher_span(&hasher, key);
         hasher_end(&hasher, job->key + job->key_size);
         job->key_size += 16;
+    }
+}
+
+void meta_actor_wrote_file(struct meta_actor *meta, int failed)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (job != NULL) { /* the next write tells it, too */
+        job->failed = failed;
+        queue_push(meta->writes, &job->queue);
     }
 }
 

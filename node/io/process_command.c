@@ -53,16 +53,41 @@ static void tell_facts(const struct process *process)
     gossip_actor_facts(process->gossip, &facts);
 }
 
+/* Files in --data-dir beside LMDB's count towards the disk's state as its records do. The errno of a
+ * write that has just ended so; 0: it has succeeded. */
+static int tell_written(struct process *process, enum err err)
+{
+    int failed = err == ERR_NOMEM ? ENOMEM : errno;
+    failed = err == ERR_OK ? 0 : failed;
+    meta_actor_wrote_file(process->meta, failed);
+    return failed;
+}
+
+/* ERR_OK, or a failure as it is told to the operator. */
+static enum err written(struct process *process, enum err err)
+{
+    const int failed = tell_written(process, err);
+    if (err == ERR_OK) {
+        return ERR_OK;
+    }
+    LOG(LOG_ERROR, "identity.failed", LOG_TEXT("reason", strerror(failed)));
+    return failed == ENOSPC || failed == EDQUOT ? ERR_FULL : err;
+}
+
+/* To take a file away succeeds on a full disk, too: no sign of room. */
+static enum err forget_weight(struct process *process)
+{
+    const enum err err = identity_forget_weight(process->identity);
+    return err == ERR_OK ? ERR_OK : written(process, err);
+}
+
 /* For the next starts; the disk is waited for. */
 static void keep_weight(struct process *process, const struct process_word *word)
 {
     struct item *item = item_must(NODE_WEIGHT_KEPT, 0);
-    item->event.weight_kept.err = word->forget
-                                      ? identity_forget_weight(process->identity)
-                                      : identity_keep_weight(process->identity, word->weight);
-    if (item->event.weight_kept.err != ERR_OK) {
-        LOG(LOG_ERROR, "identity.failed", LOG_TEXT("reason", strerror(errno)));
-    }
+    item->event.weight_kept.err =
+        word->forget ? forget_weight(process)
+                     : written(process, identity_keep_weight(process->identity, word->weight));
     queue_push(process->in, &item->queue);
 }
 
@@ -100,8 +125,10 @@ static void keep_ring(struct running *run, const struct process_word *word)
     if (word->number == 0) {
         return;
     }
-    if (keyring_file_save(process->config.data_dir, &process->config.keys, &word->ring, &why) !=
-        ERR_OK) {
+    const enum err err =
+        keyring_file_save(process->config.data_dir, &process->config.keys, &word->ring, &why);
+    (void)tell_written(process, err);
+    if (err != ERR_OK) {
         LOG(LOG_ERROR, "keyring.failed", LOG_TEXT("reason", room));
         gossip_actor_kept(process->gossip, word->number, ERR_SYSTEM);
         return;
@@ -125,9 +152,7 @@ static void on_word(struct running *run, const struct process_word *word)
         }
         return;
     case NEWS_PERSIST:
-        if (identity_keep(process->identity, word->number) != ERR_OK) {
-            LOG(LOG_ERROR, "identity.failed", LOG_TEXT("reason", strerror(errno)));
-        }
+        (void)written(process, identity_keep(process->identity, word->number));
         return;
     case NEWS_LEFT:
         run->over = true;

@@ -186,6 +186,34 @@ def test_a_full_disk_of_a_data_directory_is_told_until_it_has_room(cluster):
         assert full.stop() == 0
 
 
+def is_well(cluster, node):
+    return cluster.cli("status", "--admin", node.admin, admin=False, check=False).returncode == 0
+
+
+def says_it_is_full(cluster, node):
+    said = cluster.cli("status", "--admin", node.admin, admin=False, check=False)
+    return said.returncode == 1 and "the disk of --data-dir is full: n0" in said.stdout
+
+
+def test_keys_and_a_weight_that_find_no_room_are_told_as_records_are(cluster):
+    with small_disk(cluster.dir / "node0" / "data", "64m") as data:
+        full, other = cluster.nodes(2, tier=None)
+        fill(data / "filler")
+        cluster.cli("key", "rotate", "--ttl", "1m", "--admin", other.admin, admin=False)
+        live.wait_for("keys without room", lambda: says_it_is_full(cluster, other))
+        assert "keyring.failed" in full.log.read_text()
+        (data / "filler").unlink()
+        live.wait_for("status that is well", lambda: is_well(cluster, other))
+        fill(data / "filler")
+        weight = ("node", "weight", "n0", "7", "--admin", full.admin)
+        refused = cluster.cli(*weight, admin=False, check=False)
+        assert "the weight could not be written to --data-dir" in refused.stderr, refused.stderr
+        assert says_it_is_full(cluster, full)
+        (data / "filler").unlink()
+        cluster.cli(*weight, admin=False)
+        live.wait_for("status that is well again", lambda: is_well(cluster, full))
+
+
 def test_a_copy_of_another_host_is_refused(cluster):
     origin, sums = start(cluster, mounts=1)
     original = cluster.members[1]

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +276,32 @@ static void it_is_told_once_when_there_is_no_room_and_once_when_a_write_succeeds
     free(value);
 }
 
+static void file_that_cannot_be_written_is_told_until_one_can(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    store->space = META_ROOT;
+    meta_actor_wrote_file(store->meta, EACCES);
+    disk(store, ERR_SYSTEM);
+    ask(store, NODE_META_PUT, 1, span_text("a"), span_text("root"));
+    done(store, 1, ERR_OK); /* a record that can be written says nothing of files */
+    meta_actor_wrote_file(store->meta, EDQUOT);
+    disk(store, ERR_FULL);
+    meta_actor_wrote_file(store->meta, 0);
+    disk(store, ERR_OK);
+}
+
+static void file_that_found_no_room_is_well_when_there_is_some(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(start(store, store->dir), ERR_OK);
+    wait_ready(store);
+    meta_actor_wrote_file(store->meta, ENOSPC);
+    disk(store, ERR_FULL);
+    disk(store, ERR_OK); /* /tmp has room: looked at after 2 s */
+}
+
 static void without_a_directory_nothing_is_left_behind(void **state)
 {
     struct store *store = *state;
@@ -329,6 +356,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             it_is_told_once_when_there_is_no_room_and_once_when_a_write_succeeds, set_up,
             tear_down),
+        cmocka_unit_test_setup_teardown(file_that_cannot_be_written_is_told_until_one_can, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(file_that_found_no_room_is_well_when_there_is_some, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(without_a_directory_nothing_is_left_behind, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_left_alone, set_up,
