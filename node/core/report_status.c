@@ -67,6 +67,21 @@ static const char *name_of(const struct node *node, struct node_id id)
 
 /* ---- judging ----------------------------------------------------------------------------- */
 
+/* Nobody owns. The asked node knows of itself only whether it still looks for the others. */
+static void judge_beginning(struct node *node, const struct sums *sums, struct findings *findings)
+{
+    const bool is_alone = sums->states[MEMBER_WARMING] <= 1;
+    struct reason reason = { sums->states[MEMBER_WARMING] > 0 ? VERDICT_DEGRADED : VERDICT_CRITICAL,
+                             "no node owns the ring yet: nodes are still reading their disks", "",
+                             "atoll nodes" };
+    if (node->rings.gathering) {
+        reason.text = is_alone ? "no node owns the ring yet: this one waits for its seeds to answer"
+                               : "no node owns the ring yet: nodes that start wait for each other";
+        reason.next = "ask again in ten seconds";
+    }
+    find(findings, &reason);
+}
+
 static void judge_members(struct node *node, struct sums *sums, struct findings *findings)
 {
     uint32_t count = 0;
@@ -84,10 +99,7 @@ static void judge_members(struct node *node, struct sums *sums, struct findings 
         }
     }
     if (sums->states[MEMBER_OWNING] == 0) {
-        find(findings, &(struct reason){
-                           sums->states[MEMBER_WARMING] > 0 ? VERDICT_DEGRADED : VERDICT_CRITICAL,
-                           "no node owns the ring yet: nodes are still reading their disks", "",
-                           "atoll nodes" });
+        judge_beginning(node, sums, findings);
     }
 }
 

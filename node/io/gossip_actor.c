@@ -21,11 +21,11 @@
 #include "node/io/item.h"
 #include "node/io/log.h"
 #include "node/io/resolver.h"
+#include "node/io/seeds.h"
 #include "node/io/threads.h"
 
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
 #define COMPLAIN_US SEC(10)
-#define PATIENCE_US SEC(10)
 #define SOCKET_BUFFER (1 << 20)
 
 struct told {
@@ -48,12 +48,9 @@ struct gossip_actor {
     int family;
     bool over; /* LEFT or IDENTITY_IN_USE: the machine does nothing any more */
     atomic_bool stopping;
-    struct address own;   /* where others reach us */
-    struct address alias; /* where we reach ourselves besides; port 0: nowhere */
-    bool names_others;    /* the seeds do, or cannot be resolved */
-    bool silent;          /* they are, as the node was told */
-    usec_t patient_us;    /* until then they may be */
-    usec_t looked_us;     /* when complain() last looked */
+    struct seeds seeds;
+    bool silent;      /* they are, as the node was told */
+    usec_t looked_us; /* when complain() last looked */
     uint64_t strangers;
     pthread_mutex_t mutex; /* of stats */
     struct gossip_stats stats;
@@ -73,9 +70,26 @@ static void send_packet(struct gossip_actor *actor, const struct address *to, st
     }
 }
 
+/* Nobody has ever answered, no seed and no member that found us, and the node has begun alone. Who
+ * has met others once and was left by all of them has seen them go: his seeds are not what is wrong. */
+static void tell_silence(struct gossip_actor *actor)
+{
+    const bool silent = !gossip_is_gathering(actor->gossip) &&
+                        gossip_stats(actor->gossip)->received_packets == 0 &&
+                        seeds_name_others(&actor->seeds);
+    if (silent == actor->silent || actor->over) {
+        return;
+    }
+    actor->silent = silent;
+    struct item *item = item_must(NODE_SEEDS, 0);
+    item->event.seeds.silent = silent;
+    queue_push(actor->peer, &item->queue);
+}
+
 static void give_view(struct gossip_actor *actor)
 {
     uint32_t count = 0;
+    tell_silence(actor); /* before the view that makes it own: it is never well in between */
     struct item *item = item_must(NODE_VIEW, gossip_count(actor->gossip) * sizeof(struct member));
     struct member *members = item_room(item);
     for (uint32_t i = 0; i < gossip_places(actor->gossip); i++) {
@@ -376,23 +390,9 @@ static bool receive_packet(struct gossip_actor *actor)
     const uint64_t own = gossip_stats(actor->gossip)->dropped_own;
     step(actor, &event);
     if (gossip_stats(actor->gossip)->dropped_own != own) {
-        actor->alias = event.packet.from;
+        actor->seeds.alias = event.packet.from;
     }
     return true;
-}
-
-/* A seed that is ourselves is none, also under the address that our own packets came back from last. */
-static void look_at_seeds(struct gossip_actor *actor, const struct gossip_event *event)
-{
-    if (event->kind != GOSSIP_SEEDS) {
-        return;
-    }
-    actor->names_others = event->seeds.count == 0;
-    for (uint32_t i = 0; i < event->seeds.count; i++) {
-        const struct address *seed = &event->seeds.addresses[i];
-        actor->names_others = actor->names_others || (!address_equal(seed, &actor->own) &&
-                                                      !address_equal(seed, &actor->alias));
-    }
 }
 
 static void take_told(struct gossip_actor *actor)
@@ -401,7 +401,9 @@ static void take_told(struct gossip_actor *actor)
     while (next != NULL) {
         struct told *told = CONTAINER_OF(next, struct told, queue);
         next = next->next;
-        look_at_seeds(actor, &told->event);
+        if (told->event.kind == GOSSIP_SEEDS) {
+            seeds_found(&actor->seeds, told->event.seeds.addresses, told->event.seeds.count);
+        }
         step(actor, &told->event);
         sodium_memzero(&told->rotation, sizeof told->rotation);
         free(told);
@@ -413,22 +415,6 @@ static void publish_stats(struct gossip_actor *actor)
     pthread_mutex_lock(&actor->mutex);
     actor->stats = *gossip_stats(actor->gossip);
     pthread_mutex_unlock(&actor->mutex);
-}
-
-/* Nobody has ever answered: no seed, and no member that found us. Who has met others once and was
- * left by all of them has seen them go: his seeds are not what is wrong. */
-static void tell_silence(struct gossip_actor *actor)
-{
-    const bool silent = actor->resolver != NULL && actor->names_others &&
-                        gossip_stats(actor->gossip)->received_packets == 0 &&
-                        clock_mono_us() >= actor->patient_us;
-    if (silent == actor->silent || actor->over) {
-        return;
-    }
-    actor->silent = silent;
-    struct item *item = item_must(NODE_SEEDS, 0);
-    item->event.seeds.silent = silent;
-    queue_push(actor->peer, &item->queue);
 }
 
 /* What an operator has to see, and the machine cannot know: that nobody answers, or that somebody
@@ -461,7 +447,6 @@ static void *run(void *self)
     struct pollfd fds[2] = { { .fd = actor->fd, .events = POLLIN },
                              { .fd = queue_fd(actor->told), .events = POLLIN } };
     actor->looked_us = clock_mono_us();
-    actor->patient_us += actor->looked_us;
     step(actor, &(struct gossip_event){ .kind = GOSSIP_START });
     while (!atomic_load(&actor->stopping)) {
         const usec_t deadline_us = actor->over ? USEC_NEVER : gossip_deadline(actor->gossip);
@@ -550,8 +535,8 @@ enum err gossip_actor_start(const struct gossip_actor_options *options, struct g
     actor->peer = options->peer;
     actor->tell = options->tell;
     actor->self = options->self;
-    actor->own = options->gossip.self.endpoints[0].address;
-    actor->patient_us = options->patience_us != 0 ? options->patience_us : PATIENCE_US;
+    actor->seeds.own = options->gossip.self.endpoints[0].address;
+    actor->seeds.given = options->seeds[0] != 0;
     CHECK(pthread_mutex_init(&actor->mutex, NULL) == 0);
     enum err err = open_socket(actor, &options->listen, why);
     if (err == ERR_OK) {

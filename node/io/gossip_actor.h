@@ -31,7 +31,6 @@ struct gossip_actor_options {
     struct gossip_options gossip;
     struct address listen;
     const char *seeds;  /* node/io/resolver.h; "": none */
-    usec_t patience_us; /* the seeds may be silent that long before it is told; 0: 10 s */
     struct queue *peer; /* takes NODE_VIEW, NODE_SEEDS, NODE_PEER_CATALOG, NODE_KEYS, NODE_LOADS and
                            NODE_KEY_ROTATED */
     gossip_tell *tell;

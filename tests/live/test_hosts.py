@@ -186,6 +186,23 @@ def test_a_full_disk_of_a_data_directory_is_told_until_it_has_room(cluster):
         assert full.stop() == 0
 
 
+def test_a_node_whose_seeds_are_silent_is_never_said_to_be_well(cluster):
+    cluster.seeds = f"127.0.0.1:{live.free_ports(2)}"
+    node = cluster.node("--memory", "256MiB")
+    said = []
+
+    def is_alone():
+        done = cluster.cli("status", "--admin", node.admin, admin=False, check=False)
+        assert done.returncode != 0, done.stdout
+        said.append(done.stdout)
+        return "no seed answers" in done.stdout
+
+    live.wait_for("word that no seed answers", is_alone)
+    assert any("this one waits for its seeds to answer" in text for text in said), said
+    live.wait_for("readiness all the same", node.ready)
+    assert is_alone()
+
+
 def is_well(cluster, node):
     return cluster.cli("status", "--admin", node.admin, admin=False, check=False).returncode == 0
 

@@ -208,6 +208,23 @@ static void node_that_no_seed_answers_is_degraded_and_ready(void **state)
     shelf_free(shelf);
 }
 
+static void node_that_waits_for_its_seeds_says_so(void **state)
+{
+    struct shelf *shelf = shelf_new(1);
+    struct member member = lab_member(shelf->lab, 0);
+    (void)state;
+    member.incarnation++;
+    member.state = MEMBER_WARMING;
+    lab_event(
+        shelf->lab, 0,
+        &(struct node_event){ .kind = NODE_VIEW,
+                              .view = { .members = &member, .count = 1, .gathering = true } });
+    const char *text = status_of(shelf);
+    assert_says(text, "\"verdict\":\"DEGRADED\"");
+    assert_says(text, "no node owns the ring yet: this one waits for its seeds to answer");
+    shelf_free(shelf);
+}
+
 static void tell_disk(struct shelf *shelf, uint32_t node, enum err err)
 {
     lab_event(shelf->lab, node,
@@ -262,6 +279,7 @@ int main(void)
         cmocka_unit_test(broken_credential_file_is_a_reason_until_it_is_mended),
         cmocka_unit_test(dead_node_was_heard_before_it_died),
         cmocka_unit_test(node_that_no_seed_answers_is_degraded_and_ready),
+        cmocka_unit_test(node_that_waits_for_its_seeds_says_so),
         cmocka_unit_test(disk_of_the_data_directory_is_a_reason_while_it_is_full),
         cmocka_unit_test(numbers_of_the_nodes_are_added_up),
     };
