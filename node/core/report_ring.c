@@ -215,6 +215,18 @@ static uint32_t take_away(struct member *members, uint32_t count, struct span na
     return taken;
 }
 
+static void refuse_name(struct node *node, uint64_t admin, struct span name, uint32_t count)
+{
+    char line[128 + MEMBER_NAME_MAX];
+    struct text text;
+    text_init(&text, line, sizeof line);
+    text_str(&text,
+             count == 0 ? "no living node has the name " : "several living nodes are named ");
+    text_span(&text, span_of(name.data, name.size < MEMBER_NAME_MAX ? name.size : MEMBER_NAME_MAX));
+    text_str(&text, count == 0 ? "" : ": give each its own --name");
+    report_error(node, admin, count == 0 ? ERR_NOT_FOUND : ERR_INVALID, line);
+}
+
 struct asked {
     struct span selector;
     struct span without;
@@ -235,9 +247,7 @@ static void report_trial(struct node *node, uint64_t admin, const struct rings_u
     memcpy(members, known, size);
     const uint32_t taken = asked->without.size > 0 ? take_away(members, count, asked->without) : 1;
     if (taken != 1) {
-        report_error(node, admin, taken == 0 ? ERR_NOT_FOUND : ERR_INVALID,
-                     taken == 0 ? "no living node has that name"
-                                : "several living nodes have that name: give each its own --name");
+        refuse_name(node, admin, asked->without, taken);
         return;
     }
     if (asked->added.size > 0 && !add(node, &members[count++], asked->added, asked->selector)) {

@@ -242,7 +242,10 @@ static enum MHD_Result begin_answer(struct http_actor *http, struct request *req
     const struct http_asked asked = {
         .connection = connection, .url = url, .body = request->body, .body_size = request->body_size
     };
-    enum err err = request->route->make(request->route, &asked, argument, &span.size, &why);
+    enum err err = http_check_query(request->route, connection, &why);
+    if (err == ERR_OK) {
+        err = request->route->make(request->route, &asked, argument, &span.size, &why);
+    }
     if (err != ERR_OK) {
         return send_failure(connection, http_status(err), err, span_of(room, why.used));
     }

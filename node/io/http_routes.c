@@ -9,6 +9,8 @@
 #include "node/io/draft.h"
 #include "node/io/rotation.h"
 
+#define QUERY_SHOWN 64u /* of a parameter that there is not */
+
 /* The part of the URL that stands for the '*'. */
 static struct span name_in(const struct http_route *route, const char *url)
 {
@@ -72,10 +74,9 @@ static enum err make_file(const struct http_route *route, const struct http_aske
 static enum err make_diff(const struct http_route *route, const struct http_asked *asked,
                           uint8_t *argument, size_t *size, struct text *why)
 {
-    static const char *const names[] = { "nodes", "without", "add" };
-    (void)route;
+    const char *const *names = route->query;
     *size = 0;
-    for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
+    for (uint32_t i = 0; names[i] != NULL; i++) {
         const char *value =
             MHD_lookup_connection_value(asked->connection, MHD_GET_ARGUMENT_KIND, names[i]);
         const size_t length = value == NULL ? 0 : strlen(value);
@@ -178,6 +179,10 @@ static enum err make_rotation(const struct http_route *route, const struct http_
 #define POST MHD_HTTP_METHOD_POST
 #define DATASETS "/api/v1/datasets"
 
+static const char *const diff_query[] = { "nodes", "without", "add", NULL };
+static const char *const file_query[] = { "file", NULL };
+static const char *const refresh_query[] = { "prefix", NULL };
+
 static const struct http_route routes[] = {
     { .method = GET, .url = "/livez", .open = true, .is_live = true, .make = make_nothing },
     { GET, "/readyz", ADMIN_READY, HTTP_READY, .open = true, .make = make_nothing },
@@ -187,8 +192,9 @@ static const struct http_route routes[] = {
     { POST, "/api/v1/nodes/*/weight", ADMIN_NODE_WEIGHT, HTTP_JSON, .wants_json = true,
       .make = make_weight },
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
-    { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .make = make_diff },
-    { GET, "/api/v1/where", ADMIN_WHERE, HTTP_JSON, .make = make_file },
+    { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .query = diff_query,
+      .make = make_diff },
+    { GET, "/api/v1/where", ADMIN_WHERE, HTTP_JSON, .query = file_query, .make = make_file },
     { GET, "/api/v1/keys", ADMIN_KEYS, HTTP_JSON, .make = make_nothing },
     { POST, "/api/v1/keys/rotate", ADMIN_KEY_ROTATE, HTTP_JSON, .wants_json = true,
       .make = make_rotation },
@@ -197,7 +203,7 @@ static const struct http_route routes[] = {
     { GET, DATASETS "/*", ADMIN_DATASET_SHOW, HTTP_JSON, .make = make_name },
     { MHD_HTTP_METHOD_DELETE, DATASETS "/*", ADMIN_DATASET_DELETE, HTTP_JSON, .make = make_name },
     { POST, DATASETS "/*/refresh", ADMIN_DATASET_REFRESH, HTTP_JSON, .wants_json = true,
-      .make = make_refresh },
+      .query = refresh_query, .make = make_refresh },
 };
 
 const struct http_route *http_route_of(const char *method, const char *url)
@@ -221,6 +227,44 @@ bool http_url_is_known(const char *url)
         }
     }
     return false;
+}
+
+struct query {
+    const char *const *names;
+    uint32_t seen; /* a bit for each of them */
+    struct text *why;
+};
+
+static enum MHD_Result on_parameter(void *self, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct query *query = self;
+    uint32_t i = 0;
+    (void)kind;
+    (void)value;
+    while (query->names[i] != NULL && strcmp(query->names[i], name) != 0) {
+        i++;
+    }
+    const bool is_known = query->names[i] != NULL;
+    if (is_known && (query->seen >> i & 1) == 0) {
+        query->seen |= 1u << i;
+        return MHD_YES;
+    }
+    const struct span shown = span_of(name, strnlen(name, QUERY_SHOWN));
+    text_str(query->why, is_known ? "the parameter " : "there is no parameter ");
+    text_span(query->why, shown);
+    text_str(query->why, is_known ? " is given twice" : " here");
+    return MHD_NO;
+}
+
+enum err http_check_query(const struct http_route *route, struct MHD_Connection *connection,
+                          struct text *why)
+{
+    struct query query = { .names = route->query, .why = why };
+    if (route->query != NULL) {
+        MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_parameter, &query);
+    }
+    return why->used == 0 ? ERR_OK : ERR_INVALID;
 }
 
 bool http_wants_detail(struct MHD_Connection *connection)

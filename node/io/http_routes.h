@@ -26,6 +26,7 @@ struct http_route {
     bool open;    /* needs no token */
     bool is_live; /* answered without the node */
     bool wants_json;
+    const char *const *query; /* the parameters there are, each at most once; NULL: not looked at */
     /* Write the argument of NODE_ADMIN, at most HTTP_ARGUMENT_MAX. */
     enum err (*make)(const struct http_route *route, const struct http_asked *asked,
                      uint8_t *argument, size_t *size, struct text *why);
@@ -34,6 +35,10 @@ struct http_route {
 /* NULL: there is none. */
 const struct http_route *http_route_of(const char *method, const char *url);
 bool http_url_is_known(const char *url);
+/* A parameter that the route does not have, or one that is given twice: ERR_INVALID with a line in
+ * `why`, as whoever wrote it meant something. */
+enum err http_check_query(const struct http_route *route, struct MHD_Connection *connection,
+                          struct text *why) MUST_USE;
 bool http_wants_detail(struct MHD_Connection *connection);
 unsigned int http_status(enum err err);
 /* What a person can do about it; "" when there is nothing to say. */

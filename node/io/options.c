@@ -127,6 +127,9 @@ static enum err add_flag(struct options *options, uint32_t i, const char *text, 
     if (text == NULL && row->kind != OPTION_FLAG) {
         return say(why, "--", row->name, " wants ", row->argument);
     }
+    if (options->values[i].source == OPTION_FROM_FLAG && text != NULL && row->kind != OPTION_LIST) {
+        return say(why, "--", row->name, " is given twice, and takes one ", row->argument);
+    }
     text = text == NULL ? "true" : text;
     const char *fault = option_fault(row, text);
     if (fault != NULL) {

@@ -47,7 +47,8 @@ struct options_table {
 
 struct options;
 
-/* Reads argv[1..] (argv[0] is the command's name). ERR_INVALID with a line in `why`. When --help was
+/* Reads argv[1..] (argv[0] is the command's name). ERR_INVALID with a line in `why`, also when an
+ * option that takes one value is given twice. When --help was
  * asked for nothing else was checked: look at options_wants_help first. */
 enum err options_parse(const struct options_table *table, int argc, char **argv,
                        struct options **out, struct text *why) MUST_USE;

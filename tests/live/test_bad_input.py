@@ -157,11 +157,11 @@ def test_a_dataset_of_a_name_that_is_taken_is_refused(shared, refused):
 # ---- nodes ---------------------------------------------------------------------------------------
 
 
-def node(shared, workdir, *options, listen=None, cluster_file=None):
+def node(shared, workdir, *options, listen=None, admin=None, memory="200MiB", cluster_file=None):
     listen = listen or f"127.0.0.1:{live.free_ports(2)}"
-    return ("node", "--listen", listen, "--admin", f"127.0.0.1:{live.free_ports(1)}", "--data-dir",
-            workdir / "data", "--memory", "200MiB", "--cluster-file",
-            cluster_file or shared.dir / "cluster.key", *options)
+    admin = admin or f"127.0.0.1:{live.free_ports(1)}"
+    return ("node", "--listen", listen, "--admin", admin, "--data-dir", workdir / "data", "--memory",
+            memory, "--cluster-file", cluster_file or shared.dir / "cluster.key", *options)
 
 
 def left(workdir):
@@ -178,19 +178,19 @@ def test_a_busy_port_is_named_with_what_to_do(shared, refused, workdir):
 
 def test_a_busy_admin_port_is_named(shared, refused, workdir):
     busy = shared.members[0].admin_port
-    refused(RESOURCES, f"{busy}", *node(shared, workdir, "--admin", f"127.0.0.1:{busy}"))
+    refused(RESOURCES, f"{busy}", *node(shared, workdir, admin=f"127.0.0.1:{busy}"))
 
 
 def test_a_tier_quota_above_the_disk_is_refused(shared, refused, workdir):
     (workdir / "tier").mkdir()
     refused(USAGE, "quota of 900.00 TiB .* free",
-            *node(shared, workdir, "--memory", "1GiB", "--tier", f"{workdir}/tier:900TiB"))
+            *node(shared, workdir, "--tier", f"{workdir}/tier:900TiB", memory="1GiB"))
     assert not any("tier/" in f and f.endswith(".seg") for f in left(workdir))
 
 
 def test_more_memory_than_there_is_is_refused(shared, refused, workdir, point):
     refused(USAGE, "--memory: 1048576000MiB is more than there is",
-            *node(shared, workdir, "--memory", "1000TiB"))
+            *node(shared, workdir, memory="1000TiB"))
     assert left(workdir) == []
     refused(USAGE, "--memory: 1048576000MiB is more than there is",
             *mount(shared, "set", point, "--memory", "1000TiB"))

@@ -31,13 +31,13 @@ def state(cluster):
             for n in cluster.members]
 
 
-def stranger(cluster, workdir, *trust):
+def stranger(cluster, workdir, *trust, seeds=None):
     """A node with these keys that tries to join; ended by the caller."""
     port, admin = live.free_ports(2), live.free_ports(1)
     process = live.Process("stranger", [
         live.program("atoll"), "node", "--name", "stranger", "--listen", f"127.0.0.1:{port}",
         "--admin", f"127.0.0.1:{admin}", "--data-dir", workdir / "data", "--memory", "200MiB",
-        "--seeds", cluster.seeds, *trust], workdir / "stranger.log")
+        "--seeds", seeds or cluster.seeds, *trust], workdir / "stranger.log")
     cluster.others.append(process)
     process.admin = f"http://127.0.0.1:{admin}"
     return process
@@ -132,7 +132,7 @@ def sample_packet(cluster, workdir):
         trap.bind(("127.0.0.1", 0))
         trap.settimeout(live.PATIENCE)
         seed = f"127.0.0.1:{trap.getsockname()[1]}"
-        process = stranger(cluster, workdir, *cluster.trust(), "--seeds", seed)
+        process = stranger(cluster, workdir, *cluster.trust(), seeds=seed)
         try:
             return trap.recv(2000)
         finally:

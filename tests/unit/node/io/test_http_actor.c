@@ -180,6 +180,19 @@ static void a_question_goes_to_the_node_and_its_answer_comes_back(void **state)
     world_free(world);
 }
 
+static void a_parameter_that_there_is_not_or_twice_is_refused(void **state)
+{
+    struct world *world = world_make("");
+    (void)state;
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?without=a&without=b", "", ""), 400);
+    assert_non_null(strstr(world->answer, "the parameter without is given twice"));
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?withuot=a", "", ""), 400);
+    assert_non_null(strstr(world->answer, "there is no parameter withuot here"));
+    assert_int_equal(ask(world, "GET /api/v1/where?file=a/b&dir=1", "", ""), 400);
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?without=a&add=5", "", ""), 200);
+    world_free(world);
+}
+
 static void a_weight_is_a_number_or_a_word(void **state)
 {
     static const char json[] = "Content-Type: application/json\r\n";
@@ -375,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_goes_to_the_node_and_its_answer_comes_back),
+        cmocka_unit_test(a_parameter_that_there_is_not_or_twice_is_refused),
         cmocka_unit_test(a_weight_is_a_number_or_a_word),
         cmocka_unit_test(a_dataset_is_deleted_by_its_name),
         cmocka_unit_test(a_dataset_is_created_from_json_only),

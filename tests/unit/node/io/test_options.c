@@ -115,6 +115,18 @@ static void an_unknown_flag_is_refused_with_the_nearest_one(void **state)
     assert_null(options);
 }
 
+static void an_option_that_takes_one_value_is_refused_when_it_is_given_twice(void **state)
+{
+    struct options *options = NULL;
+    (void)state;
+    assert_int_equal(parse(&options, 4, "--data-dir", "a", "-f", "--data-dir=a"), ERR_INVALID);
+    assert_string_equal(why_room, "--data-dir is given twice, and takes one DIR");
+    assert_int_equal(parse(&options, 3, "-s", "1", "--size=2"), ERR_INVALID);
+    assert_null(options);
+    assert_int_equal(parse(&options, 2, "-f", "--fast"), ERR_OK); /* says the same */
+    options_free(&options);
+}
+
 static void values_of_the_wrong_kind_are_refused(void **state)
 {
     struct options *options = NULL;
@@ -236,6 +248,8 @@ int main(void)
         cmocka_unit_test_setup(flags_come_in_all_their_forms, clear_environment),
         cmocka_unit_test_setup(words_behind_two_dashes_are_no_options, clear_environment),
         cmocka_unit_test_setup(an_unknown_flag_is_refused_with_the_nearest_one, clear_environment),
+        cmocka_unit_test_setup(an_option_that_takes_one_value_is_refused_when_it_is_given_twice,
+                               clear_environment),
         cmocka_unit_test_setup(values_of_the_wrong_kind_are_refused, clear_environment),
         cmocka_unit_test_setup(help_is_found_before_anything_is_checked, clear_environment),
         cmocka_unit_test_setup(a_flag_goes_before_the_environment_and_that_before_the_file,
