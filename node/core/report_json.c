@@ -120,16 +120,21 @@ static void put_ipv4(struct text *text, const uint8_t ip[4])
     }
 }
 
-void json_address(struct json *json, const char *key, const struct address *address)
+void report_host(struct text *text, const struct address *address)
 {
     static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+    if (memcmp(address->ip, mapped, sizeof mapped) == 0) {
+        put_ipv4(text, address->ip + sizeof mapped);
+    } else {
+        put_ipv6(text, address->ip);
+    }
+}
+
+void json_address(struct json *json, const char *key, const struct address *address)
+{
     put_key(json, key);
     text_char(json->text, '"');
-    if (memcmp(address->ip, mapped, sizeof mapped) == 0) {
-        put_ipv4(json->text, address->ip + sizeof mapped);
-    } else {
-        put_ipv6(json->text, address->ip);
-    }
+    report_host(json->text, address);
     text_char(json->text, ':');
     text_u64(json->text, address->port);
     text_char(json->text, '"');

@@ -26,6 +26,8 @@ void json_bool(struct json *json, const char *key, bool value);
 /* Sixteen hex digits: JSON's numbers do not hold 64 bits. */
 void json_hex(struct json *json, const char *key, uint64_t value);
 void json_id(struct json *json, const char *key, const uint8_t id[ID_SIZE]);
+/* "10.0.0.1" or "[fd00::1]", for words to people. */
+void report_host(struct text *text, const struct address *address);
 void json_address(struct json *json, const char *key, const struct address *address);
 /* numerator / denominator with six digits; null when there is nothing to divide by. */
 void json_ratio(struct json *json, const char *key, uint64_t numerator, uint64_t denominator);

@@ -151,22 +151,50 @@ static bool parse(struct span argument, struct span *name, struct span *value)
     return true;
 }
 
-/* Others' weights are not ours to write. */
-static void refuse_other(struct node *node, uint64_t admin, struct span name)
+/* The living one of that name, else one that is no more; NULL: there is none. */
+static const struct member *find_named(const struct node *node, struct span name)
 {
     uint32_t count = 0;
-    char line[256];
-    struct text text;
     const struct member *members = view_members(node->rings.view, &count);
-    bool known = false;
+    const struct member *found = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        known = known || span_equal(span_text(members[i].name), name);
+        if (span_equal(span_text(members[i].name), name) &&
+            (found == NULL || member_is_living(&members[i]))) {
+            found = &members[i];
+        }
     }
+    return found;
+}
+
+/* Others' weights are not ours to write; where its --admin is only a node itself knows. */
+static void refuse_other(struct node *node, uint64_t admin, struct span name)
+{
+    const struct member *member = find_named(node, name);
+    char line[512];
+    struct text text;
+    enum err err = ERR_INVALID;
+    name.size = name.size < MEMBER_NAME_MAX ? name.size : MEMBER_NAME_MAX;
     text_init(&text, line, sizeof line);
-    text_str(&text, known ? "a node's weight is set at its own --admin address; here answers "
-                          : "no node has that name; here answers ");
+    if (member == NULL) {
+        err = ERR_NOT_FOUND;
+        text_str(&text, "no node has the name ");
+        text_span(&text, name);
+    } else if (!member_is_living(member)) {
+        err = ERR_UNREACHABLE;
+        text_span(&text, name);
+        text_str(&text, member->state == MEMBER_LEFT ? " has left" : " is dead");
+        text_str(&text, ": start it again, then set its weight at its own --admin address");
+    } else {
+        text_str(&text, "the weight of ");
+        text_span(&text, name);
+        text_str(&text, " (its host is ");
+        report_host(&text, &member->endpoints[0].address);
+        text_str(&text, ") is set at its own --admin address");
+    }
+    text_str(&text, "; here answers ");
     text_str(&text, node->options.name);
-    report_error(node, admin, known ? ERR_INVALID : ERR_NOT_FOUND, line);
+    CHECK(!text.overflow);
+    report_error(node, admin, err, line);
 }
 
 void weight_on_admin(struct node *node, uint64_t admin, struct span argument)

@@ -69,7 +69,7 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int
     return result;
 }
 
-static enum MHD_Result send_failure(struct MHD_Connection *connection, unsigned int status,
+static enum MHD_Result send_failure(const struct request *request, unsigned int status,
                                     enum err err, struct span reason)
 {
     char room[4096];
@@ -80,9 +80,9 @@ static enum MHD_Result send_failure(struct MHD_Connection *connection, unsigned 
     text_str(&text, ",\"code\":");
     text_json(&text, span_text(err_name(err)));
     text_str(&text, ",\"what_to_do\":");
-    text_json(&text, span_text(http_advice(err)));
+    text_json(&text, span_text(http_advice(request->route, err)));
     text_str(&text, "}\n");
-    return send_text(connection, status, "application/json", span_of(room, text.used));
+    return send_text(request->connection, status, "application/json", span_of(room, text.used));
 }
 
 static enum MHD_Result send_answer(struct http_actor *http, struct request *request)
@@ -94,8 +94,7 @@ static enum MHD_Result send_answer(struct http_actor *http, struct request *requ
     case HTTP_JSON:
         return request->err == ERR_OK
                    ? send_text(request->connection, MHD_HTTP_OK, "application/json", text)
-                   : send_failure(request->connection, http_status(request->err), request->err,
-                                  text);
+                   : send_failure(request, http_status(request->err), request->err, text);
     case HTTP_READY:
         return send_text(request->connection,
                          request->err == ERR_OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -106,8 +105,7 @@ static enum MHD_Result send_answer(struct http_actor *http, struct request *requ
     case HTTP_METRICS:
         room = request->err == ERR_OK ? malloc(text.size + 65536) : NULL;
         if (room == NULL) {
-            return send_failure(request->connection, MHD_HTTP_INTERNAL_SERVER_ERROR, request->err,
-                                text);
+            return send_failure(request, MHD_HTTP_INTERNAL_SERVER_ERROR, request->err, text);
         }
         text_init(&more, room, text.size + 65536);
         text_span(&more, text);
@@ -157,8 +155,7 @@ static enum MHD_Result ask_peer(struct http_actor *http, struct request *request
 {
     struct item *item = item_new(NODE_ADMIN, argument.size);
     if (item == NULL) {
-        return send_failure(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_NOMEM,
-                            span_of(NULL, 0));
+        return send_failure(request, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_NOMEM, span_of(NULL, 0));
     }
     if (argument.size > 0) {
         memcpy(item_room(item), argument.data, argument.size);
@@ -177,8 +174,7 @@ static enum MHD_Result ask_peer(struct http_actor *http, struct request *request
     pthread_mutex_unlock(&http->mutex);
     if (refused) {
         item->free(item);
-        return send_failure(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_CLOSED,
-                            span_of(NULL, 0));
+        return send_failure(request, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_CLOSED, span_of(NULL, 0));
     }
     return MHD_YES;
 }
@@ -223,17 +219,16 @@ static enum MHD_Result begin_answer(struct http_actor *http, struct request *req
     static const char no_token[] = "the admin token is missing or wrong";
     struct MHD_Connection *connection = request->connection;
     if (!request->route->open && !may_ask(http, connection)) {
-        return send_failure(connection, MHD_HTTP_UNAUTHORIZED, ERR_DENIED, span_text(no_token));
+        return send_failure(request, MHD_HTTP_UNAUTHORIZED, ERR_DENIED, span_text(no_token));
     }
     if (request->route->is_live) {
         return answer_live(http, connection);
     }
     if (request->too_large) {
-        return send_failure(connection, MHD_HTTP_CONTENT_TOO_LARGE, ERR_TOO_LARGE,
-                            span_of(NULL, 0));
+        return send_failure(request, MHD_HTTP_CONTENT_TOO_LARGE, ERR_TOO_LARGE, span_of(NULL, 0));
     }
     if (request->route->wants_json && !is_json(connection)) {
-        return send_failure(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, ERR_INVALID,
+        return send_failure(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, ERR_INVALID,
                             span_text("the content type must be application/json"));
     }
     text_init(&why, room, sizeof room);
@@ -247,7 +242,7 @@ static enum MHD_Result begin_answer(struct http_actor *http, struct request *req
         err = request->route->make(request->route, &asked, argument, &span.size, &why);
     }
     if (err != ERR_OK) {
-        return send_failure(connection, http_status(err), err, span_of(room, why.used));
+        return send_failure(request, http_status(err), err, span_of(room, why.used));
     }
     const enum MHD_Result result = ask_peer(http, request, span);
     sodium_memzero(argument, span.size);
@@ -298,7 +293,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     }
     if (request->route == NULL) {
         const bool known = http_url_is_known(url);
-        return send_failure(connection, known ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
+        return send_failure(request, known ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
                             known ? ERR_UNSUPPORTED : ERR_NOT_FOUND,
                             span_text(known ? "not by this method" : "no such page"));
     }

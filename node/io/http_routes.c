@@ -190,6 +190,7 @@ static const struct http_route routes[] = {
     { GET, "/api/v1/status", ADMIN_STATUS, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/nodes", ADMIN_NODES, HTTP_JSON, .make = make_nothing },
     { POST, "/api/v1/nodes/*/weight", ADMIN_NODE_WEIGHT, HTTP_JSON, .wants_json = true,
+      .correct = "ask the node itself, with --admin at its own address, for 0 to 65535 or auto",
       .make = make_weight },
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .query = diff_query,
@@ -329,8 +330,11 @@ unsigned int http_status(enum err err)
     return failure != NULL ? failure->status : 500;
 }
 
-const char *http_advice(enum err err)
+const char *http_advice(const struct http_route *route, enum err err)
 {
+    if (err == ERR_INVALID && route != NULL && route->correct != NULL) {
+        return route->correct;
+    }
     const struct failure *failure = find_failure(err);
     return failure != NULL ? failure->advice : "see the node's log";
 }

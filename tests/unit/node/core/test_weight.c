@@ -101,7 +101,16 @@ static void nobody_sets_the_weight_of_another(void **state)
     const struct shelf_answer *answer = set(shelf, 0, "b 50");
     assert_int_equal(answer->err, ERR_INVALID);
     assert_non_null(strstr(answer->text, "its own --admin address; here answers a"));
-    assert_int_equal(set(shelf, 0, "nobody 50")->err, ERR_NOT_FOUND);
+    assert_non_null(strstr(answer->text, "the weight of b (its host is "));
+    answer = set(shelf, 0, "nobody 50");
+    assert_int_equal(answer->err, ERR_NOT_FOUND);
+    assert_non_null(strstr(answer->text, "no node has the name nobody"));
+    lab_kill(shelf->lab, 1);
+    lab_tell_members(shelf->lab);
+    lab_run(shelf->lab, SEC(1));
+    answer = set(shelf, 0, "b 50");
+    assert_int_equal(answer->err, ERR_UNREACHABLE);
+    assert_non_null(strstr(answer->text, "b is dead: start it again"));
     assert_int_equal(shelf->lab->nodes[0].weight_tells + shelf->lab->nodes[1].weight_tells, 0);
     shelf_free(shelf);
 }
