@@ -22,6 +22,7 @@
 #include "node/io/log.h"
 #include "node/io/resolver.h"
 #include "node/io/seeds.h"
+#include "node/io/strangers.h"
 #include "node/io/threads.h"
 
 #define BATCH 64 /* datagrams taken before the clock is looked at again */
@@ -51,7 +52,7 @@ struct gossip_actor {
     struct seeds seeds;
     bool silent;      /* they are, as the node was told */
     usec_t looked_us; /* when complain() last looked */
-    uint64_t strangers;
+    struct strangers strangers;
     pthread_mutex_t mutex; /* of stats */
     struct gossip_stats stats;
     struct gossip_effects effects;
@@ -389,6 +390,7 @@ static bool receive_packet(struct gossip_actor *actor)
     address_from_socket(&from, &event.packet.from);
     const uint64_t own = gossip_stats(actor->gossip)->dropped_own;
     step(actor, &event);
+    strangers_on_packet(&actor->strangers, gossip_stats(actor->gossip), &event.packet.from);
     if (gossip_stats(actor->gossip)->dropped_own != own) {
         actor->seeds.alias = event.packet.from;
     }
@@ -425,19 +427,12 @@ static void complain(struct gossip_actor *actor)
     if (now_us - actor->looked_us < COMPLAIN_US || actor->over) {
         return;
     }
-    const struct gossip_stats *stats = gossip_stats(actor->gossip);
-    const uint64_t strangers =
-        stats->dropped_foreign + stats->dropped_unsealed + stats->dropped_key;
     if (actor->silent) {
         LOG(LOG_WARN, "gossip.alone",
             LOG_TEXT("text", "no seed answers: check that they run, that UDP reaches them, and "
                              "that they have the same cluster file (with --insecure: --cluster)"));
     }
-    if (strangers > actor->strangers) {
-        LOG(LOG_WARN, "gossip.strangers", LOG_NUM("packets", strangers - actor->strangers),
-            LOG_TEXT("text", "packets with another cluster's name or keys were dropped"));
-    }
-    actor->strangers = strangers;
+    strangers_tell(&actor->strangers, gossip_stats(actor->gossip));
     actor->looked_us = now_us;
 }
 
