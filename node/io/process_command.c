@@ -201,6 +201,8 @@ static void take_signals(struct running *run)
             continue; /* a closed terminal is no reason to leave a cluster */
         }
         if (run->leaving) {
+            LOG(LOG_WARN, "node.ended",
+                LOG_TEXT("why", "a second signal: it has not left in order"));
             _exit(err_exit_code(ERR_CANCELLED));
         }
         leave(run);

@@ -395,3 +395,10 @@ def test_a_second_interrupt_ends_a_node_at_once_and_the_first_in_order(cluster):
         cluster.members[0].json("/api/v1/ring")["rings"][0]["nodes"]) == 1)
     states = [n["state"] for n in cluster.members[0].json("/api/v1/nodes")["nodes"]]
     assert "dead" not in states
+    last = cluster.members[0]
+    last.signal(signal.SIGSTOP)
+    last.signal(signal.SIGINT)
+    last.signal(signal.SIGTERM)
+    last.signal(signal.SIGCONT)
+    assert last.process.wait(timeout=live.PATIENCE) == 1
+    assert 'node.ended why="a second signal' in last.log.read_text()
