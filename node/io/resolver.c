@@ -37,6 +37,8 @@ static void resolve_name(const char *name, struct found *found)
     char host[ADDRESS_HOST_MAX + 1];
     uint16_t port;
     if (!address_split(name, 0, host, &port)) {
+        LOG(LOG_WARN, "resolve.failed", LOG_TEXT("entry", name),
+            LOG_TEXT("why", "each entry must be HOST:PORT, as 10.0.0.1:7700"));
         return;
     }
     struct address *to = found->addresses + found->count;
@@ -62,6 +64,16 @@ static void resolve_list(char *list, struct found *found)
     }
 }
 
+static void blank_comments(char *text)
+{
+    char *at = strchr(text, '#');
+    while (at != NULL) {
+        const size_t size = strcspn(at, "\n");
+        memset(at, ' ', size);
+        at = strchr(at + size, '#');
+    }
+}
+
 static void resolve_file(const char *path, struct found *found)
 {
     char *text = calloc(1, NAMES_MAX);
@@ -70,6 +82,7 @@ static void resolve_file(const char *path, struct found *found)
         LOG(LOG_WARN, "resolve.failed", LOG_TEXT("file", path), LOG_TEXT("why", strerror(errno)));
     } else {
         text[fread(text, 1, NAMES_MAX - 1, file)] = 0;
+        blank_comments(text);
         resolve_list(text, found);
     }
     if (file != NULL) {

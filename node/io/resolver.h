@@ -15,8 +15,8 @@ struct resolver;
 
 typedef void resolver_done(void *self, const struct address *addresses, uint32_t count);
 
-/* `names`: "HOST:PORT,HOST:PORT,…" or "@FILE" with one on each line, read again for each question;
- * copied. A host with many addresses gives them all, at most RESOLVER_ADDRESSES_MAX together. */
+/* `names`: "HOST:PORT,HOST:PORT,…" or "@FILE" with one on each line, read again for each question; in a
+ * file a # begins a comment, and what is no HOST:PORT is logged. Copied. A host with many addresses gives them all, at most RESOLVER_ADDRESSES_MAX together. */
 enum err resolver_start(const char *names, resolver_done *done, void *self, struct resolver **out)
     MUST_USE;
 /* Joins (a lookup that hangs is waited for at most as long as the system's resolver takes). */

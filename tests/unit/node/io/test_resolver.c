@@ -60,7 +60,7 @@ static void a_file_lists_one_address_a_line(void **state)
 {
     char path[] = "/tmp/atoll-test-seeds-XXXXXX";
     char name[64] = "@";
-    const char text[] = "10.0.0.1:1\n10.0.0.2:2\n\n";
+    const char text[] = "# ours:0\n10.0.0.1:1 # the first\nno-port\n10.0.0.2:2\n\n#";
     int fd = mkstemp(path);
     (void)state;
     assert_true(fd >= 0);
