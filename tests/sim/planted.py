@@ -13,7 +13,7 @@ GOSSIP = [
           "    self->incarnation = above + 1;\n", ""),
     Plant("no-healing", "two halves of a cluster never look for each other",
           "gossip/heal.c",
-          "    if (chosen != NULL) {\n        pings_introduce(g, chosen, dead);\n    }", ""),
+          "    if (chosen != NULL) {\n        pings_introduce(g, chosen, gone);\n    }", ""),
     Plant("tombstone-dropped", "the dead are forgotten after a second, so that a late rumour revives them",
           "gossip/roster.c",
           "roster_age_us(g, oldest) < TOMBSTONE_US", "roster_age_us(g, oldest) < SEC(1)"),
