@@ -2,13 +2,13 @@
 """Plants bugs into copies of the product's sources, one at a time, and lets the simulation find them.
 
     plants.py [--build DIR] [--seeds N] [--jobs J] [NAME...]
-    plants.py --list | --check
+    plants.py --list | --words | --check
 
 Each bug is a few words of one source file put in place of others (planted.py). The changed file is
 compiled and linked before the libraries of DIR (build/release), so that nothing of the product knows
 of it. Prints a table: which seed found it, and how; then how many were found, and how many of them
 within 200 seeds. Exit code 1: fewer than 95 of 100 were found; 2: words are not in the source any
-more. --check only looks for that, and compiles.
+more. --words only looks for that, and --check compiles besides.
 """
 
 import argparse
@@ -78,8 +78,21 @@ def options():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="say what each bug is")
     parser.add_argument("--check", action="store_true", help="only compile")
+    parser.add_argument("--words", action="store_true", help="only look for the words")
     parser.add_argument("names", nargs="*")
     return parser.parse_args()
+
+
+def look_for_words(plants):
+    """The exit code: 2 when one of them is not where it was."""
+    code = 0
+    for plant in plants:
+        try:
+            planted(plant)
+        except ValueError as error:
+            print(f"plants.py: {plant.name}: {error}")
+            code = 2
+    return code
 
 
 def hunt_all(plants, chosen):
@@ -104,6 +117,8 @@ def main():
         for plant in plants:
             print(f"{plant.name:18} {plant.what}")
         return 0
+    if chosen.words:
+        return look_for_words(plants)
     try:
         seeds = hunt_all(plants, chosen)
     except (ValueError, subprocess.CalledProcessError) as error:
