@@ -48,7 +48,7 @@ void roster_touch(struct gossip *g, struct peer *peer);
 uint64_t roster_digest(const struct gossip *g);
 /* A random living member but us; NULL when there is none. */
 struct peer *roster_random(struct gossip *g);
-/* A random dead one (not LEFT); NULL when there is none, or chance wants it so. */
+/* A random one that is dead or has left; NULL when there is none, or chance wants it so. */
 struct peer *roster_random_gone(struct gossip *g);
 /* Set a member's state by our own decision, and tell. */
 void roster_decide(struct gossip *g, struct peer *peer, enum member_state state);
