@@ -286,6 +286,17 @@ static void disk_job_run(struct work *work)
     job_free_parts(job);
 }
 
+bool disk_keeps(const struct disk *disk, enum meta_space space, struct span value)
+{
+    for (const struct pair *pair = disk->pairs; pair != NULL; pair = pair->next) {
+        if (pair->key[0] == (uint8_t)space &&
+            span_equal(span_of(pair->value, pair->value_size), value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void meta_job_run(struct work *work)
 {
     struct job *job = CONTAINER_OF(work, struct job, work);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "sim/trial/durable.h"
 #include "sim/trial/elsewhere.h"
 #include "sim/trial/owners.h"
 #include "wire/message.h"
@@ -290,6 +291,7 @@ void listen_sent(struct listen *listen, struct process *from, struct process *to
     } else if (message.kind == MESSAGE_FAIL) {
         check_answer(listen, from, to, &message, message.fail.request);
     } else if (message.kind == MESSAGE_DIR_ROOT) {
+        durable_sent(listen->trial, from, to, &message.dir_root);
         check_answer(listen, from, to, &message, message.dir_root.request);
     } else if (message.kind == MESSAGE_SHARD) {
         check_answer(listen, from, to, &message, message.shard.request);

@@ -44,18 +44,32 @@ static void ask(struct reader *r, struct mount_op *op)
     host_mount_op(r->mount, op);
 }
 
-static void forget_all(struct reader *r)
+static void forget(struct reader *r, uint64_t ino)
+{
+    struct mount_op op = { .kind = OP_FORGET, .ino = ino, .count = 1 };
+    if (ino != 0) {
+        host_mount_op(r->mount, &op);
+    }
+}
+
+/* At once, or so late that the name may have another meaning when it is looked up again. */
+static void forget_walked(struct reader *r)
 {
     for (uint32_t i = 0; i < r->walked_count; i++) {
-        struct mount_op op = { .kind = OP_FORGET, .ino = r->walked[i], .count = 1 };
-        host_mount_op(r->mount, &op);
+        uint64_t ino = r->walked[i];
+        if (r->keeps > 0) {
+            r->kept_at = (r->kept_at + 1) % r->keeps;
+            ino = r->kept[r->kept_at];
+            r->kept[r->kept_at] = r->walked[i];
+        }
+        forget(r, ino);
     }
     r->walked_count = 0;
 }
 
 static void job_end(struct reader *r)
 {
-    forget_all(r);
+    forget_walked(r);
     r->phase = PHASE_IDLE;
     if (r->running) {
         world_set(world_of(r), &r->next,
@@ -72,7 +86,7 @@ static void job_again(struct reader *r)
         wrong(r, "ESTALE of a file that has not changed");
         return;
     }
-    forget_all(r);
+    forget_walked(r);
     r->rest = r->path;
     r->phase = PHASE_IDLE;
     world_set(world_of(r), &r->next, MSEC(200));
@@ -231,8 +245,7 @@ static bool take_dirents(struct reader *r, const struct mount_effect *effect)
             if (!reader_knows(r, &entry->entry, entry->name)) {
                 wrong(r, "an inode that was another file's");
             }
-            struct mount_op op = { .kind = OP_FORGET, .ino = entry->entry.ino, .count = 1 };
-            host_mount_op(r->mount, &op);
+            forget(r, entry->entry.ino);
         }
     }
     return true;
@@ -476,6 +489,7 @@ struct reader *reader_new(struct trial *trial, struct host_mount *mount, uint32_
     r->order = calloc(source_count(trial->world->source), sizeof *r->order);
     CHECK(r->order != NULL);
     rng_init(&r->rng, trial->scenario->seed, 9000 + number);
+    r->keeps = rng_chance(&r->rng, 500000) ? KEPT_MAX : 0;
     return r;
 }
 
@@ -531,6 +545,7 @@ void reader_reset(struct reader *r)
 {
     world_cancel(world_of(r), &r->next);
     memset(r->pending, 0, sizeof r->pending);
+    memset(r->kept, 0, sizeof r->kept);
     r->walked_count = 0;
     r->phase = PHASE_IDLE;
     r->again = 0;

@@ -13,6 +13,7 @@
 #define SOURCE_BACK_US SEC(30) /* after trouble with the source all listings are as usual again */
 #define TOGETHER_US MSEC(700)  /* one file after the other, for all */
 #define AGAIN_MAX 20u          /* times a file may change under the reader */
+#define KEPT_MAX 256u          /* inodes that the kernel goes on knowing */
 
 enum phase {
     PHASE_IDLE,
@@ -67,6 +68,9 @@ struct reader {
     bool failed_stale;
     uint64_t walked[DEPTH_MAX]; /* inodes looked up, to be forgotten */
     uint32_t walked_count;
+    uint32_t keeps;          /* inodes that are forgotten late: none, or KEPT_MAX */
+    uint64_t kept[KEPT_MAX]; /* a ring of them */
+    uint32_t kept_at;
     uint64_t dir_offset;
     struct tree_seen seen;
     struct pending pending[READS_MAX];

@@ -83,7 +83,7 @@ static void on_reply(void *self, const struct mount_effect *effect)
 {
     struct trial *trial = self;
     if (effect->kind == MOUNT_DROP_ENTRY || effect->kind == MOUNT_DROP_INODE) {
-        return; /* our kernel caches nothing */
+        return; /* our kernel answers nothing by itself */
     }
     for (uint32_t i = 0; i < trial->reader_count; i++) {
         if (reader_take(trial->readers[i], effect)) {
