@@ -533,6 +533,11 @@ bool fault_kind_is_network(const struct fault_kind *kind)
            kind->begin == cut_both_ways;
 }
 
+bool fault_kind_is_deliberate(const struct fault_kind *kind)
+{
+    return kind->begin == weigh || kind->begin == leave || kind->begin == start;
+}
+
 bool fault_kind_is_disk(const struct fault_kind *kind)
 {
     return kind->begin == slow_disk || kind->begin == fail_disk;

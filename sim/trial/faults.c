@@ -199,6 +199,17 @@ bool faults_settled(const struct faults *faults)
     return faults->trial->world->now_us >= faults->repeat_us;
 }
 
+bool faults_are_deliberate(const struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct fault_kind *kind = faults->list[i].plan->kind;
+        if (faults->list[i].began && kind->repeats && !fault_kind_is_deliberate(kind)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool faults_may_repeat(const struct faults *faults, struct span key)
 {
     const struct span late = span_text(TRIAL_PREFIX TRIAL_HELD_BACK);

@@ -23,6 +23,8 @@ usec_t faults_network_us(const struct faults *faults);
 usec_t faults_source_us(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */
 bool faults_may_silence(const struct faults *faults);
+/* Was all of that what an operator does: to start a node, to weigh it, to end it in order? */
+bool faults_are_deliberate(const struct faults *faults);
 /* ... or that may change the weight of one, as trouble with its disk does? */
 bool faults_may_move(const struct faults *faults);
 /* Have nodes found each other again since the last fault that took some away or cut them off? */

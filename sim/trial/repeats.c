@@ -73,6 +73,24 @@ static bool can_be_asked(const struct repeats *repeats, const struct host_node *
            !net_is_blocked(net, a, b) && !net_is_blocked(net, b, a);
 }
 
+/* Does the asker know, by the rings it had before, that this may be who has the block? */
+static bool was_before(const struct host_node *asker, const struct host_node *host,
+                       struct block_id id)
+{
+    struct node *node = asker->node;
+    const struct block *block = blocks_find(node, id);
+    const struct dataset *dataset = block == NULL ? NULL : catalog_find(node, block->dataset);
+    struct node_id ids[RINGS_KEPT];
+    const uint32_t count =
+        dataset == NULL ? 0 : rings_previous(node, span_text(dataset->selector), block->place, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        if (node_id_equal(ids[i], host->id)) {
+            return peer_is_open(node, host->id, LINK_DATA);
+        }
+    }
+    return false;
+}
+
 /* Bytes of a block that a node asks for, of an object with this key. */
 struct wanted {
     struct span key;
@@ -96,7 +114,8 @@ static void check_block(struct repeats *repeats, struct host_node *asker,
         repeats->bytes += had;
         world_say(trial->world, "%s asks the source for block %u that %s has", asker->process.name,
                   wanted->id.index, host->process.name);
-        if (!faults_may_repeat(trial->faults, wanted->key)) {
+        if (!faults_may_repeat(trial->faults, wanted->key) ||
+            (faults_are_deliberate(trial->faults) && was_before(asker, host, wanted->id))) {
             world_fail(trial->world, "%s asks the source for %llu bytes of a block that %s has",
                        asker->process.name, (unsigned long long)had, host->process.name);
         }
