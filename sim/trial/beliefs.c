@@ -8,6 +8,7 @@
 #include "sim/trial/faults.h"
 
 #define UNTOUCHED_US SEC(15) /* after that nothing of what was may matter */
+#define WELL_US SEC(6)       /* after that nobody takes an answer for the exception */
 #define GONE_US SEC(10)      /* by then a node that is gone is out of all views */
 #define HEARSAY_US \
     SEC(3) /* by then who was told something old by one that stood still knows better */
@@ -72,8 +73,8 @@ static bool has_run(const struct host_node *host, usec_t us)
 /* Nothing has happened that could make anybody doubt this one. */
 static bool is_beyond_doubt(const struct trial *trial, const struct host_node *host)
 {
-    return has_run(host, UNTOUCHED_US) &&
-           trial->world->now_us - faults_network_us(trial->faults) >= UNTOUCHED_US;
+    return has_run(host, WELL_US) &&
+           trial->world->now_us - faults_network_us(trial->faults) >= WELL_US;
 }
 
 /* ---- one view ---------------------------------------------------------------------------------- */
