@@ -50,7 +50,8 @@ usec_t net_delay(struct net *net)
 
 bool net_loses(struct net *net)
 {
-    const uint32_t most = 900000; /* several troubles at once: something always gets through */
+    const uint32_t most =
+        700000; /* several troubles at once: a link is slow for seconds, not for ever */
     const uint32_t loss = net->weather.loss;
     return rng_chance(&net->rng, loss < most ? loss : most);
 }

@@ -47,16 +47,6 @@ void beliefs_free(struct beliefs **beliefs)
     *beliefs = NULL;
 }
 
-static struct host_node *host_of_id(const struct trial *trial, struct node_id id)
-{
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        if (node_id_equal(trial->nodes[i]->id, id)) {
-            return trial->nodes[i];
-        }
-    }
-    return NULL;
-}
-
 static bool runs(const struct host_node *host)
 {
     return host->process.up && !host->process.frozen && !host->over && !host->leaving;
@@ -74,7 +64,7 @@ static bool has_run(const struct host_node *host, usec_t us)
 static bool is_beyond_doubt(const struct trial *trial, const struct host_node *host)
 {
     return has_run(host, WELL_US) &&
-           trial->world->now_us - faults_network_us(trial->faults) >= WELL_US;
+           trial->world->now_us - faults_touched_us(trial->faults, host->process.index) >= WELL_US;
 }
 
 /* ---- one view ---------------------------------------------------------------------------------- */
@@ -82,7 +72,7 @@ static bool is_beyond_doubt(const struct trial *trial, const struct host_node *h
 static void check_member(struct trial *trial, const struct host_node *observer,
                          const struct member *member, struct known *known)
 {
-    const struct host_node *subject = host_of_id(trial, member->id);
+    const struct host_node *subject = trial_node(trial, member->id);
     const bool living = member_is_living(member);
     const char *who = observer->process.name;
     if (subject == NULL || member->incarnation > subject->incarnation) {
@@ -99,7 +89,7 @@ static void check_member(struct trial *trial, const struct host_node *observer,
                    (unsigned long long)known->buried);
     }
     if (known->living && member->state == MEMBER_DEAD && is_beyond_doubt(trial, subject) &&
-        has_run(observer, UNTOUCHED_US)) {
+        is_beyond_doubt(trial, observer) && has_run(observer, UNTOUCHED_US)) {
         world_fail(trial->world, "%s removes %s, which is well", who, member->name);
     }
     if (living && !known->living) {
@@ -126,7 +116,7 @@ void beliefs_viewed(struct beliefs *beliefs, struct host_node *host)
         if (!gossip_at(host->gossip, i, &member)) {
             continue;
         }
-        const struct host_node *subject = host_of_id(trial, member.id);
+        const struct host_node *subject = trial_node(trial, member.id);
         CHECK(subject != NULL);
         seen |= 1u << subject->process.index;
         check_member(trial, host, &member, &observer->known[subject->process.index]);
@@ -148,7 +138,7 @@ void beliefs_noticed(struct beliefs *beliefs, struct host_node *host,
                      const struct gossip_effect *effect)
 {
     struct trial *trial = beliefs->trial;
-    const struct host_node *subject = host_of_id(trial, effect->node);
+    const struct host_node *subject = trial_node(trial, effect->node);
     const bool calm = trial->world->now_us - faults_network_us(trial->faults) >= UNTOUCHED_US;
     if (effect->kind == GOSSIP_MEMBER_DEAD && subject != NULL && subject->over && calm &&
         has_run(host, UNTOUCHED_US)) {

@@ -312,11 +312,11 @@ static void check_keys(struct trial *trial, bool alone)
     }
 }
 
-void checks_settled(struct checks *checks)
+/* The first node or mount that has another view or ring than the first node; NULL: there is none. */
+static const struct process *who_differs(const struct trial *trial, const struct host_node **first)
 {
-    struct trial *trial = checks->trial;
-    const struct host_node *first = NULL;
     struct node_totals one = { 0 };
+    *first = NULL;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         struct node_totals totals;
@@ -324,26 +324,44 @@ void checks_settled(struct checks *checks)
             continue;
         }
         node_totals(host->node, &totals);
-        if (first == NULL) {
-            first = host;
+        if (*first == NULL) {
+            *first = host;
             one = totals;
         }
         if (totals.view_digest != one.view_digest || totals.ring_digest != one.ring_digest) {
-            views_say_node(first);
-            views_say_node(host);
-            world_fail(trial->world, "%s and %s have different views or rings", first->process.name,
-                       host->process.name);
+            return &host->process;
         }
     }
     for (uint32_t i = 0; i < trial->mount_count; i++) {
-        const struct host_mount *host = trial->mounts[i];
         struct mount_totals totals;
-        mount_totals(host->mount, &totals);
+        mount_totals(trial->mounts[i]->mount, &totals);
         if (totals.ring_digest != one.ring_digest) {
-            views_say_node(first);
-            views_say_mount(host);
-            world_fail(trial->world, "%s has another ring than the nodes", host->process.name);
+            return &trial->mounts[i]->process;
         }
+    }
+    return NULL;
+}
+
+bool checks_agree(const struct checks *checks)
+{
+    const struct host_node *first;
+    return who_differs(checks->trial, &first) == NULL;
+}
+
+void checks_settled(struct checks *checks)
+{
+    struct trial *trial = checks->trial;
+    const struct host_node *first;
+    const struct process *other = who_differs(trial, &first);
+    if (other != NULL) {
+        views_say_node(first);
+        if (other->index < trial->node_count) {
+            views_say_node(trial->nodes[other->index]);
+        } else {
+            views_say_mount(trial->mounts[other->index - trial->node_count]);
+        }
+        world_fail(trial->world, "%s and %s have different views or rings", first->process.name,
+                   other->name);
     }
     beliefs_settled(checks->beliefs, false);
     check_keys(trial, false);

@@ -311,6 +311,28 @@ static void join_one_way(struct trial *trial, struct fault *fault)
     set_ways(trial, fault, false, false);
 }
 
+/* The other way: these hear nobody else, and are heard. */
+static void set_hearing(struct trial *trial, const struct fault *fault, bool blocked)
+{
+    for (uint32_t a = 0; a < trial->world->process_count; a++) {
+        for (uint32_t b = 0; b < trial->world->process_count; b++) {
+            if (!is_on_side(trial, fault, a) && is_on_side(trial, fault, b)) {
+                net_block(trial->world->net, a, b, blocked);
+            }
+        }
+    }
+}
+
+static void cut_hearing(struct trial *trial, struct fault *fault)
+{
+    set_hearing(trial, fault, true);
+}
+
+static void join_hearing(struct trial *trial, struct fault *fault)
+{
+    set_hearing(trial, fault, false);
+}
+
 static void cut_both_ways(struct trial *trial, struct fault *fault)
 {
     set_ways(trial, fault, true, true);
@@ -530,7 +552,7 @@ bool fault_kind_takes_nodes(const struct fault_kind *kind)
 bool fault_kind_is_network(const struct fault_kind *kind)
 {
     return kind->begin == lose || kind->begin == disorder || kind->begin == cut_one_way ||
-           kind->begin == cut_both_ways;
+           kind->begin == cut_hearing || kind->begin == cut_both_ways;
 }
 
 bool fault_kind_is_deliberate(const struct fault_kind *kind)

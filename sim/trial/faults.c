@@ -7,6 +7,7 @@
 
 #include "sim/trial/fault_kinds.h"
 
+#define SHARE_ALL 1000000     /* per million */
 #define NEVER_US (-SEC(3600)) /* in world time */
 
 struct faults {
@@ -17,14 +18,48 @@ struct faults {
     usec_t repeat_us;  /* world time until which chunks may come twice */
     usec_t source_us;  /* world time of the end of the last trouble of the source */
     usec_t network_us; /* world time of the end of the last trouble of the network */
+    usec_t touched_us[SCENARIO_NODES_MAX]; /* the same, of each node's part of it */
 };
 
-/* It is over, or what it brought about will have settled from now on. */
-static void settle(struct faults *faults, const struct fault_kind *kind)
+/* Do nodes of two sides not hear each other, beside that one? */
+static bool is_cut_beside(const struct fault *fault)
 {
+    const struct faults *faults = fault->faults;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct fault *other = &faults->list[i];
+        const struct fault_kind *kind = other->plan->kind;
+        if (other != fault && other->active && fault_kind_is_network(kind) &&
+            kind->about == ABOUT_SIDES) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nodes whose network it troubles. Where two sides do not hear each other, most nodes go on as they are. */
+static uint32_t touched_by(const struct fault *fault)
+{
+    const uint32_t nodes = fault->faults->trial->node_count;
+    const uint32_t all = (1u << nodes) - 1;
+    const struct fault_kind *kind = fault->plan->kind;
+    if (!fault_kind_is_network(kind)) {
+        return 0;
+    }
+    const bool few = (uint32_t)__builtin_popcount(fault->nodes) * 2 < nodes;
+    return kind->about == ABOUT_SIDES && few && !is_cut_beside(fault) ? fault->nodes : all;
+}
+
+/* It is over, or what it brought about will have settled from now on. */
+static void settle(struct faults *faults, const struct fault *fault)
+{
+    const struct fault_kind *kind = fault->plan->kind;
     const usec_t now_us = faults->trial->world->now_us;
+    const uint32_t touched = touched_by(fault);
     faults->source_us = fault_kind_is_source(kind) ? now_us : faults->source_us;
     faults->network_us = fault_kind_is_network(kind) ? now_us : faults->network_us;
+    for (uint32_t i = 0; i < faults->trial->node_count; i++) {
+        faults->touched_us[i] = (touched >> i & 1) != 0 ? now_us : faults->touched_us[i];
+    }
     if (kind->excuse_us > 0) {
         faults->stalled_us = usec_max(faults->stalled_us, now_us + kind->excuse_us);
     }
@@ -50,7 +85,7 @@ static void fault_stop(struct fault *fault)
     fault->active = false;
     fault->plan->kind->end(faults->trial, fault);
     world_say(faults->trial->world, "fault %s ends", fault->plan->kind->name);
-    settle(faults, fault->plan->kind);
+    settle(faults, fault);
     if (nobody) {
         faults->stalled_us = faults->trial->world->now_us + FAULTS_SETTLE_US;
     }
@@ -74,7 +109,7 @@ static void fault_fire(struct world *world, struct happening *what)
     fault->began = true;
     plan->kind->begin(faults->trial, fault);
     if (plan->lasts_us == 0 || plan->lasts_us == USEC_NEVER) {
-        settle(faults, plan->kind);
+        settle(faults, fault);
         return;
     }
     fault->active = true;
@@ -88,6 +123,9 @@ struct faults *faults_new(struct trial *trial)
     faults->trial = trial;
     faults->source_us = NEVER_US;
     faults->network_us = NEVER_US;
+    for (uint32_t i = 0; i < SCENARIO_NODES_MAX; i++) {
+        faults->touched_us[i] = NEVER_US;
+    }
     faults->count = trial->scenario->fault_count;
     for (uint32_t i = 0; i < faults->count; i++) {
         faults->list[i] = (struct fault){ .at.fire = fault_fire,
@@ -167,6 +205,28 @@ usec_t faults_network_us(const struct faults *faults)
         }
     }
     return faults->network_us;
+}
+
+usec_t faults_touched_us(const struct faults *faults, uint32_t node)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        if (faults->list[i].active && (touched_by(&faults->list[i]) >> node & 1) != 0) {
+            return faults->trial->world->now_us;
+        }
+    }
+    return faults->touched_us[node];
+}
+
+bool faults_spread_evenly(const struct faults *faults)
+{
+    int64_t share = 0;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct planned *plan = faults->list[i].plan;
+        if (faults->list[i].began && fault_kind_is_network(plan->kind)) {
+            share += plan->kind->about == ABOUT_SIDES ? SHARE_ALL : plan->amount;
+        }
+    }
+    return share <= SHARE_ALL / 2;
 }
 
 bool faults_may_silence(const struct faults *faults)

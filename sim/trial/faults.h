@@ -19,6 +19,10 @@ bool faults_has_begun(const struct faults *faults, const char *kind);
 uint32_t faults_began(const struct faults *faults);
 /* World time at which the network between nodes was troubled last; long ago: never. */
 usec_t faults_network_us(const struct faults *faults);
+/* The same of what troubled this node's part of it: of sides, the one with fewer nodes. */
+usec_t faults_touched_us(const struct faults *faults, uint32_t node);
+/* Has the network only ever been troubled for all alike, and no more than half of it at a time? */
+bool faults_spread_evenly(const struct faults *faults);
 /* World time at which the source was troubled last; long ago: never. */
 usec_t faults_source_us(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */

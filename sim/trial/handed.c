@@ -3,17 +3,6 @@
 
 #include "node/core/internal.h"
 
-static const struct host_node *host_of(const struct trial *trial, struct node_id id)
-{
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        const struct host_node *host = trial->nodes[i];
-        if (node_id_equal(host->id, id)) {
-            return host->process.up && !host->process.frozen ? host : NULL;
-        }
-    }
-    return NULL;
-}
-
 /* Has it perhaps lost again what it was given? */
 static bool may_have_lost(const struct node *node)
 {
@@ -40,8 +29,9 @@ static const struct host_node *owner_of(const struct trial *trial, const struct 
         ring_owners(ring, block->place, 1, &id) == 0 || !believes_in(node, id)) {
         return NULL;
     }
-    const struct host_node *owner = host_of(trial, id);
-    if (owner == NULL || owner->node->leaving || may_have_lost(owner->node)) {
+    const struct host_node *owner = trial_node(trial, id);
+    if (owner == NULL || !owner->process.up || owner->process.frozen || owner->node->leaving ||
+        may_have_lost(owner->node)) {
         return NULL;
     }
     const struct ring *theirs = owner->node->rings.use[0].ring;

@@ -8,12 +8,14 @@
 #include "base/hash.h"
 #include "gossip/datagram.h"
 #include "gossip/seal.h"
+#include "sim/trial/faults.h"
 
 #define AT_SENDER 12u
 #define AT_BOOT 28u
 #define AT_COUNTER 44u
 #define AT_KEY 2u
 #define CHECKSUM 8u
+#define MANY 5u      /* nodes: so many that some of them lose as much as most do */
 #define KEYS_MAX 64u /* two rotations, and what is begun again by nodes that come back */
 #define TAKEN_LOG2 14
 #define LIVES_MAX 64u /* starts of one node */
@@ -107,14 +109,13 @@ static bool unseal(const struct packets *packets, struct span bytes, uint8_t *bo
     return false;
 }
 
-/* false: it cannot be opened, or is not as packets are. */
+/* What is in it, until the next one is opened. false: it cannot be opened, or is not as packets are. */
 static bool look_inside(const struct packets *packets, struct span bytes,
-                        struct datagram_head *head)
+                        struct datagram_head *head, struct span *sections)
 {
     static uint8_t body[GOSSIP_PACKET_MAX];
     const struct host_node *host = packets->trial->nodes[0];
     const size_t trailer = host->options.sealed ? SEAL_TAG : CHECKSUM;
-    struct span sections;
     if (bytes.size < SEAL_HEADER + trailer || bytes.size > GOSSIP_PACKET_MAX) {
         return false;
     }
@@ -124,7 +125,7 @@ static bool look_inside(const struct packets *packets, struct span bytes,
     } else if (!unseal(packets, bytes, body)) {
         return false;
     }
-    return datagram_open(span_of(body, size), head, &sections);
+    return datagram_open(span_of(body, size), head, sections);
 }
 
 /* ---- relays ------------------------------------------------------------------------------------ */
@@ -178,6 +179,34 @@ void packets_look(struct packets *packets)
     }
 }
 
+/* ---- deaths ------------------------------------------------------------------------------------- */
+
+/* Nothing has ever happened to it alone. */
+static bool was_always_well(const struct trial *trial, const struct host_node *host)
+{
+    return host->process.up && host->process.thawed_us == 0 && !host->process.frozen &&
+           host->process.started_us < trial->began_us;
+}
+
+/* Where all lose alike, nobody is removed because its links are worse than those of others. */
+static void check_deaths(const struct trial *trial, const struct process *from,
+                         struct span sections)
+{
+    struct datagram_section section;
+    if (!faults_spread_evenly(trial->faults) || trial->node_count < MANY) {
+        return;
+    }
+    while (datagram_next(&sections, &section)) {
+        const struct host_node *subject =
+            section.tag == DATAGRAM_STATE ? trial_node(trial, section.state.id) : NULL;
+        if (subject != NULL && section.state.how.is_unfit && was_always_well(trial, subject)) {
+            world_fail(trial->world,
+                       "%s says that the links of %s are bad, which are as all others", from->name,
+                       subject->process.name);
+        }
+    }
+}
+
 /* ---- outside ----------------------------------------------------------------------------------- */
 
 static void check_boot(struct packets *packets, struct process *from, struct span bytes)
@@ -205,8 +234,9 @@ void packets_sent(struct packets *packets, struct process *from, struct span byt
 {
     struct sender *sender = &packets->senders[from->index];
     struct datagram_head head;
+    struct span sections;
     learn(packets, from);
-    if (!look_inside(packets, bytes, &head)) {
+    if (!look_inside(packets, bytes, &head, &sections)) {
         world_fail(from->world, "%s sends a packet that is not sealed as packets are", from->name);
         return;
     }
@@ -216,6 +246,7 @@ void packets_sent(struct packets *packets, struct process *from, struct span byt
         world_fail(from->world, "%s uses a nonce twice", from->name);
     }
     sender->counter = counter;
+    check_deaths(packets->trial, from, sections);
     if (head.kind == DATAGRAM_RELAYED || head.kind == DATAGRAM_NACK) {
         relay_ends(packets, from, &head);
     }
@@ -227,6 +258,7 @@ void packets_heard(struct packets *packets, struct process *to, struct span byte
     const uint64_t hash = hash64(bytes.data, bytes.size, 1) | 1;
     uint64_t *place = &receiver->taken[hash >> (64 - TAKEN_LOG2)];
     struct datagram_head head;
+    struct span sections;
     if (receiver->life != to->life) {
         memset(receiver->taken, 0, sizeof receiver->taken);
         receiver->life = to->life;
@@ -238,7 +270,7 @@ void packets_heard(struct packets *packets, struct process *to, struct span byte
         world_fail(to->world, "%s takes a packet twice", to->name);
     }
     *place = hash;
-    if (look_inside(packets, bytes, &head) && head.kind == DATAGRAM_RELAY) {
+    if (look_inside(packets, bytes, &head, &sections) && head.kind == DATAGRAM_RELAY) {
         relay_begins(packets, to, bytes, &head);
     }
 }

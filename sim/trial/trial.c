@@ -21,6 +21,7 @@
 #define SLOTS_LOG2 12
 #define CREATE_TRIES 30
 #define START_TRIES 20
+#define AGREE_TRIES 10u  /* somebody may begin to own just then */
 #define AFTER_US SEC(60) /* at most, until the files held back are read */
 #define STOP_US SEC(40)  /* at most, until the last request is answered */
 #define REST_US SEC(8)   /* for what goes on in the background */
@@ -267,22 +268,31 @@ static void stop_readers(struct trial *trial)
               "requests are not answered after all faults are over");
 }
 
-/* Who was removed while it lived owns again when its time is over. */
-static void wait_for_held_back(struct trial *trial)
+static bool do_all_own(const struct trial *trial)
 {
-    const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES);
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
-        while (!trial->world->failed && trial->world->now_us < end_us && host->process.up &&
-               !host->process.frozen && gossip_stats(host->gossip)->held_s > 0) {
-            world_run(trial->world, SEC(1));
+        if (host->process.up && !host->process.frozen && !host->over &&
+            gossip_self(host->gossip).state != MEMBER_OWNING) {
+            return false;
         }
+    }
+    return true;
+}
+
+/* Who was removed while it lived owns again when its time is over, and a moment later all know it. */
+static void wait_for_owners(struct trial *trial)
+{
+    const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES);
+    while (!trial->world->failed && trial->world->now_us < end_us && !do_all_own(trial)) {
+        world_run(trial->world, SEC(5));
     }
 }
 
 static void read_the_rest(struct trial *trial)
 {
     stop_readers(trial);
+    wait_for_owners(trial);
     if (trial->world->failed) {
         return;
     }
@@ -290,7 +300,6 @@ static void read_the_rest(struct trial *trial)
     start_readers(trial, true);
     run_until(trial, reader_is_done, AFTER_US, "the files held back are not read in time");
     stop_readers(trial);
-    wait_for_held_back(trial);
     world_run(trial->world, REST_US);
     if (!trial->world->failed) {
         checks_rest(trial->checks);
@@ -316,6 +325,9 @@ static void course(struct trial *trial)
     }
     faults_end(trial->faults);
     world_run(trial->world, FAULTS_SETTLE_US);
+    for (uint32_t i = 0; i < AGREE_TRIES && !checks_agree(trial->checks); i++) {
+        world_run(trial->world, MSEC(100));
+    }
     if (!trial->world->failed) {
         checks_settled(trial->checks);
         read_the_rest(trial);
@@ -323,6 +335,16 @@ static void course(struct trial *trial)
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------ */
+
+struct host_node *trial_node(const struct trial *trial, struct node_id id)
+{
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        if (node_id_equal(trial->nodes[i]->id, id)) {
+            return trial->nodes[i];
+        }
+    }
+    return NULL;
+}
 
 struct source_object *trial_file(struct trial *trial, const char *path)
 {

@@ -71,3 +71,5 @@ void trial_run(const struct scenario *scenario, const struct trial_options *opti
 struct source_object *trial_file(struct trial *trial, const char *path);
 /* The index of the node that owns the first block of that file, a large one. */
 uint32_t trial_owner_of(struct trial *trial, const char *path);
+/* The node of that id, whether it runs or not; NULL: there is none. */
+struct host_node *trial_node(const struct trial *trial, struct node_id id);
