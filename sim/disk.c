@@ -203,6 +203,17 @@ static bool pair_is(const struct pair *pair, struct span key)
     return pair != NULL && span_equal(span_of(pair->key, pair->key_size), key);
 }
 
+bool disk_keeps(const struct disk *disk, enum meta_space space, struct span value)
+{
+    for (const struct pair *pair = disk->pairs; pair != NULL; pair = pair->next) {
+        if (pair->key[0] == (uint8_t)space &&
+            span_equal(span_of(pair->value, pair->value_size), value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void pair_delete(struct disk *disk, struct span key)
 {
     struct pair **at = pair_at(disk, key);
@@ -284,17 +295,6 @@ static void disk_job_run(struct work *work)
     }
     disk->answer(disk->process, &event);
     job_free_parts(job);
-}
-
-bool disk_keeps(const struct disk *disk, enum meta_space space, struct span value)
-{
-    for (const struct pair *pair = disk->pairs; pair != NULL; pair = pair->next) {
-        if (pair->key[0] == (uint8_t)space &&
-            span_equal(span_of(pair->value, pair->value_size), value)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void meta_job_run(struct work *work)

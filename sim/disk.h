@@ -31,6 +31,6 @@ void disk_crash(struct disk *disk);
 void disk_wipe(struct disk *disk);
 /* Change one bit of one record; false: there is none. */
 bool disk_flip(struct disk *disk);
-/* Is there such a record beside the blocks? */
+/* Is that the value of any key of that space? */
 bool disk_keeps(const struct disk *disk, enum meta_space space, struct span value);
 uint64_t disk_bytes(const struct disk *disk);

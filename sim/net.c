@@ -7,6 +7,9 @@
 #include "base/hash.h"
 #include "sim/links.h"
 
+/* Per million, of several troubles at once: a link is slow for seconds then, not for ever. */
+#define LOSS_MOST 700000u
+
 struct datagram {
     struct work work;
     struct address from;
@@ -50,10 +53,8 @@ usec_t net_delay(struct net *net)
 
 bool net_loses(struct net *net)
 {
-    const uint32_t most =
-        700000; /* several troubles at once: a link is slow for seconds, not for ever */
     const uint32_t loss = net->weather.loss;
-    return rng_chance(&net->rng, loss < most ? loss : most);
+    return rng_chance(&net->rng, loss < LOSS_MOST ? loss : LOSS_MOST);
 }
 
 void net_flip(struct net *net, uint8_t *data, uint32_t size)

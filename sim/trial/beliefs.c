@@ -8,7 +8,7 @@
 #include "sim/trial/faults.h"
 
 #define UNTOUCHED_US SEC(15) /* after that nothing of what was may matter */
-#define WELL_US SEC(6)       /* after that nobody takes an answer for the exception */
+#define WELL_US SEC(6)       /* by then what it missed before counts against nobody */
 #define GONE_US SEC(10)      /* by then a node that is gone is out of all views */
 #define HEARSAY_US \
     SEC(3) /* by then who was told something old by one that stood still knows better */

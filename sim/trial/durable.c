@@ -6,9 +6,9 @@
 #include "sim/trial/faults.h"
 #include "wire/dir.h"
 
-#define COPIES 2u /* META_COPIES of node/core/meta.h */
+#define COPIES 2u /* META_COPIES of node/core/meta.h, whose `struct work` is not sim/world.h's */
 
-static bool is_of_files(struct span bytes)
+static bool has_pages(struct span bytes)
 {
     struct root root;
     return bytes.size > 0 && root_open(bytes, &root) == ERR_OK && root.shards > 0;
@@ -18,10 +18,10 @@ void durable_sent(const struct trial *trial, const struct process *from, const s
                   const struct message_dir_root *answer)
 {
     const struct node *node = trial->nodes[from->index]->node;
+    const struct ring *ring = node->rings.use[0].ring;
     uint32_t copies = 0;
-    const bool is_mount = to->index >= trial->node_count;
-    if (!is_mount || faults_began(trial->faults) > 0 || rings_living(node) < COPIES ||
-        !is_of_files(answer->root)) {
+    if (!trial_is_mount(trial, to) || faults_began(trial->faults) > 0 || ring == NULL ||
+        ring_count(ring) < COPIES || !has_pages(answer->root)) {
         return;
     }
     for (uint32_t i = 0; i < trial->node_count; i++) {

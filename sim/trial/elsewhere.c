@@ -44,11 +44,6 @@ void elsewhere_free(struct elsewhere **e)
     *e = NULL;
 }
 
-static bool is_mount(const struct elsewhere *e, const struct process *process)
-{
-    return process->index >= e->trial->node_count;
-}
-
 static struct asked *place(struct elsewhere *e, uint64_t key)
 {
     return &e->asked[key >> (64 - TABLE_LOG2)];
@@ -73,10 +68,11 @@ void elsewhere_taken(struct elsewhere *e, const struct process *from, const stru
     }
     const struct message_get *get = &message->get;
     const uint64_t key = key_of(from, to, get->request);
-    *place(e, key) = (struct asked){ .key = key,
-                                     .block = block_of(get),
-                                     .may = is_mount(e, from) && get->mode == GET_PLAIN &&
-                                            get->hops == 0 && get->elsewhere != 0 };
+    *place(e, key) =
+        (struct asked){ .key = key,
+                        .block = block_of(get),
+                        .may = trial_is_mount(e->trial, from) && get->mode == GET_PLAIN &&
+                               get->hops == 0 && get->elsewhere != 0 };
 }
 
 /* A node names another one. */
@@ -125,7 +121,7 @@ void elsewhere_sent(struct elsewhere *e, const struct process *from, const struc
     if (message->kind == MESSAGE_FAIL && message->fail.err == (uint64_t)ERR_ELSEWHERE) {
         name(e, from, to, &message->fail);
     } else if (message->kind == MESSAGE_GET && message->get.mode == GET_COPY) {
-        if (is_mount(e, from)) {
+        if (trial_is_mount(e->trial, from)) {
             use(e, from, to, &message->get);
         } else {
             world_fail(e->trial->world, "%s, a node, asks for a copy", from->name);

@@ -8,7 +8,7 @@
 #include "sim/trial/faults.h"
 #include "sim/trial/reader.h"
 
-#define BACKOFF_US SEC(22) /* a node tries a source again after at most 20 s */
+#define BACKOFF_US FAULTS_BACKOFF_US
 #define SETTLE_US FAULTS_SETTLE_US
 
 /* ---- about whom -------------------------------------------------------------------------------- */
@@ -289,12 +289,14 @@ static bool is_on_side(const struct trial *trial, const struct fault *fault, uin
                : (fault->plan->mounts >> (process - trial->node_count) & 1) != 0;
 }
 
-static void set_ways(struct trial *trial, const struct fault *fault, bool both, bool blocked)
+/* Between those named and all others: what these say, what they would hear, or both. */
+static void set_ways(struct trial *trial, const struct fault *fault, bool from, bool to,
+                     bool blocked)
 {
     for (uint32_t a = 0; a < trial->world->process_count; a++) {
         for (uint32_t b = 0; b < trial->world->process_count; b++) {
             const bool here = is_on_side(trial, fault, a);
-            if (here != is_on_side(trial, fault, b) && (here || both)) {
+            if (here != is_on_side(trial, fault, b) && (here ? from : to)) {
                 net_block(trial->world->net, a, b, blocked);
             }
         }
@@ -303,44 +305,32 @@ static void set_ways(struct trial *trial, const struct fault *fault, bool both, 
 
 static void cut_one_way(struct trial *trial, struct fault *fault)
 {
-    set_ways(trial, fault, false, true);
+    set_ways(trial, fault, true, false, true);
 }
 
 static void join_one_way(struct trial *trial, struct fault *fault)
 {
-    set_ways(trial, fault, false, false);
-}
-
-/* The other way: these hear nobody else, and are heard. */
-static void set_hearing(struct trial *trial, const struct fault *fault, bool blocked)
-{
-    for (uint32_t a = 0; a < trial->world->process_count; a++) {
-        for (uint32_t b = 0; b < trial->world->process_count; b++) {
-            if (!is_on_side(trial, fault, a) && is_on_side(trial, fault, b)) {
-                net_block(trial->world->net, a, b, blocked);
-            }
-        }
-    }
+    set_ways(trial, fault, true, false, false);
 }
 
 static void cut_hearing(struct trial *trial, struct fault *fault)
 {
-    set_hearing(trial, fault, true);
+    set_ways(trial, fault, false, true, true);
 }
 
 static void join_hearing(struct trial *trial, struct fault *fault)
 {
-    set_hearing(trial, fault, false);
+    set_ways(trial, fault, false, true, false);
 }
 
 static void cut_both_ways(struct trial *trial, struct fault *fault)
 {
-    set_ways(trial, fault, true, true);
+    set_ways(trial, fault, true, true, true);
 }
 
 static void join_both_ways(struct trial *trial, struct fault *fault)
 {
-    set_ways(trial, fault, true, false);
+    set_ways(trial, fault, true, true, false);
 }
 
 /* A node and a mount cannot hear each other: all else is well. */
@@ -555,9 +545,9 @@ bool fault_kind_is_network(const struct fault_kind *kind)
            kind->begin == cut_hearing || kind->begin == cut_both_ways;
 }
 
-bool fault_kind_is_deliberate(const struct fault_kind *kind)
+bool fault_kind_loses(const struct fault_kind *kind)
 {
-    return kind->begin == weigh || kind->begin == leave || kind->begin == start;
+    return kind->begin == lose;
 }
 
 bool fault_kind_is_disk(const struct fault_kind *kind)

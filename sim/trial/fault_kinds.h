@@ -57,7 +57,7 @@ bool fault_kind_is_network(const struct fault_kind *kind);
 bool fault_kind_is_source(const struct fault_kind *kind);
 /* Does it trouble the disks of nodes that run? */
 bool fault_kind_is_disk(const struct fault_kind *kind);
-/* Is it what an operator does, so that blocks change hands while all nodes are there? */
-bool fault_kind_is_deliberate(const struct fault_kind *kind);
+/* Do datagrams get lost, of all alike? */
+bool fault_kind_loses(const struct fault_kind *kind);
 /* Does it take nodes away, so that they do not run? */
 bool fault_kind_takes_nodes(const struct fault_kind *kind);

@@ -7,7 +7,7 @@
 
 #include "sim/trial/fault_kinds.h"
 
-#define SHARE_ALL 1000000     /* per million */
+#define HALF 500000           /* per million */
 #define NEVER_US (-SEC(3600)) /* in world time */
 
 struct faults {
@@ -18,35 +18,63 @@ struct faults {
     usec_t repeat_us;  /* world time until which chunks may come twice */
     usec_t source_us;  /* world time of the end of the last trouble of the source */
     usec_t network_us; /* world time of the end of the last trouble of the network */
-    usec_t touched_us[SCENARIO_NODES_MAX]; /* the same, of each node's part of it */
+    usec_t touched_us[SCENARIO_NODES_MAX]; /* the same for each node */
+    int64_t lost_most;                     /* of datagrams, per million, at any time so far */
+    bool was_cut;                          /* between two sides */
 };
 
-/* Do nodes of two sides not hear each other, beside that one? */
+/* Do nodes of two sides not hear each other? */
+static bool is_cut(const struct fault *fault)
+{
+    return fault_kind_is_network(fault->plan->kind) && fault->plan->kind->about == ABOUT_SIDES;
+}
+
 static bool is_cut_beside(const struct fault *fault)
 {
     const struct faults *faults = fault->faults;
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct fault *other = &faults->list[i];
-        const struct fault_kind *kind = other->plan->kind;
-        if (other != fault && other->active && fault_kind_is_network(kind) &&
-            kind->about == ABOUT_SIDES) {
+        if (other != fault && other->active && is_cut(other)) {
             return true;
         }
     }
     return false;
 }
 
-/* Nodes whose network it troubles. Where two sides do not hear each other, most nodes go on as they are. */
+/* Nodes that other faults may take away at some time, or start late. */
+static uint32_t named_beside(const struct fault *fault)
+{
+    const struct faults *faults = fault->faults;
+    uint32_t nodes = 0;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct planned *plan = faults->list[i].plan;
+        nodes |= plan->kind->about == ABOUT_NODES ? plan->nodes | faults->list[i].nodes : 0;
+    }
+    return nodes;
+}
+
+/* Nodes whose network it troubles. Where a few are cut off, most go on as they are. */
 static uint32_t touched_by(const struct fault *fault)
 {
-    const uint32_t nodes = fault->faults->trial->node_count;
-    const uint32_t all = (1u << nodes) - 1;
-    const struct fault_kind *kind = fault->plan->kind;
-    if (!fault_kind_is_network(kind)) {
+    const uint32_t all = (1u << fault->faults->trial->node_count) - 1;
+    if (!fault_kind_is_network(fault->plan->kind)) {
         return 0;
     }
-    const bool few = (uint32_t)__builtin_popcount(fault->nodes) * 2 < nodes;
-    return kind->about == ABOUT_SIDES && few && !is_cut_beside(fault) ? fault->nodes : all;
+    const uint32_t others = all & ~fault->nodes & ~named_beside(fault);
+    const bool few = __builtin_popcount(fault->nodes) < __builtin_popcount(others);
+    return is_cut(fault) && few && !is_cut_beside(fault) ? fault->nodes : all;
+}
+
+/* What begins, beside what goes on already. */
+static void note_loss(struct faults *faults)
+{
+    int64_t lost = 0;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct fault *fault = &faults->list[i];
+        faults->was_cut = faults->was_cut || (fault->active && is_cut(fault));
+        lost += fault->active && fault_kind_loses(fault->plan->kind) ? fault->plan->amount : 0;
+    }
+    faults->lost_most = lost > faults->lost_most ? lost : faults->lost_most;
 }
 
 /* It is over, or what it brought about will have settled from now on. */
@@ -113,6 +141,7 @@ static void fault_fire(struct world *world, struct happening *what)
         return;
     }
     fault->active = true;
+    note_loss(faults);
     world_set(world, what, plan->lasts_us);
 }
 
@@ -219,14 +248,7 @@ usec_t faults_touched_us(const struct faults *faults, uint32_t node)
 
 bool faults_spread_evenly(const struct faults *faults)
 {
-    int64_t share = 0;
-    for (uint32_t i = 0; i < faults->count; i++) {
-        const struct planned *plan = faults->list[i].plan;
-        if (faults->list[i].began && fault_kind_is_network(plan->kind)) {
-            share += plan->kind->about == ABOUT_SIDES ? SHARE_ALL : plan->amount;
-        }
-    }
-    return share <= SHARE_ALL / 2;
+    return !faults->was_cut && faults->lost_most <= HALF;
 }
 
 bool faults_may_silence(const struct faults *faults)
@@ -257,17 +279,6 @@ bool faults_settled(const struct faults *faults)
         }
     }
     return faults->trial->world->now_us >= faults->repeat_us;
-}
-
-bool faults_are_deliberate(const struct faults *faults)
-{
-    for (uint32_t i = 0; i < faults->count; i++) {
-        const struct fault_kind *kind = faults->list[i].plan->kind;
-        if (faults->list[i].began && kind->repeats && !fault_kind_is_deliberate(kind)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 bool faults_may_repeat(const struct faults *faults, struct span key)

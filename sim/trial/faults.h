@@ -2,7 +2,8 @@
 #pragma once
 #include "sim/trial/trial.h"
 
-#define FAULTS_SETTLE_US SEC(10) /* one view and one ring by then (DESIGN 14) */
+#define FAULTS_BACKOFF_US SEC(22) /* a node tries a source again after at most 20 s */
+#define FAULTS_SETTLE_US SEC(10)  /* one view and one ring by then (DESIGN 14) */
 
 struct faults *faults_new(struct trial *trial);
 void faults_free(struct faults **faults);
@@ -19,16 +20,15 @@ bool faults_has_begun(const struct faults *faults, const char *kind);
 uint32_t faults_began(const struct faults *faults);
 /* World time at which the network between nodes was troubled last; long ago: never. */
 usec_t faults_network_us(const struct faults *faults);
-/* The same of what troubled this node's part of it: of sides, the one with fewer nodes. */
+/* The same for one node: where a few nodes and all others do not hear each other, and nothing else is
+ * cut, the others are not troubled. */
 usec_t faults_touched_us(const struct faults *faults, uint32_t node);
-/* Has the network only ever been troubled for all alike, and no more than half of it at a time? */
+/* Has the network only ever been troubled for all alike, and half of all datagrams got through? */
 bool faults_spread_evenly(const struct faults *faults);
 /* World time at which the source was troubled last; long ago: never. */
 usec_t faults_source_us(const struct faults *faults);
 /* Has anything happened that may make a node silent, or hard to reach? */
 bool faults_may_silence(const struct faults *faults);
-/* Was all of that what an operator does: to start a node, to weigh it, to end it in order? */
-bool faults_are_deliberate(const struct faults *faults);
 /* ... or that may change the weight of one, as trouble with its disk does? */
 bool faults_may_move(const struct faults *faults);
 /* Have nodes found each other again since the last fault that took some away or cut them off? */

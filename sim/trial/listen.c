@@ -170,17 +170,12 @@ static void cancelled(struct listen *listen, const struct process *from, const s
     }
 }
 
-static bool is_mount(const struct listen *listen, const struct process *process)
-{
-    return process->index >= listen->trial->node_count;
-}
-
 void listen_taken(struct listen *listen, struct process *from, struct process *to,
                   struct span frame)
 {
     struct message message;
     struct request request;
-    if (is_mount(listen, to)) {
+    if (trial_is_mount(listen->trial, to)) {
         return;
     }
     enum err err = message_decode(frame, &message);
@@ -195,7 +190,7 @@ void listen_taken(struct listen *listen, struct process *from, struct process *t
         return;
     }
     elsewhere_taken(listen->elsewhere, from, to, &message);
-    if (is_mount(listen, from)) {
+    if (trial_is_mount(listen->trial, from)) {
         owners_taken(listen->trial, from, to, &message);
     }
     const usec_t now_us = listen->trial->world->now_us;
@@ -246,7 +241,7 @@ static void check_answer(struct listen *listen, struct process *from, struct pro
     if (known->key != key || from->thawed_us > known->taken_us) {
         return;
     }
-    if (is_mount(listen, to) && world->now_us > known->sign_us + SIGN_US) {
+    if (trial_is_mount(listen->trial, to) && world->now_us > known->sign_us + SIGN_US) {
         world_fail(world, "%s lets %s wait %.3f s without a sign of life", from->name, to->name,
                    (double)(world->now_us - known->sign_us) / 1e6);
     }
@@ -278,7 +273,7 @@ void listen_sent(struct listen *listen, struct process *from, struct process *to
     }
     say(listen, from, to, &message);
     elsewhere_sent(listen->elsewhere, from, to, &message);
-    if (is_mount(listen, from)) {
+    if (trial_is_mount(listen->trial, from)) {
         if (request_of(&message, &request) && request.hops != 0) {
             world_fail(listen->trial->world, "%s asks with hops", from->name);
         }

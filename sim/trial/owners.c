@@ -33,13 +33,8 @@ static bool owner_passes(const struct trial *trial, struct node *node, struct pl
     if (rings_owners(node, span_text(""), place, 1, &owner) == 0) {
         return false;
     }
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        const struct host_node *host = trial->nodes[i];
-        if (host->node != NULL && node_id_equal(host->id, owner)) {
-            return !knows_as_much(host->node, node);
-        }
-    }
-    return false;
+    const struct host_node *host = trial_node(trial, owner);
+    return host != NULL && host->node != NULL && !knows_as_much(host->node, node);
 }
 
 void owners_taken(struct trial *trial, const struct process *from, const struct process *to,

@@ -15,8 +15,8 @@
 #define AT_COUNTER 44u
 #define AT_KEY 2u
 #define CHECKSUM 8u
-#define MANY 5u      /* nodes: so many that some of them lose as much as most do */
-#define KEYS_MAX 64u /* two rotations, and what is begun again by nodes that come back */
+#define JUDGES_LEAST 5u /* nodes: with fewer the median of some is no measure */
+#define KEYS_MAX 64u    /* two rotations, and what is begun again by nodes that come back */
 #define TAKEN_LOG2 14
 #define LIVES_MAX 64u /* starts of one node */
 #define RELAYS_MAX 256u
@@ -188,21 +188,29 @@ static bool was_always_well(const struct trial *trial, const struct host_node *h
            host->process.started_us < trial->began_us;
 }
 
+static uint32_t count_always_well(const struct trial *trial)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < trial->node_count; i++) {
+        count += was_always_well(trial, trial->nodes[i]) ? 1 : 0;
+    }
+    return count;
+}
+
 /* Where all lose alike, nobody is removed because its links are worse than those of others. */
 static void check_deaths(const struct trial *trial, const struct process *from,
                          struct span sections)
 {
     struct datagram_section section;
-    if (!faults_spread_evenly(trial->faults) || trial->node_count < MANY) {
+    if (!faults_spread_evenly(trial->faults) || count_always_well(trial) < JUDGES_LEAST) {
         return;
     }
     while (datagram_next(&sections, &section)) {
         const struct host_node *subject =
             section.tag == DATAGRAM_STATE ? trial_node(trial, section.state.id) : NULL;
         if (subject != NULL && section.state.how.is_unfit && was_always_well(trial, subject)) {
-            world_fail(trial->world,
-                       "%s says that the links of %s are bad, which are as all others", from->name,
-                       subject->process.name);
+            world_fail(trial->world, "%s says that the links of %s are bad, though all lose alike",
+                       from->name, subject->process.name);
         }
     }
 }

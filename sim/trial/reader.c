@@ -541,17 +541,6 @@ bool reader_is_done(const struct reader *r)
     return r->done;
 }
 
-void reader_reset(struct reader *r)
-{
-    world_cancel(world_of(r), &r->next);
-    memset(r->pending, 0, sizeof r->pending);
-    memset(r->kept, 0, sizeof r->kept);
-    r->walked_count = 0;
-    r->phase = PHASE_IDLE;
-    r->again = 0;
-    r->failed_stale = false;
-}
-
 usec_t reader_waiting_us(const struct reader *r)
 {
     usec_t longest_us = 0;

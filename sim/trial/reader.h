@@ -18,8 +18,6 @@ bool reader_is_done(const struct reader *reader);
 bool reader_take(struct reader *reader, const struct mount_effect *effect);
 /* How long its oldest request has been waiting. */
 usec_t reader_waiting_us(const struct reader *reader);
-/* Its mount is gone: it begins again when started. */
-void reader_reset(struct reader *reader);
 
 struct reader_totals {
     uint64_t ops;

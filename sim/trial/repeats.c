@@ -10,6 +10,8 @@
 #include "sim/trial/ledger.h"
 
 #define PREFIXES_MAX 64
+#define CALM_US SEC(2)
+#define CHANGE_US MSEC(300) /* what is asked for later was begun after the change */
 
 struct listed_prefix {
     char prefix[1200];
@@ -73,19 +75,50 @@ static bool can_be_asked(const struct repeats *repeats, const struct host_node *
            !net_is_blocked(net, a, b) && !net_is_blocked(net, b, a);
 }
 
-/* Does the asker know, by the rings it had before, that this may be who has the block? */
-static bool was_before(const struct host_node *asker, const struct host_node *host,
-                       struct block_id id)
+/* Nothing has come between this node and others, or the source, for so long that what it does now was
+ * begun after that. */
+static bool is_calm(const struct trial *trial, const struct host_node *host)
 {
-    struct node *node = asker->node;
+    const usec_t now_us = trial->world->now_us;
+    return now_us - usec_max(host->process.started_us, host->process.thawed_us) >= CALM_US &&
+           now_us - faults_network_us(trial->faults) >= CALM_US &&
+           now_us - faults_source_us(trial->faults) >= FAULTS_BACKOFF_US;
+}
+
+static bool is_candidate(const struct flight *flight, struct node_id id)
+{
+    for (uint32_t i = 0; i < flight->candidate_count; i++) {
+        if (node_id_equal(flight->candidates[i], id)) {
+            return true;
+        }
+    }
+    return flight->candidate_count == PEEKS_MAX;
+}
+
+static bool is_whole(const struct block *block)
+{
+    return block->segment != NULL || (block->buffer != NULL && block->arrived == block->size);
+}
+
+/* Has the asker, since its ring changed, passed by one that had the block before that and has it yet? */
+static bool forgets(const struct host_node *asker, const struct host_node *host, struct block_id id)
+{
+    const struct node *node = asker->node;
+    const struct rings_use *use = &node->rings.use[0];
     const struct block *block = blocks_find(node, id);
-    const struct dataset *dataset = block == NULL ? NULL : catalog_find(node, block->dataset);
-    struct node_id ids[RINGS_KEPT];
-    const uint32_t count =
-        dataset == NULL ? 0 : rings_previous(node, span_text(dataset->selector), block->place, ids);
-    for (uint32_t i = 0; i < count; i++) {
-        if (node_id_equal(ids[i], host->id)) {
-            return peer_is_open(node, host->id, LINK_DATA);
+    const struct block *theirs = blocks_find(host->node, id);
+    const struct flight *flight = block == NULL ? NULL : block->flight;
+    if (flight == NULL || theirs == NULL || !is_whole(theirs) ||
+        node->now.mono_us - use->changed_us < CHANGE_US ||
+        !peer_is_open(node, host->id, LINK_DATA)) {
+        return false;
+    }
+    const uint32_t earlier = rings_earlier(node, use);
+    for (uint32_t i = 0; i < earlier; i++) {
+        struct node_id owner;
+        if (ring_owners(use->old[i].ring, block->place, 1, &owner) == 1 &&
+            node_id_equal(owner, host->id)) {
+            return !is_candidate(flight, host->id);
         }
     }
     return false;
@@ -99,27 +132,36 @@ struct wanted {
     uint32_t to;
 };
 
+/* May a node ask the source for what another one has? Views differ, or have differed. */
+static bool may_repeat(const struct repeats *repeats, const struct host_node *asker,
+                       const struct host_node *host, const struct wanted *wanted)
+{
+    return faults_may_repeat(repeats->trial->faults, wanted->key) &&
+           !(is_calm(repeats->trial, asker) && is_calm(repeats->trial, host) &&
+             forgets(asker, host, wanted->id));
+}
+
 static void check_block(struct repeats *repeats, struct host_node *asker,
                         const struct wanted *wanted)
 {
     struct trial *trial = repeats->trial;
+    bool is_told = false;
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         const uint64_t had = can_be_asked(repeats, asker, host)
                                  ? had_by(host, wanted->id, wanted->from, wanted->to)
                                  : 0;
-        if (had == 0) {
-            continue;
+        if (had > 0 && !is_told) {
+            repeats->bytes += had;
+            world_say(trial->world, "%s asks the source for block %u that %s has",
+                      asker->process.name, wanted->id.index, host->process.name);
+            is_told = true;
         }
-        repeats->bytes += had;
-        world_say(trial->world, "%s asks the source for block %u that %s has", asker->process.name,
-                  wanted->id.index, host->process.name);
-        if (!faults_may_repeat(trial->faults, wanted->key) ||
-            (faults_are_deliberate(trial->faults) && was_before(asker, host, wanted->id))) {
+        if (had > 0 && !may_repeat(repeats, asker, host, wanted)) {
             world_fail(trial->world, "%s asks the source for %llu bytes of a block that %s has",
                        asker->process.name, (unsigned long long)had, host->process.name);
+            return;
         }
-        return;
     }
 }
 

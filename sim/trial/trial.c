@@ -21,7 +21,7 @@
 #define SLOTS_LOG2 12
 #define CREATE_TRIES 30
 #define START_TRIES 20
-#define AGREE_TRIES 10u  /* somebody may begin to own just then */
+#define AGREE_US SEC(1)
 #define AFTER_US SEC(60) /* at most, until the files held back are read */
 #define STOP_US SEC(40)  /* at most, until the last request is answered */
 #define REST_US SEC(8)   /* for what goes on in the background */
@@ -284,8 +284,9 @@ static bool do_all_own(const struct trial *trial)
 static void wait_for_owners(struct trial *trial)
 {
     const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES);
-    while (!trial->world->failed && trial->world->now_us < end_us && !do_all_own(trial)) {
-        world_run(trial->world, SEC(5));
+    while (!trial->world->failed && trial->world->now_us < end_us &&
+           !(do_all_own(trial) && checks_agree(trial->checks))) {
+        world_run(trial->world, SEC(1));
     }
 }
 
@@ -303,6 +304,18 @@ static void read_the_rest(struct trial *trial)
     world_run(trial->world, REST_US);
     if (!trial->world->failed) {
         checks_rest(trial->checks);
+    }
+}
+
+/* Somebody may begin to own at the very end: then all are given a moment to hear of it. */
+static void settle(struct trial *trial)
+{
+    world_run(trial->world, FAULTS_SETTLE_US - AGREE_US);
+    const bool did_all_own = do_all_own(trial);
+    world_run(trial->world, AGREE_US);
+    for (usec_t us = 0; us < AGREE_US && !did_all_own && !checks_agree(trial->checks);
+         us += MSEC(100)) {
+        world_run(trial->world, MSEC(100));
     }
 }
 
@@ -324,10 +337,7 @@ static void course(struct trial *trial)
         stranger_end(trial->strangers[i]);
     }
     faults_end(trial->faults);
-    world_run(trial->world, FAULTS_SETTLE_US);
-    for (uint32_t i = 0; i < AGREE_TRIES && !checks_agree(trial->checks); i++) {
-        world_run(trial->world, MSEC(100));
-    }
+    settle(trial);
     if (!trial->world->failed) {
         checks_settled(trial->checks);
         read_the_rest(trial);
@@ -344,6 +354,11 @@ struct host_node *trial_node(const struct trial *trial, struct node_id id)
         }
     }
     return NULL;
+}
+
+bool trial_is_mount(const struct trial *trial, const struct process *process)
+{
+    return process->index >= trial->node_count;
 }
 
 struct source_object *trial_file(struct trial *trial, const char *path)
@@ -370,10 +385,9 @@ uint32_t trial_owner_of(struct trial *trial, const char *path)
                        span_text(object->key), span_text(pin), trial->scenario->block_size);
     CHECK(ring != NULL);
     (void)ring_owners(ring, place_of_extent(id, 0), 1, &owner);
-    for (uint32_t i = 0; i < trial->node_count; i++) {
-        if (node_id_equal(trial->nodes[i]->id, owner)) {
-            return i;
-        }
+    const struct host_node *host = trial_node(trial, owner);
+    if (host != NULL) {
+        return host->process.index;
     }
     world_fail(trial->world, "nobody owns \"%s\"", path);
     return 0;

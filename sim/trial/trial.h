@@ -73,3 +73,4 @@ struct source_object *trial_file(struct trial *trial, const char *path);
 uint32_t trial_owner_of(struct trial *trial, const char *path);
 /* The node of that id, whether it runs or not; NULL: there is none. */
 struct host_node *trial_node(const struct trial *trial, struct node_id id);
+bool trial_is_mount(const struct trial *trial, const struct process *process);
