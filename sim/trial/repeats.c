@@ -113,6 +113,10 @@ static bool forgets(const struct host_node *asker, const struct host_node *host,
         !peer_is_open(node, host->id, LINK_DATA)) {
         return false;
     }
+    const struct member *member = view_find(node->rings.view, host->id);
+    if (member == NULL || member->state == MEMBER_WARMING) {
+        return false; /* it is back just now */
+    }
     const uint32_t earlier = rings_earlier(node, use);
     for (uint32_t i = 0; i < earlier; i++) {
         struct node_id owner;
