@@ -10,8 +10,8 @@
 #include "sim/trial/ledger.h"
 
 #define PREFIXES_MAX 64
-#define CALM_US SEC(2)
-#define CHANGE_US MSEC(300) /* what is asked for later was begun after the change */
+#define CALM_US SEC(5)      /* links are open again by then */
+#define CHANGE_US MSEC(300) /* what is planned later knows of the change */
 
 struct listed_prefix {
     char prefix[1200];
@@ -75,14 +75,12 @@ static bool can_be_asked(const struct repeats *repeats, const struct host_node *
            !net_is_blocked(net, a, b) && !net_is_blocked(net, b, a);
 }
 
-/* Nothing has come between this node and others, or the source, for so long that what it does now was
- * begun after that. */
-static bool is_calm(const struct trial *trial, const struct host_node *host)
+/* Had nothing come between this node and others, or the source, for a while by then? */
+static bool was_calm(const struct trial *trial, const struct host_node *host, usec_t by_us)
 {
-    const usec_t now_us = trial->world->now_us;
-    return now_us - usec_max(host->process.started_us, host->process.thawed_us) >= CALM_US &&
-           now_us - faults_network_us(trial->faults) >= CALM_US &&
-           now_us - faults_source_us(trial->faults) >= FAULTS_BACKOFF_US;
+    return by_us - usec_max(host->process.started_us, host->process.thawed_us) >= CALM_US &&
+           by_us - faults_network_us(trial->faults) >= CALM_US &&
+           by_us - faults_source_us(trial->faults) >= FAULTS_BACKOFF_US;
 }
 
 static bool is_candidate(const struct flight *flight, struct node_id id)
@@ -100,29 +98,38 @@ static bool is_whole(const struct block *block)
     return block->segment != NULL || (block->buffer != NULL && block->arrived == block->size);
 }
 
-/* Has the asker, since its ring changed, passed by one that had the block before that and has it yet? */
-static bool forgets(const struct host_node *asker, const struct host_node *host, struct block_id id)
+/* How long ago was it decided whom to ask for it? They may take long. */
+static usec_t planned_for_us(const struct node *node, const struct flight *flight)
+{
+    return flight->candidate_count > 0 ? node->now.mono_us - flight->since_us : 0;
+}
+
+/* Has the asker, whose ring had changed, passed by one that had the block before that, and has it yet? */
+static bool forgets(const struct trial *trial, const struct host_node *asker,
+                    const struct host_node *host, struct block_id id)
 {
     const struct node *node = asker->node;
     const struct rings_use *use = &node->rings.use[0];
     const struct block *block = blocks_find(node, id);
     const struct block *theirs = blocks_find(host->node, id);
-    const struct flight *flight = block == NULL ? NULL : block->flight;
-    if (flight == NULL || theirs == NULL || !is_whole(theirs) ||
-        node->now.mono_us - use->changed_us < CHANGE_US ||
+    const struct member *member = view_find(node->rings.view, host->id);
+    if (block == NULL || block->flight == NULL || theirs == NULL || !is_whole(theirs) ||
+        member == NULL || member->state == MEMBER_WARMING ||
         !peer_is_open(node, host->id, LINK_DATA)) {
         return false;
     }
-    const struct member *member = view_find(node->rings.view, host->id);
-    if (member == NULL || member->state == MEMBER_WARMING) {
-        return false; /* it is back just now */
+    const usec_t ago_us = planned_for_us(node, block->flight);
+    const usec_t by_us = trial->world->now_us - ago_us;
+    if (node->now.mono_us - ago_us - use->changed_us < CHANGE_US ||
+        !was_calm(trial, asker, by_us) || !was_calm(trial, host, by_us)) {
+        return false;
     }
     const uint32_t earlier = rings_earlier(node, use);
     for (uint32_t i = 0; i < earlier; i++) {
         struct node_id owner;
         if (ring_owners(use->old[i].ring, block->place, 1, &owner) == 1 &&
             node_id_equal(owner, host->id)) {
-            return !is_candidate(flight, host->id);
+            return !is_candidate(block->flight, host->id);
         }
     }
     return false;
@@ -137,12 +144,11 @@ struct wanted {
 };
 
 /* May a node ask the source for what another one has? Views differ, or have differed. */
-static bool may_repeat(const struct repeats *repeats, const struct host_node *asker,
+static bool may_repeat(const struct trial *trial, const struct host_node *asker,
                        const struct host_node *host, const struct wanted *wanted)
 {
-    return faults_may_repeat(repeats->trial->faults, wanted->key) &&
-           !(is_calm(repeats->trial, asker) && is_calm(repeats->trial, host) &&
-             forgets(asker, host, wanted->id));
+    return faults_may_repeat(trial->faults, wanted->key) &&
+           !forgets(trial, asker, host, wanted->id);
 }
 
 static void check_block(struct repeats *repeats, struct host_node *asker,
@@ -161,7 +167,7 @@ static void check_block(struct repeats *repeats, struct host_node *asker,
                       asker->process.name, wanted->id.index, host->process.name);
             is_told = true;
         }
-        if (had > 0 && !may_repeat(repeats, asker, host, wanted)) {
+        if (had > 0 && !may_repeat(trial, asker, host, wanted)) {
             world_fail(trial->world, "%s asks the source for %llu bytes of a block that %s has",
                        asker->process.name, (unsigned long long)had, host->process.name);
             return;
