@@ -67,6 +67,13 @@ static bool is_beyond_doubt(const struct trial *trial, const struct host_node *h
            trial->world->now_us - faults_touched_us(trial->faults, host->process.index) >= WELL_US;
 }
 
+/* ... nor this one, who was not removed itself lately: it would begin with what others believe. */
+static bool is_judge(const struct trial *trial, const struct host_node *host)
+{
+    return is_beyond_doubt(trial, host) && has_run(host, UNTOUCHED_US) &&
+           gossip_self(host->gossip).state == MEMBER_OWNING;
+}
+
 /* ---- one view ---------------------------------------------------------------------------------- */
 
 static void check_member(struct trial *trial, const struct host_node *observer,
@@ -89,7 +96,7 @@ static void check_member(struct trial *trial, const struct host_node *observer,
                    (unsigned long long)known->buried);
     }
     if (known->living && member->state == MEMBER_DEAD && is_beyond_doubt(trial, subject) &&
-        is_beyond_doubt(trial, observer) && has_run(observer, UNTOUCHED_US)) {
+        is_judge(trial, observer)) {
         world_fail(trial->world, "%s removes %s, which is well", who, member->name);
     }
     if (living && !known->living) {
