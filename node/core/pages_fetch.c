@@ -352,11 +352,21 @@ enum err pages_wait(struct node *node, const struct page_search *search, struct 
     return ERR_OK;
 }
 
+/* It is not in this node's store, and other ranks are asked. */
+static bool is_asking(const struct page_fetch *fetch)
+{
+    return fetch->io == 0 && !is_done(fetch);
+}
+
 enum err pages_wait_ask(struct node *node, const struct page_search *search, struct meta_ask *ask)
 {
     struct page_fetch *fetch = fetch_for(node, search);
     if (fetch == NULL) {
         return ERR_BUSY;
+    }
+    if (!ask->may_search && is_asking(fetch)) {
+        MARK(node, "pages.search.crossed");
+        return ERR_NOT_FOUND; /* two that search would wait for each other */
     }
     list_push_back(&fetch->asks, &ask->waiting);
     return ERR_OK;
