@@ -286,6 +286,25 @@ static void page_is_gone_when_its_keepers_are_dead(void **state)
     assert_int_equal(page_without_its_keepers(true), ERR_NOT_FOUND);
 }
 
+static void two_nodes_that_search_for_a_page_do_not_wait_for_each_other(void **state)
+{
+    struct shelf *shelf = shelf_new(2);
+    uint64_t requests[2];
+    (void)state;
+    put_dirs(shelf, 1);
+    shelf_mount(shelf, 0, 0);
+    shelf_mount(shelf, 1, 1);
+    shelf_root(shelf, 0, "p/");
+    for (uint32_t i = 0; i < 2; i++) {
+        requests[i] = ask_page(shelf, i, 12345);
+    }
+    lab_run(shelf->lab, MSEC(500));
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(shelf_failed(shelf, i, requests[i]), ERR_NOT_FOUND);
+    }
+    shelf_free(shelf);
+}
+
 static void page_of_an_unknown_generation_is_not_found(void **state)
 {
     struct shelf *shelf = shelf_new(2);
@@ -401,6 +420,7 @@ int main(void)
         cmocka_unit_test(asker_whose_time_is_over_is_not_answered),
         cmocka_unit_test(page_is_not_gone_while_its_keepers_only_say_nothing),
         cmocka_unit_test(page_is_gone_when_its_keepers_are_dead),
+        cmocka_unit_test(two_nodes_that_search_for_a_page_do_not_wait_for_each_other),
         cmocka_unit_test(page_of_an_unknown_generation_is_not_found),
         cmocka_unit_test(mount_cannot_offer_or_pull_roots),
         cmocka_unit_test(many_askers_of_one_listing_are_all_answered),
