@@ -65,8 +65,8 @@ static uint32_t touched_by(const struct fault *fault)
     return is_cut(fault) && few && !is_cut_beside(fault) ? fault->nodes : all;
 }
 
-/* What begins, beside what goes on already. */
-static void note_loss(struct faults *faults)
+/* What the network suffers now that one more trouble has begun. */
+static void note_network(struct faults *faults)
 {
     int64_t lost = 0;
     for (uint32_t i = 0; i < faults->count; i++) {
@@ -141,7 +141,7 @@ static void fault_fire(struct world *world, struct happening *what)
         return;
     }
     fault->active = true;
-    note_loss(faults);
+    note_network(faults);
     world_set(world, what, plan->lasts_us);
 }
 

@@ -93,11 +93,6 @@ static bool is_candidate(const struct flight *flight, struct node_id id)
     return flight->candidate_count == PEEKS_MAX;
 }
 
-static bool is_whole(const struct block *block)
-{
-    return block->segment != NULL || (block->buffer != NULL && block->arrived == block->size);
-}
-
 /* How long ago was it decided whom to ask for it? They may take long. */
 static usec_t planned_for_us(const struct node *node, const struct flight *flight)
 {
@@ -113,9 +108,9 @@ static bool forgets(const struct trial *trial, const struct host_node *asker,
     const struct block *block = blocks_find(node, id);
     const struct block *theirs = blocks_find(host->node, id);
     const struct member *member = view_find(node->rings.view, host->id);
-    if (block == NULL || block->flight == NULL || theirs == NULL || !is_whole(theirs) ||
-        member == NULL || member->state == MEMBER_WARMING ||
-        !peer_is_open(node, host->id, LINK_DATA)) {
+    if (block == NULL || block->flight == NULL || theirs == NULL ||
+        (theirs->segment == NULL && !block_is_whole(theirs)) || member == NULL ||
+        member->state == MEMBER_WARMING || !peer_is_open(node, host->id, LINK_DATA)) {
         return false;
     }
     const usec_t ago_us = planned_for_us(node, block->flight);

@@ -21,7 +21,7 @@
 #define SLOTS_LOG2 12
 #define CREATE_TRIES 30
 #define START_TRIES 20
-#define AGREE_US SEC(1)
+#define AGREE_US SEC(1)  /* for all to hear that somebody owns */
 #define AFTER_US SEC(60) /* at most, until the files held back are read */
 #define STOP_US SEC(40)  /* at most, until the last request is answered */
 #define REST_US SEC(8)   /* for what goes on in the background */
