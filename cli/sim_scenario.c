@@ -28,8 +28,8 @@ const struct options_table sim_scenario_table = {
     .command = "sim scenario",
     .usage = "atoll sim scenario FILE… [--verbose | --messages] [OPTIONS]",
     .intro = "Run scenarios: clusters, faults and expectations written down in a text.\n"
-             "Whatever must always hold is checked, too. docs/simulator.md tells the words. Exit "
-             "code 1: one failed.",
+             "Whatever must always hold is checked, too. docs/generated/scenarios.md tells the\n"
+             "words. Exit code 1: one failed.",
     .examples = "  atoll sim scenario tests/scenarios/*.txt\n"
                 "  atoll sim scenario --verbose frozen-owner.txt\n",
     .rows = scenario_rows,

@@ -138,6 +138,7 @@ static void asked(void *self, struct process *node, const struct node_effect *ef
 {
     struct checks *checks = self;
     repeats_asked(checks->repeats, node, effect);
+    listen_asked(checks->listen, effect);
     owners_asked(checks->trial, node, effect);
     patience_asked(checks->patience, node, effect);
 }

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "sim/trial/durable.h"
 #include "sim/trial/elsewhere.h"
+#include "sim/trial/freshness.h"
 #include "sim/trial/owners.h"
 #include "wire/message.h"
 
@@ -24,6 +25,7 @@ struct known {
 struct listen {
     struct trial *trial;
     struct elsewhere *elsewhere;
+    struct freshness *freshness;
     struct known requests[1u << TABLE_LOG2]; /* by answerer, asker and number */
     struct known traces[1u << TABLE_LOG2];   /* by answerer and trace */
 };
@@ -34,12 +36,14 @@ struct listen *listen_new(struct trial *trial)
     CHECK(listen != NULL);
     listen->trial = trial;
     listen->elsewhere = elsewhere_new(trial);
+    listen->freshness = freshness_new(trial);
     return listen;
 }
 
 void listen_free(struct listen **listen)
 {
     elsewhere_free(&(*listen)->elsewhere);
+    freshness_free(&(*listen)->freshness);
     free(*listen);
     *listen = NULL;
 }
@@ -262,6 +266,24 @@ static void check_pending(struct listen *listen, struct process *from, struct pr
     }
 }
 
+static void check_root(struct listen *listen, struct process *from, struct process *to,
+                       const struct message *message)
+{
+    const struct message_dir_root *root = &message->dir_root;
+    const uint64_t key = request_key(to, from, root->request);
+    const struct known *known = place(listen->requests, key);
+    durable_sent(listen->trial, from, to, root);
+    if (known->key == key) {
+        freshness_sent(listen->freshness, from, to, root, known->taken_us);
+    }
+    check_answer(listen, from, to, message, root->request);
+}
+
+void listen_asked(struct listen *listen, const struct node_effect *effect)
+{
+    freshness_asked(listen->freshness, effect);
+}
+
 void listen_sent(struct listen *listen, struct process *from, struct process *to, struct span frame)
 {
     struct message message;
@@ -286,8 +308,7 @@ void listen_sent(struct listen *listen, struct process *from, struct process *to
     } else if (message.kind == MESSAGE_FAIL) {
         check_answer(listen, from, to, &message, message.fail.request);
     } else if (message.kind == MESSAGE_DIR_ROOT) {
-        durable_sent(listen->trial, from, to, &message.dir_root);
-        check_answer(listen, from, to, &message, message.dir_root.request);
+        check_root(listen, from, to, &message);
     } else if (message.kind == MESSAGE_SHARD) {
         check_answer(listen, from, to, &message, message.shard.request);
     } else if (message.kind == MESSAGE_PENDING) {

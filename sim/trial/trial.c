@@ -25,6 +25,7 @@
 #define AFTER_US SEC(60) /* at most, until the files held back are read */
 #define STOP_US SEC(40)  /* at most, until the last request is answered */
 #define REST_US SEC(8)   /* for what goes on in the background */
+#define OWN_US SEC(20)   /* to own, once it may: the last votes on it may be 10 s old */
 
 /* ---- making it ------------------------------------------------------------------------------- */
 
@@ -268,26 +269,38 @@ static void stop_readers(struct trial *trial)
               "requests are not answered after all faults are over");
 }
 
-static bool do_all_own(const struct trial *trial)
+/* The first node that runs and does not own; NULL when all do. */
+static const struct host_node *who_does_not_own(const struct trial *trial)
 {
     for (uint32_t i = 0; i < trial->node_count; i++) {
         const struct host_node *host = trial->nodes[i];
         if (host->process.up && !host->process.frozen && !host->over &&
             gossip_self(host->gossip).state != MEMBER_OWNING) {
-            return false;
+            return host;
         }
     }
-    return true;
+    return NULL;
 }
 
 /* Who was removed while it lived owns again when its time is over, and a moment later all know it. */
 static void wait_for_owners(struct trial *trial)
 {
-    const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES);
+    const usec_t end_us = trial->world->now_us + (HELD_US << HELD_DOUBLES) + OWN_US;
+    const struct host_node *waits = who_does_not_own(trial);
     while (!trial->world->failed && trial->world->now_us < end_us &&
-           !(do_all_own(trial) && checks_agree(trial->checks))) {
+           !(waits == NULL && checks_agree(trial->checks))) {
         world_run(trial->world, SEC(1));
+        waits = who_does_not_own(trial);
     }
+    if (trial->world->failed) {
+        return;
+    }
+    if (waits != NULL) {
+        world_fail(trial->world, "%s does not own, long after all faults are over",
+                   waits->process.name);
+        return;
+    }
+    checks_settled(trial->checks);
 }
 
 static void read_the_rest(struct trial *trial)
@@ -311,7 +324,7 @@ static void read_the_rest(struct trial *trial)
 static void settle(struct trial *trial)
 {
     world_run(trial->world, FAULTS_SETTLE_US - AGREE_US);
-    const bool did_all_own = do_all_own(trial);
+    const bool did_all_own = who_does_not_own(trial) == NULL;
     world_run(trial->world, AGREE_US);
     for (usec_t us = 0; us < AGREE_US && !did_all_own && !checks_agree(trial->checks);
          us += MSEC(100)) {
