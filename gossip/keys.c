@@ -7,7 +7,7 @@
 #include "gossip/internal.h"
 
 #define KEEP_AGAIN_US SEC(5)
-#define ROTATE_US SEC(10) /* an operator waits that long for the new key to be kept */
+#define ROTATE_US SEC(10) /* an operator waits that long for the new key to be kept by two */
 #define LOOK_US MSEC(50)  /* at the soonest: things change together */
 #define LOOK_AGAIN_US SEC(1)
 #define STAGES_TELL_US MSEC(500)
@@ -125,11 +125,19 @@ static void withdraw(struct gossip *g)
     keys->rotated = ERR_SYSTEM;
 }
 
+/* It goes on now whatever becomes of this node: another one has it on disk, where there is another. */
+static bool is_safe(const struct gossip *g)
+{
+    const struct keys *keys = &g->keys;
+    return keys->kept >= keys->rotate_serial &&
+           (g->living == 1 || keyring_is_settled(&keys->ring) || stages_elsewhere(g));
+}
+
 /* A disk that has refused it will not have it later; one that has not answered may. */
 static void end_waiting(struct gossip *g)
 {
     struct keys *keys = &g->keys;
-    if (keys->failed >= keys->rotate_serial) {
+    if (keys->failed >= keys->rotate_serial && keys->kept < keys->rotate_serial) {
         withdraw(g);
         return;
     }
@@ -150,7 +158,6 @@ void keys_kept(struct gossip *g, uint64_t serial, enum err err)
     }
     keys->kept = serial;
     keys->keep_at_us = keys->kept == keys->serial ? USEC_NEVER : keys->keep_at_us;
-    keys->tell_rotated = keys->tell_rotated || keys->rotate_serial <= serial;
     keys->stages_changed = true;
     look_soon(g);
 }
@@ -202,11 +209,21 @@ static void look(struct gossip *g)
     }
 }
 
+static void judge_rotation(struct gossip *g)
+{
+    struct keys *keys = &g->keys;
+    if (is_safe(g)) {
+        keys->tell_rotated = true;
+    } else if (g->now.mono_us >= keys->rotate_until_us) {
+        end_waiting(g);
+    }
+}
+
 void keys_tick(struct gossip *g)
 {
     struct keys *keys = &g->keys;
-    if (keys->rotate_id != 0 && !keys->tell_rotated && g->now.mono_us >= keys->rotate_until_us) {
-        end_waiting(g);
+    if (keys->rotate_id != 0 && !keys->tell_rotated) {
+        judge_rotation(g);
     }
     if (g->now.mono_us >= keys->keep_at_us) {
         keys->tell_ring = true;

@@ -97,6 +97,8 @@ void stages_hear(struct gossip *g, const struct arrival *a, const struct datagra
 void stages_forget(struct gossip *g);
 /* The lowest stage of all living members, and whether one of them has the highest. */
 enum key_stage stages_lowest(struct gossip *g, bool *any_uses);
+/* Has a living member beside this one the newest key on its disk? */
+bool stages_elsewhere(const struct gossip *g);
 enum key_stage stages_of(const struct gossip *g, uint32_t peer);
 void stages_tick(struct gossip *g);
 

@@ -76,6 +76,16 @@ enum key_stage stages_lowest(struct gossip *g, bool *any_uses)
     return lowest;
 }
 
+bool stages_elsewhere(const struct gossip *g)
+{
+    for (uint32_t i = 0; i < g->peers_high; i++) {
+        if (i != g->self && roster_is_living(&g->peers[i]) && stages_of(g, i) >= KEY_STAGE_HAS) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- in an order that both sides know ------------------------------------------------------------ */
 
 static void count_buckets(struct gossip *g)

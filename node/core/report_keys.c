@@ -237,13 +237,14 @@ void report_on_rotated(struct node *node, uint64_t admin, enum err err)
         return;
     }
     if (err == ERR_BUSY) {
-        report_error(node, admin, err, "this node is writing another new key to its --data-dir");
+        report_error(node, admin, err,
+                     "another rotation that was asked of this node is not answered yet");
         return;
     }
     if (err == ERR_TIMEOUT) {
         report_error(node, admin, err,
-                     "this node is still writing the new key to its --data-dir: whether a "
-                     "rotation has begun is seen in its key list");
+                     "the new key was not seen on two nodes' disks in 10 s: whether a rotation has "
+                     "begun is seen in the key list of this node, and of another one");
         return;
     }
     if (err == ERR_INVALID) {

@@ -115,6 +115,16 @@ static void log_ring(const struct keyring *before, const struct keyring *ring)
     }
 }
 
+/* The operator may have thought that it was lost with this node. */
+static void log_unfinished(const struct keyring *ring)
+{
+    if (ring->count > 0 && ring->present != 0) {
+        LOG(LOG_WARN, "key.unfinished", LOG_NUM("number", keyring_newest(ring)->number),
+            LOG_TEXT("text", "a rotation that had begun before this node stopped goes on; atoll "
+                             "key list shows it"));
+    }
+}
+
 /* Serial 0 is the ring that the node has started with. */
 static void keep_ring(struct running *run, const struct process_word *word)
 {
@@ -123,6 +133,7 @@ static void keep_ring(struct running *run, const struct process_word *word)
     struct process *process = run->process;
     text_init(&why, room, sizeof room);
     if (word->number == 0) {
+        log_unfinished(&word->ring);
         return;
     }
     const enum err err =

@@ -47,10 +47,11 @@ static void a_rotation_goes_through_its_steps_everywhere(void **state)
     (void)state;
     struct net *net = started(3, 1);
     net_rotate(net, 1, 2, TTL, false);
+    assert_false(net->nodes[1].rotated); /* the others do not have it yet */
+    assert_int_equal(net_key_used(net, 1), OLD);
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
     assert_true(net->nodes[1].rotated);
     assert_int_equal(net->nodes[1].rotated_err, ERR_OK);
-    assert_int_equal(net_key_used(net, 1), OLD); /* the others do not have it yet */
-    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
     net_run(net, SEC(TTL) - SEC(1));
     assert_true(net_all_use(net, 2, 2)); /* the old one opens as long as it was said to */
     assert_true(net_wait_key(net, 2, 1, SEC(5)) != USEC_NEVER);
@@ -107,6 +108,9 @@ static void a_rotation_while_another_is_under_way_is_refused(void **state)
     (void)state;
     struct net *net = started(3, 4);
     net_rotate(net, 0, 2, TTL, false);
+    net_rotate(net, 0, 3, TTL, false);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_BUSY); /* the first one is not answered yet */
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
     net_rotate(net, 0, 3, TTL, false);
     assert_int_equal(net->nodes[0].rotated_err, ERR_ROTATING);
     assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
@@ -285,6 +289,50 @@ static void a_key_that_is_still_being_written_is_not_taken_back(void **state)
     assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
     assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 1);
     net->nodes[0].disk_is_slow = false;
+    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    assert_nobody_was_hurt(net);
+    net_free(&net);
+}
+
+/* Until then it would wait for this node to come back, should that die. */
+static void a_rotation_has_begun_when_another_disk_has_the_key(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 23);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = true;
+    }
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(5));
+    assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 2);
+    assert_false(net->nodes[0].rotated);
+    net->nodes[2].disk_is_full = false;
+    net_run(net, SEC(4)); /* it tries again after one wait */
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_OK);
+    net_crash(net, 0);
+    net->nodes[1].disk_is_full = false;
+    net_run(net, SEC(30));
+    assert_int_equal(net_key_used(net, 1), 2);
+    assert_int_equal(net_key_used(net, 2), 2);
+    net_free(&net);
+}
+
+static void a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 24);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = true;
+    }
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(11));
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = false;
+    }
     assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
     assert_nobody_was_hurt(net);
     net_free(&net);
@@ -559,6 +607,8 @@ int main(void)
         cmocka_unit_test(a_key_that_could_not_be_kept_was_never_there),
         cmocka_unit_test(a_key_that_is_still_being_written_is_not_taken_back),
         cmocka_unit_test(a_key_that_was_refused_once_and_is_being_written_is_not_taken_back),
+        cmocka_unit_test(a_rotation_has_begun_when_another_disk_has_the_key),
+        cmocka_unit_test(a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way),
         cmocka_unit_test(a_forced_key_that_could_not_be_kept_leaves_the_others_their_time),
         cmocka_unit_test(a_node_that_dies_does_not_hold_a_rotation_up),
         cmocka_unit_test(a_rotation_goes_on_without_the_node_that_began_it),
