@@ -20,3 +20,17 @@ bool span_starts_with(struct span text, struct span prefix)
     }
     return prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0;
 }
+
+bool span_is_name(struct span text, size_t most)
+{
+    static const char others[] = { '.', '_', '-' };
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && memchr(others, c, sizeof others) == NULL) {
+            return false;
+        }
+    }
+    return text.size > 0 && text.size <= most && !span_equal(text, span_text(".")) &&
+           !span_equal(text, span_text(".."));
+}

@@ -29,6 +29,9 @@ static inline bool span_equal(struct span a, struct span b)
 /* memcmp order, a prefix before what it begins: the order of keys at S3 and OSS. */
 int span_compare(struct span a, struct span b);
 bool span_starts_with(struct span text, struct span prefix);
+/* What a node, a zone or a cluster may be called: up to `most` letters, digits, '.', '_' and '-', and at
+ * least one; "." and ".." are none, since names stand in URLs. */
+bool span_is_name(struct span text, size_t most);
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "records are little endian; a big-endian machine needs byte swaps here"

@@ -69,13 +69,6 @@ static int fail(enum err err, const char *what, const char *reason)
     return err_exit_code(err);
 }
 
-static bool is_name(const char *text)
-{
-    return text[0] != 0 && strlen(text) <= 64 &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-               strlen(text);
-}
-
 static int make_cluster(const struct options *options, struct text *why)
 {
     const char *name = options_string(options, "name");
@@ -83,7 +76,7 @@ static int make_cluster(const struct options *options, struct text *why)
     const uint64_t slots = options_size(options, "slots");
     char path[128];
     struct cluster_keys keys;
-    if (name == NULL || !is_name(name)) {
+    if (name == NULL || !span_is_name(span_text(name), sizeof keys.name - 1)) {
         return fail(ERR_INVALID, "--name: ",
                     "give the cluster a name of at most 64 letters, digits, '.', '_' and '-'");
     }

@@ -8,6 +8,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "node/io/http_fields.h"
 #include "node/io/process.h"
 
 static const struct option_row rows[] = { CLIENT_OPTIONS };
@@ -28,14 +29,16 @@ const struct options_table node_weight_table = {
     .arguments_max = 2,
 };
 
-/* A number travels as one. */
+/* A number travels as one. NULL: it is no weight. */
 static json_t *make_body(const char *weight)
 {
-    char *end = NULL;
-    const long long number = strtoll(weight, &end, 10);
-    const bool is_number = weight[0] != 0 && *end == 0;
-    return is_number ? json_pack("{s:I}", "weight", (json_int_t)number)
-                     : json_pack("{s:s}", "weight", weight);
+    uint64_t number = 0;
+    if (strcmp(weight, "auto") == 0) {
+        return json_pack("{s:s}", "weight", weight);
+    }
+    return parse_u64(span_text(weight), &number) && number <= UINT16_MAX
+               ? json_pack("{s:I}", "weight", (json_int_t)number)
+               : NULL;
 }
 
 static void show(const json_t *answer)
@@ -52,36 +55,62 @@ static void show(const json_t *answer)
     }
 }
 
-static int set_weight(struct options *options)
+static int refuse(const char *what, const char *reason)
+{
+    fprintf(stderr, "atoll node weight: %s%s\n", what, reason);
+    return err_exit_code(ERR_INVALID);
+}
+
+static int set_weight(struct options *options, json_t *body)
 {
     char *path = NULL;
-    char *name = client_escape(options_argument(options, 0));
-    enum err err = ERR_NOMEM;
-    if (name != NULL && asprintf(&path, "/api/v1/nodes/%s/weight", name) >= 0) {
-        struct client_answer answer =
-            client_ask(options, "POST", path, make_body(options_argument(options, 1)));
-        err = answer.err;
-        client_print(options, &answer, show);
-        json_decref(answer.json);
-        free(path);
+    struct client_answer answer = { .err = ERR_NOMEM };
+    /* As a name it needs no escapes. */
+    if (asprintf(&path, "/api/v1/nodes/%s/weight", options_argument(options, 0)) < 0) {
+        json_decref(body);
+        return err_exit_code(answer.err);
     }
-    free(name);
-    return err_exit_code(err);
+    answer = client_ask(options, "POST", path, body);
+    client_print(options, &answer, show);
+    json_decref(answer.json);
+    free(path);
+    return err_exit_code(answer.err);
+}
+
+static int check_and_set_weight(struct options *options)
+{
+    if (options_arguments(options) != 2) {
+        return refuse("", "give the NAME of the node and a WEIGHT");
+    }
+    if (!span_is_name(span_text(options_argument(options, 0)), MEMBER_NAME_MAX)) {
+        return refuse("NAME: ", "the name of a node has " HTTP_FIELDS_NAME);
+    }
+    json_t *body = make_body(options_argument(options, 1));
+    return body != NULL ? set_weight(options, body) : refuse("WEIGHT: ", HTTP_FIELDS_WEIGHT);
+}
+
+/* "n2 -1": no option, and none takes what stands after a word that is none, either. */
+static bool has_negative(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1] >= '0' && argv[i][1] <= '9' && argv[i - 1][0] != '-') {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int weight_command(int argc, char **argv)
 {
     int status;
+    if (has_negative(argc, argv)) {
+        return refuse("WEIGHT: ", HTTP_FIELDS_WEIGHT);
+    }
     struct options *options = client_options(&node_weight_table, argc, argv, &status);
     if (options == NULL) {
         return status;
     }
-    if (options_arguments(options) != 2) {
-        fprintf(stderr, "atoll node weight: give the NAME of the node and a WEIGHT\n");
-        status = err_exit_code(ERR_INVALID);
-    } else {
-        status = set_weight(options);
-    }
+    status = check_and_set_weight(options);
     options_free(&options);
     return status;
 }

@@ -72,16 +72,6 @@ static enum err copy(const struct options *options, const char *name, char *out,
     return ERR_OK;
 }
 
-static bool is_name(const char *text)
-{
-    for (const char *c = text; *c != 0; c++) {
-        if (!isalnum((unsigned char)*c) && strchr("._-", *c) == NULL) {
-            return false;
-        }
-    }
-    return text[0] != 0;
-}
-
 static enum err make_name(const struct options *options, struct config *out, struct text *why)
 {
     enum err err = copy(options, "name", out->name, sizeof out->name, why);
@@ -93,13 +83,15 @@ static enum err make_name(const struct options *options, struct config *out, str
         gethostname(host, sizeof host - 1);
         host[strcspn(host, ".")] = 0;
         host[MEMBER_NAME_MAX] = 0;
-        memcpy(out->name, is_name(host) ? host : "node", is_name(host) ? strlen(host) + 1 : 5);
+        const bool is_name = span_is_name(span_text(host), MEMBER_NAME_MAX);
+        memcpy(out->name, is_name ? host : "node", is_name ? strlen(host) + 1 : 5);
     }
-    if (!is_name(out->name)) {
+    if (!span_is_name(span_text(out->name), MEMBER_NAME_MAX)) {
         return refuse(why, "--name", "letters, digits, '.', '_' and '-' only");
     }
     err = copy(options, "zone", out->zone, sizeof out->zone, why);
-    if (err == ERR_OK && out->zone[0] != 0 && !is_name(out->zone)) {
+    if (err == ERR_OK && out->zone[0] != 0 &&
+        !span_is_name(span_text(out->zone), MEMBER_ZONE_MAX)) {
         err = refuse(why, "--zone", "letters, digits, '.', '_' and '-' only");
     }
     return err;
@@ -202,7 +194,7 @@ static enum err make_cluster(const struct options *options, struct config *out, 
         return refuse(why, "--insecure",
                       "needs --cluster NAME, so that two clusters never merge by accident");
     }
-    if (!is_name(cluster) || strlen(cluster) >= sizeof out->keys.name) {
+    if (!span_is_name(span_text(cluster), sizeof out->keys.name - 1)) {
         return refuse(why, "--cluster", "at most 64 letters, digits, '.', '_' and '-'");
     }
     memcpy(out->keys.name, cluster, strlen(cluster) + 1);

@@ -17,6 +17,7 @@
 
 #include "base/list.h"
 #include "node/io/address.h"
+#include "node/io/http_fields.h"
 #include "node/io/http_routes.h"
 #include "node/io/item.h"
 #include "node/io/log.h"
@@ -33,6 +34,7 @@ struct request {
     const struct http_route *route;
     char body[BODY_MAX];
     size_t body_size;
+    bool malformed; /* its URL */
     bool too_large;
     bool answered; /* by the peer thread, and the connection goes on */
     enum err err;
@@ -80,7 +82,7 @@ static enum MHD_Result send_failure(const struct request *request, unsigned int 
     text_str(&text, ",\"code\":");
     text_json(&text, span_text(err_name(err)));
     text_str(&text, ",\"what_to_do\":");
-    text_json(&text, span_text(http_advice(request->route, err)));
+    text_json(&text, span_text(http_advice(request->answered ? request->route : NULL, err)));
     text_str(&text, "}\n");
     return send_text(request->connection, status, "application/json", span_of(room, text.used));
 }
@@ -249,6 +251,17 @@ static enum MHD_Result begin_answer(struct http_actor *http, struct request *req
     return result;
 }
 
+/* What stands for a request until on_request() makes it, when its URL cannot be read.
+ * libmicrohttpd would take the stray '%' as it is. */
+static const char malformed_url;
+
+static void *on_url(void *self, const char *url, struct MHD_Connection *connection)
+{
+    (void)self;
+    (void)connection;
+    return http_fields_is_escaped(url) ? NULL : (void *)(uintptr_t)&malformed_url;
+}
+
 static struct request *request_new(struct http_actor *http, struct MHD_Connection *connection,
                                    const char *url, const char *method)
 {
@@ -271,9 +284,13 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     struct http_actor *http = self;
     struct request *request = *state;
     (void)version;
-    if (request == NULL) {
-        *state = request_new(http, connection, url, method);
-        return *state != NULL ? MHD_YES : MHD_NO;
+    if (request == NULL || *state == &malformed_url) {
+        request = request_new(http, connection, url, method);
+        if (request != NULL) {
+            request->malformed = *state == &malformed_url;
+        }
+        *state = request;
+        return request != NULL ? MHD_YES : MHD_NO;
     }
     if (*size > 0) {
         const size_t room = sizeof request->body - request->body_size;
@@ -291,6 +308,11 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     if (answered) {
         return send_answer(http, request);
     }
+    if (request->malformed) {
+        return send_failure(request, MHD_HTTP_BAD_REQUEST, ERR_INVALID,
+                            span_text("a % in the URL must have two hexadecimal digits after it, "
+                                      "and not 00"));
+    }
     if (request->route == NULL) {
         const bool known = http_url_is_known(url);
         return send_failure(request, known ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
@@ -307,7 +329,7 @@ static void on_completed(void *self, struct MHD_Connection *connection, void **s
     struct request *request = *state;
     (void)connection;
     (void)why;
-    if (request == NULL) {
+    if (request == NULL || *state == &malformed_url) {
         return;
     }
     pthread_mutex_lock(&http->mutex);
@@ -403,13 +425,13 @@ enum err http_actor_start(const struct http_actor_options *options, struct http_
         err = open_socket(http, why);
     }
     if (err == ERR_OK) {
-        http->daemon =
-            MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                                 MHD_USE_POLL | MHD_USE_ERROR_LOG,
-                             0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-                             http, MHD_OPTION_LISTEN_SOCKET, http->fd, MHD_OPTION_CONNECTION_LIMIT,
-                             CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
+        http->daemon = MHD_start_daemon(
+            MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_POLL |
+                MHD_USE_ERROR_LOG,
+            0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http,
+            MHD_OPTION_URI_LOG_CALLBACK, on_url, http, MHD_OPTION_LISTEN_SOCKET, http->fd,
+            MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+            IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
         err = http->daemon == NULL ? ERR_SYSTEM : ERR_OK;
     }
     if (err != ERR_OK) {

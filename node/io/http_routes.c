@@ -4,9 +4,8 @@
 #include <sodium.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "node/io/draft.h"
+#include "node/io/http_fields.h"
 #include "node/io/rotation.h"
 
 #define QUERY_SHOWN 64u /* of a parameter that there is not */
@@ -70,6 +69,22 @@ static enum err make_file(const struct http_route *route, const struct http_aske
     return ERR_OK;
 }
 
+/* NULL: that one can be looked for. `value` is NULL where nothing was said. */
+static const char *diff_fault(const char *name, const char *value)
+{
+    const struct span span = span_text(value != NULL ? value : "");
+    if (span.size > MEMBER_LABELS_MAX || (value != NULL && strchr(value, '\n') != NULL)) {
+        return "is too long, or has a line break in it";
+    }
+    if (strcmp(name, "nodes") == 0) {
+        return selector_is_valid(span) ? NULL : "must be KEY=VALUE,KEY2=VALUE2, each key once";
+    }
+    if (value != NULL && span.size == 0) {
+        return "is empty";
+    }
+    return strcmp(name, "add") == 0 ? http_fields_added_fault(span) : NULL;
+}
+
 /* Three lines, each of them empty where nothing was said. */
 static enum err make_diff(const struct http_route *route, const struct http_asked *asked,
                           uint8_t *argument, size_t *size, struct text *why)
@@ -80,9 +95,11 @@ static enum err make_diff(const struct http_route *route, const struct http_aske
         const char *value =
             MHD_lookup_connection_value(asked->connection, MHD_GET_ARGUMENT_KIND, names[i]);
         const size_t length = value == NULL ? 0 : strlen(value);
-        if (length > MEMBER_LABELS_MAX || (length > 0 && strchr(value, '\n') != NULL)) {
+        const char *fault = diff_fault(names[i], value);
+        if (fault != NULL) {
             text_str(why, names[i]);
-            text_str(why, " is too long, or has a line break in it");
+            text_str(why, ": ");
+            text_str(why, fault);
             return ERR_INVALID;
         }
         if (length > 0) {
@@ -138,25 +155,20 @@ static enum err make_weight(const struct http_route *route, const struct http_as
                             uint8_t *argument, size_t *size, struct text *why)
 {
     const struct span name = name_in(route, asked->url);
-    json_t *body = json_loadb(asked->body, asked->body_size, 0, NULL);
-    const json_t *weight = json_object_get(body, "weight");
-    char value[32] = "";
-    if (json_is_integer(weight)) {
-        snprintf(value, sizeof value, "%" JSON_INTEGER_FORMAT, json_integer_value(weight));
-    } else if (json_is_string(weight)) {
-        snprintf(value, sizeof value, "%s", json_string_value(weight));
-    }
-    json_decref(body);
-    if (value[0] == 0) {
-        text_str(why, "the body must be {\"weight\": NUMBER} or {\"weight\": \"auto\"}");
+    struct text out;
+    if (!span_is_name(name, MEMBER_NAME_MAX)) {
+        text_str(why, "the name of a node has " HTTP_FIELDS_NAME);
         return ERR_INVALID;
     }
-    const size_t value_size = strlen(value);
-    memcpy(argument, name.data, name.size);
-    argument[name.size] = ' ';
-    memcpy(argument + name.size + 1, value, value_size);
-    *size = name.size + 1 + value_size;
-    return ERR_OK;
+    text_init(&out, (char *)argument, HTTP_ARGUMENT_MAX);
+    text_span(&out, name);
+    text_str(&out, " ");
+    *size = 0;
+    enum err err = http_fields_weight(asked->body, asked->body_size, &out, why);
+    if (err == ERR_OK) {
+        *size = out.used;
+    }
+    return err;
 }
 
 static enum err make_rotation(const struct http_route *route, const struct http_asked *asked,
@@ -190,8 +202,7 @@ static const struct http_route routes[] = {
     { GET, "/api/v1/status", ADMIN_STATUS, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/nodes", ADMIN_NODES, HTTP_JSON, .make = make_nothing },
     { POST, "/api/v1/nodes/*/weight", ADMIN_NODE_WEIGHT, HTTP_JSON, .wants_json = true,
-      .correct = "ask the node itself, with --admin at its own address, for 0 to 65535 or auto",
-      .make = make_weight },
+      .correct = "ask the node itself, with --admin at its own address", .make = make_weight },
     { GET, "/api/v1/ring", ADMIN_RING, HTTP_JSON, .make = make_nothing },
     { GET, "/api/v1/ring/diff", ADMIN_RING_DIFF, HTTP_JSON, .query = diff_query,
       .make = make_diff },

@@ -27,7 +27,7 @@ struct http_route {
     bool is_live; /* answered without the node */
     bool wants_json;
     const char *const *query; /* the parameters there are, each at most once; NULL: not looked at */
-    const char *correct;      /* what to do about ERR_INVALID; NULL: as everywhere */
+    const char *correct;      /* what to do when the node says ERR_INVALID; NULL: as everywhere */
     /* Write the argument of NODE_ADMIN, at most HTTP_ARGUMENT_MAX. */
     enum err (*make)(const struct http_route *route, const struct http_asked *asked,
                      uint8_t *argument, size_t *size, struct text *why);
@@ -42,5 +42,5 @@ enum err http_check_query(const struct http_route *route, struct MHD_Connection 
                           struct text *why) MUST_USE;
 bool http_wants_detail(struct MHD_Connection *connection);
 unsigned int http_status(enum err err);
-/* What a person can do about it. `route` may be NULL. */
+/* What a person can do about it. `route` is NULL when the node itself was not asked. */
 const char *http_advice(const struct http_route *route, enum err err);

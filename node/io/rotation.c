@@ -95,9 +95,9 @@ static enum err parse(json_t *root, struct key_rotation *out, struct text *why)
 
 enum err rotation_parse(const char *body, size_t size, struct key_rotation *out, struct text *why)
 {
-    json_t *root = json_loadb(body, size, 0, NULL);
+    json_t *root = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
     if (root == NULL) {
-        return refuse(why, "the request is no JSON");
+        return refuse(why, "the request is no JSON, or has a field twice");
     }
     enum err err = parse(root, out, why);
     json_decref(root);

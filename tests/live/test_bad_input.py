@@ -348,6 +348,28 @@ def test_deleting_a_dataset_that_is_not_there_is_not_found(refused):
     refused(NOT_FOUND, "no dataset", "dataset", "delete", "absent", admin=True)
 
 
+@pytest.mark.parametrize("option, value, words", [
+    ("--add", "5,z,y", "a zone has 1 to 32 letters"), ("--add", "5,a b", "a zone has 1 to 32 letters"),
+    ("--add", "5,\u00e9", "a zone has 1 to 32 letters"),
+    ("--nodes", "k", "KEY=VALUE"), ("--nodes", "k=v,k=w", "each key once")])
+def test_a_ring_is_not_tried_with_what_there_cannot_be(refused, option, value, words):
+    refused(USAGE, f"{option[2:]}: .*{words}", "ring", "diff", option, value, admin=True)
+
+
+@pytest.mark.parametrize("name", ["", "n0/../n0", "n0 ", "n0?a", "x" * 33])
+def test_a_weight_is_not_set_for_what_no_node_can_be_called(refused, name):
+    refused(USAGE, "NAME: .*1 to 32 letters", "node", "weight", name, "5", admin=True)
+
+
+@pytest.mark.parametrize("weight", ["-1", "65536", " 5", "+5", "5.0", "0x5", "AUTO", ""])
+def test_a_weight_that_is_none_is_refused_with_the_range(shared, refused, weight):
+    said = refused(USAGE, "WEIGHT: must be 0 to 65535, or auto", "node", "weight", "n0", weight,
+                   admin=True)
+    assert "--admin" not in said
+    assert "auto" in refused(USAGE, "0 to 65535", "node", "weight", "--admin",
+                             shared.members[0].admin, "--", "n0", weight)
+
+
 def test_the_failure_of_a_request_is_also_json(shared):
     import urllib.error
     import urllib.request

@@ -35,7 +35,7 @@ def test_a_weight_moves_blocks_without_the_source_and_outlives_a_restart(cluster
     mount = cluster.mount("set")
     read_all(mount, sums)
     n1 = cluster.members[1]
-    assert set_weight(cluster, n1, "25") == "weight of n1: 25, was 100\n"
+    assert set_weight(cluster, n1, "025") == "weight of n1: 25, was 100\n"
     for node in cluster.members:
         live.wait_for("the new share everywhere", lambda n=node: shares(cluster, n)["n1"] ==
                       pytest.approx(25 / 225, rel=0.05))
@@ -62,4 +62,5 @@ def test_a_weight_is_set_at_the_nodes_own_address_only(cluster):
     done = cluster.cli("node", "weight", "n1", "5", "--admin", cluster.members[0].admin, admin=False,
                        check=False)
     assert done.returncode == 2 and "its own --admin address; here answers n0" in done.stderr
+    assert "ask the node itself, with --admin at its own address" in done.stderr
     assert weights(cluster) == {"n0": 100, "n1": 100}

@@ -51,6 +51,31 @@ static void a_span_starts_with_its_prefixes_only(void **state)
     assert_false(span_starts_with(span_text("trails"), span_text("train")));
 }
 
+static void a_name_may_stand_in_a_url(void **state)
+{
+    static const char *const names[] = { "n1", "z.9_-A", "..a",
+                                         "12345678901234567890123456789012" };
+    static const char *const others[] = { "",
+                                          "a b",
+                                          "z,y",
+                                          "é",
+                                          "../",
+                                          "a/b",
+                                          "a\n",
+                                          ".",
+                                          "..",
+                                          "a%",
+                                          "123456789012345678901234567890123" };
+    (void)state;
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_true(span_is_name(span_text(names[i]), 32));
+    }
+    for (uint32_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(span_is_name(span_text(others[i]), 32));
+    }
+    assert_false(span_is_name(span_of("a\0b", 3), 32));
+}
+
 static void numbers_are_little_endian_at_any_address(void **state)
 {
     (void)state;
@@ -73,6 +98,7 @@ int main(void)
         cmocka_unit_test(spans_sort_as_unsigned_bytes_a_prefix_first),
         cmocka_unit_test(equality_looks_at_size_and_bytes),
         cmocka_unit_test(a_span_starts_with_its_prefixes_only),
+        cmocka_unit_test(a_name_may_stand_in_a_url),
         cmocka_unit_test(numbers_are_little_endian_at_any_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

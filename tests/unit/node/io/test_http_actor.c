@@ -193,6 +193,56 @@ static void a_parameter_that_there_is_not_or_twice_is_refused(void **state)
     world_free(world);
 }
 
+static void a_diff_of_what_no_node_or_dataset_can_have_is_refused(void **state)
+{
+    static const struct {
+        const char *query;
+        const char *why;
+    } wrong[] = {
+        { "add=5,z,y", "add: a zone has 1 to 32 letters" },
+        { "add=5,a%20b", "add: a zone has 1 to 32 letters" },
+        { "add=5,%c3%a9", "add: a zone has 1 to 32 letters" },
+        { "add=", "add: is empty" },
+        { "without=", "without: is empty" },
+        { "nodes=k", "nodes: must be KEY=VALUE,KEY2=VALUE2, each key once" },
+        { "nodes=k=v,k=w", "nodes: must be KEY=VALUE,KEY2=VALUE2, each key once" },
+    };
+    struct world *world = world_make("");
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        char line[128];
+        snprintf(line, sizeof line, "GET /api/v1/ring/diff?%s", wrong[i].query);
+        assert_int_equal(ask(world, line, "", ""), 400);
+        assert_non_null(strstr(world->answer, wrong[i].why));
+    }
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?nodes=&add=5,z-9", "", ""), 200);
+    (void)question_of(world);
+    assert_memory_equal(world->question.argument, "\n\n5,z-9\n", 8);
+    world_free(world);
+}
+
+static void a_stray_percent_sign_is_not_taken_as_it_is(void **state)
+{
+    struct world *world = world_make("");
+    (void)state;
+    assert_int_equal(ask(world, "GET /api/v1/ring/diff?without=n%zz", "", ""), 400);
+    assert_non_null(strstr(world->answer, "two hexadecimal digits"));
+    assert_int_equal(ask(world, "GET /api/v1/where?file=set/a%00b", "", ""), 400);
+    assert_int_equal(ask(world, "GET /api/v1/datasets/a%4", "", ""), 400);
+    assert_int_equal(ask(world, "GET /%", "", ""), 400);
+    int fd = open_connection(world, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+                                    "GET /livez?%zz HTTP/1.1\r\nHost: x\r\n\r\n"
+                                    "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_int_equal(read_status(world, fd), 200);
+    assert_non_null(strstr(strstr(world->answer, "HTTP/1.1 400"), "HTTP/1.1 200"));
+    /* One that goes away before its headers are there. */
+    fd = open_connection(world, "GET /livez?%zz HTTP/1.1\r\nHost");
+    shutdown(fd, SHUT_WR);
+    (void)read_status(world, fd);
+    assert_int_equal(ask(world, "GET /livez", "", ""), 200);
+    world_free(world);
+}
+
 static void a_weight_is_a_number_or_a_word(void **state)
 {
     static const char json[] = "Content-Type: application/json\r\n";
@@ -209,6 +259,27 @@ static void a_weight_is_a_number_or_a_word(void **state)
     assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": 1.5}"), 400);
     assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "50"), 400);
     assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", "", "{\"weight\": 50}"), 415);
+    assert_int_equal(ask(world,
+                         "POST /api/v1/nodes/n%20"
+                         "7/weight",
+                         json, "{\"weight\": 50}"),
+                     400);
+    assert_non_null(strstr(world->answer, "the name of a node has 1 to 32 letters"));
+    world_free(world);
+}
+
+static void a_bad_weight_is_not_sent_to_another_address(void **state)
+{
+    static const char json[] = "Content-Type: application/json\r\n";
+    struct world *world = world_make("");
+    (void)state;
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": 65536}"), 400);
+    assert_non_null(strstr(world->answer, "0 to 65535"));
+    assert_null(strstr(world->answer, "--admin"));
+    world->err = ERR_INVALID;
+    world->text = "the weight of n7 is set elsewhere";
+    assert_int_equal(ask(world, "POST /api/v1/nodes/n7/weight", json, "{\"weight\": 5}"), 400);
+    assert_non_null(strstr(world->answer, "with --admin at its own address"));
     world_free(world);
 }
 
@@ -389,7 +460,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_goes_to_the_node_and_its_answer_comes_back),
         cmocka_unit_test(a_parameter_that_there_is_not_or_twice_is_refused),
+        cmocka_unit_test(a_diff_of_what_no_node_or_dataset_can_have_is_refused),
+        cmocka_unit_test(a_stray_percent_sign_is_not_taken_as_it_is),
         cmocka_unit_test(a_weight_is_a_number_or_a_word),
+        cmocka_unit_test(a_bad_weight_is_not_sent_to_another_address),
         cmocka_unit_test(a_dataset_is_deleted_by_its_name),
         cmocka_unit_test(a_dataset_is_created_from_json_only),
         cmocka_unit_test(failures_tell_what_to_do_and_have_their_status),

@@ -1,0 +1,154 @@
+/* tests/unit/gossip/test_keys_disk.c: on whose disks a new key is, and what an operator is told. */
+#include "tests/unit/gossip/net.h"
+
+#define OLD 0 /* the key that all nodes of a net start with */
+#define TTL 5 /* seconds */
+
+static struct net *started(uint32_t count, uint64_t seed)
+{
+    struct net *net = net_new(count, seed);
+    net_start_all(net);
+    assert_true(net_settle(net, SEC(20)) != USEC_NEVER);
+    return net;
+}
+
+static void a_key_that_could_not_be_kept_was_never_there(void **state)
+{
+    (void)state;
+    struct net *net = started(2, 6);
+    net->nodes[0].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(9));
+    assert_false(net->nodes[0].rotated);
+    net_run(net, SEC(2));
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_SYSTEM);
+    assert_int_equal(net_key_used(net, 1), OLD); /* it told nobody of a key it may lose */
+    assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 1);
+    net->nodes[0].disk_is_full = false;
+    net_run(net, SEC(30));
+    assert_true(net_all_use(net, OLD, 1));
+    assert_int_equal(net->nodes[0].ring.count, 1); /* on its disk too */
+    net_rotate(net, 0, 3, TTL, false);
+    assert_true(net_wait_key(net, 3, 1, SEC(60)) != USEC_NEVER);
+    net_free(&net);
+}
+
+/* It refused the first attempt and is busy with the second: that one may still end well. */
+static void a_key_that_was_refused_once_and_is_being_written_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct net *net = started(2, 22);
+    net->nodes[0].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(1));
+    net->nodes[0].disk_is_full = false;
+    net->nodes[0].disk_is_slow = true;
+    net_run(net, SEC(10));
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
+    net->nodes[0].disk_is_slow = false;
+    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    net_free(&net);
+}
+
+/* Nobody knows yet what a restart would find: it stays, and is told to nobody before it is kept. */
+static void a_key_that_is_still_being_written_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct net *net = started(2, 21);
+    net->nodes[0].disk_is_slow = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(11));
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
+    assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 1);
+    net->nodes[0].disk_is_slow = false;
+    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    assert_int_equal(net_suspects(net), 0);
+    net_free(&net);
+}
+
+/* Until then it would wait for this node to come back, should that die. */
+static void a_rotation_has_begun_when_another_disk_has_the_key(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 23);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = true;
+    }
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(5));
+    assert_int_equal(gossip_ring(net->nodes[1].gossip)->count, 2);
+    assert_false(net->nodes[0].rotated);
+    net->nodes[2].disk_is_full = false;
+    net_run(net, SEC(4)); /* it tries again after one wait */
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_OK);
+    net_crash(net, 0);
+    net->nodes[1].disk_is_full = false;
+    net_run(net, SEC(30));
+    assert_int_equal(net_key_used(net, 1), 2);
+    assert_int_equal(net_key_used(net, 2), 2);
+    net_free(&net);
+}
+
+static void a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 24);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = true;
+    }
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(11));
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    assert_int_equal(gossip_ring(net->nodes[0].gossip)->count, 2);
+    for (uint32_t i = 1; i < 3; i++) {
+        net->nodes[i].disk_is_full = false;
+    }
+    assert_true(net_wait_key(net, 2, 1, SEC(30)) != USEC_NEVER);
+    assert_int_equal(net_suspects(net), 0);
+    net_free(&net);
+}
+
+/* It was not written, so it does not cut the time either. */
+static void a_forced_key_that_could_not_be_kept_leaves_the_others_their_time(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 18);
+    net_rotate(net, 0, 2, 60, false);
+    assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
+    net_run(net, SEC(2));
+    const usec_t end_us = gossip_keys_end(net->nodes[1].gossip);
+    net->nodes[1].disk_is_full = true;
+    net_event(net, 1,
+              &(struct gossip_event){
+                  .kind = GOSSIP_ROTATE,
+                  .rotate = { .id = 1,
+                              .rotation = &(struct key_rotation){
+                                  .key = { .ttl_s = 1, .gossip = { 3 } }, .is_forced = true } } });
+    net_run(net, SEC(11));
+    assert_int_equal(net->nodes[1].rotated_err, ERR_SYSTEM);
+    net->nodes[1].disk_is_full = false;
+    net_run(net, SEC(6));
+    assert_true(net_all_use(net, 2, 2));
+    assert_int_equal(gossip_keys_end(net->nodes[1].gossip), end_us);
+    assert_true(net_wait_key(net, 2, 1, SEC(60)) != USEC_NEVER);
+    assert_int_equal(net_suspects(net), 0);
+    net_free(&net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_that_could_not_be_kept_was_never_there),
+        cmocka_unit_test(a_key_that_was_refused_once_and_is_being_written_is_not_taken_back),
+        cmocka_unit_test(a_key_that_is_still_being_written_is_not_taken_back),
+        cmocka_unit_test(a_rotation_has_begun_when_another_disk_has_the_key),
+        cmocka_unit_test(a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way),
+        cmocka_unit_test(a_forced_key_that_could_not_be_kept_leaves_the_others_their_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
