@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/words.h"
+#include "sim/trial/fault_kinds.h"
 #include "sim/trial/runs.h"
 
 bool sim_jobs(const struct options *options, uint32_t *out)
@@ -17,6 +18,18 @@ bool sim_jobs(const struct options *options, uint32_t *out)
     }
     *out = (uint32_t)jobs;
     return jobs > 0 && jobs <= RUNS_JOBS_MAX;
+}
+
+const char *sim_draw(const struct options *options, struct draw *out)
+{
+    *out = (struct draw){ .calm = options_flag(options, "calm"),
+                          .only = options_string(options, "only") };
+    if (out->only != NULL && fault_kinds_find(span_text(out->only)) == NULL) {
+        return "--only: there is no such kind of fault; docs/generated/scenarios.md has them all";
+    }
+    return out->calm && out->only != NULL
+               ? "--calm: there are no faults then, and --only wants some"
+               : NULL;
 }
 
 int sim_command(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* cli/sim.h: the words of `atoll sim`, and their tables. */
 #pragma once
 #include "node/io/options.h"
+#include "sim/trial/scenario.h"
 
 extern const struct options_table sim_fuzz_table;
 extern const struct options_table sim_replay_table;
@@ -19,3 +20,5 @@ int sim_shrink(int argc, char **argv);
 
 /* --jobs, or as many as there are processors; false: too many or none. */
 bool sim_jobs(const struct options *options, uint32_t *out);
+/* --calm and --only; NULL, or what is wrong. */
+const char *sim_draw(const struct options *options, struct draw *out);

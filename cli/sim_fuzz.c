@@ -2,15 +2,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/sim.h"
-#include "sim/trial/fault_kinds.h"
+#include "cli/sim_hashes.h"
 #include "sim/trial/runs.h"
 
 #define SEEDS_MAX 100000000u
@@ -31,9 +32,13 @@ static const struct option_row fuzz_rows[] = {
 const struct options_table sim_fuzz_table = {
     .command = "sim fuzz",
     .usage = "atoll sim fuzz [--seeds N] [--first SEED] [--jobs N] [OPTIONS]",
-    .intro = "Run clusters made from seeds, with faults, and check what must hold.\n"
-             "Each seed makes nodes, mounts, readers, files and a minute and a half of life. One "
-             "that fails is\ntold with the command that runs it again. Exit code 1: some failed.",
+    .intro =
+        "Run clusters made from seeds, with faults, and check what must hold.\n"
+        "Each seed makes nodes, mounts, readers, files and a minute and a half of life. One "
+        "that fails is\ntold with the command that runs it again. Exit code 1: some failed; 6: "
+        "they ran, but FILE of\n"
+        "--hashes could not be written. SIGINT and SIGTERM end it with what came of those that "
+        "ran.",
     .examples = "  atoll sim fuzz --seeds 1000\n"
                 "  atoll sim fuzz --seeds 200 --first 5001 --only leave --json\n",
     .rows = fuzz_rows,
@@ -70,8 +75,8 @@ struct tally {
     bool quiet; /* JSON will tell */
     bool each;  /* of the good ones, too */
     json_t *failures;
-    FILE *hashes; /* may be NULL */
-    uint64_t *hash_of;
+    struct sim_hashes *hashes; /* may be NULL */
+    uint64_t over;             /* so many seeds from the first have ended */
     uint64_t passed;
     uint64_t failed;
     uint64_t given;
@@ -144,8 +149,8 @@ static bool done(void *self, uint64_t index, const struct trial_result *result)
     tally->bytes += result->bytes;
     tally->longest_us = usec_max(tally->longest_us, result->longest_us);
     add_marks(&tally->marks, &result->marks);
-    if (tally->hash_of != NULL) {
-        tally->hash_of[index] = result->hash;
+    if (tally->hashes != NULL) {
+        sim_hashes_set(tally->hashes, index, result->hash);
     }
     if (tally->quiet) {
         if (result->failed) {
@@ -197,16 +202,6 @@ static void tell_json(const struct tally *tally, bool with_marks)
 
 /* ---- fuzz ---------------------------------------------------------------------------------------- */
 
-/* NULL, or what is wrong. */
-static const char *take_draw(const struct options *options, struct draw *out)
-{
-    out->calm = options_flag(options, "calm");
-    out->only = options_string(options, "only");
-    return out->only == NULL || fault_kinds_find(span_text(out->only)) != NULL
-               ? NULL
-               : "--only: there is no such kind of fault; see docs/simulator.md";
-}
-
 static const char *take_fuzz(const struct options *options, struct tally *tally, struct runs *runs)
 {
     tally->first = options_size(options, "first");
@@ -217,57 +212,88 @@ static const char *take_fuzz(const struct options *options, struct tally *tally,
     if (tally->count == 0 || tally->count > SEEDS_MAX) {
         return "--seeds: must be 1 to 100000000";
     }
+    if (tally->first > UINT64_MAX - (tally->count - 1)) {
+        return "--first: the last seed there is, 18446744073709551615, is before the last one of "
+               "--seeds";
+    }
     if (!sim_jobs(options, &runs->jobs)) {
         return "--jobs: must be 1 to 64";
     }
-    return take_draw(options, &tally->draw);
+    return sim_draw(options, &tally->draw);
 }
 
-static void write_hashes(const struct tally *tally)
+/* A descriptor that can be read when the run is to end. Children must not end before they are told to,
+ * so the signals are held back in all. < 0: errno. */
+static int open_signals(void)
 {
-    for (uint64_t i = 0; i < tally->count; i++) {
-        fprintf(tally->hashes, "%" PRIu64 " %016" PRIx64 "\n", tally->first + i, tally->hash_of[i]);
+    static const int numbers[] = { SIGINT, SIGTERM };
+    sigset_t set;
+    sigemptyset(&set);
+    for (uint32_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+            sigaddset(&set, numbers[i]); /* a shell lets what runs behind it ignore SIGINT */
+        }
     }
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int run_seeds(const struct options *options, struct tally *tally, const struct runs *runs)
+/* How to go on, and the exit code that a shell gives who dies of that signal. */
+static int tell_stopped(const struct tally *tally, int signals)
 {
-    const enum err err = runs_go(runs);
-    if (err != ERR_OK) {
-        fprintf(stderr, "atoll sim fuzz: a process cannot be started: %s\n", strerror(errno));
-        return err_exit_code(err);
-    }
-    if (tally->hashes != NULL) {
-        write_hashes(tally);
-    }
+    struct signalfd_siginfo info = { .ssi_signo = SIGINT };
+    const ssize_t got = read(signals, &info, sizeof info);
+    CHECK(got == (ssize_t)sizeof info);
+    fprintf(stderr,
+            "atoll sim fuzz: %s; the first %" PRIu64 " seeds have run, to go on: --first %" PRIu64
+            " --seeds %" PRIu64 "\n",
+            strsignal((int)info.ssi_signo), tally->over, tally->first + tally->over,
+            tally->count - tally->over);
+    return 128 + (int)info.ssi_signo;
+}
+
+/* What came of them; the exit code. */
+static int tell_end(const struct options *options, struct tally *tally, int signals, enum err err)
+{
+    int status = tally->failed > 0 ? 1 : 0;
     if (tally->quiet) {
         tell_json(tally, options_flag(options, "marks"));
     } else {
         tell_all(tally, options_flag(options, "marks"));
     }
-    return tally->failed > 0 ? 1 : 0;
+    fflush(stdout);
+    if (err == ERR_CANCELLED) {
+        status = tell_stopped(tally, signals);
+    }
+    if (tally->hashes != NULL) {
+        err = sim_hashes_end(&tally->hashes, tally->first, tally->over, err == ERR_OK);
+        status = status == 0 ? err_exit_code(err) : status;
+    }
+    return status;
 }
 
-static int fuzz(const struct options *options, struct tally *tally, const struct runs *runs)
+static int fuzz(const struct options *options, struct tally *tally, struct runs *runs)
 {
     const char *file = options_string(options, "hashes");
-    int status = 0;
+    enum err err = ERR_OK;
     if (file != NULL) {
-        tally->hashes = fopen(file, "we");
-        tally->hash_of = calloc(tally->count, sizeof *tally->hash_of);
+        err = sim_hashes_new(file, tally->count, &tally->hashes);
     }
-    if (file != NULL && (tally->hashes == NULL || tally->hash_of == NULL)) {
-        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
-        status = err_exit_code(ERR_SYSTEM);
-    } else {
-        status = run_seeds(options, tally, runs);
+    if (err != ERR_OK) {
+        return err_exit_code(err);
     }
-    if (tally->hashes != NULL && fclose(tally->hashes) != 0) {
-        fprintf(stderr, "atoll sim fuzz: %s: %s\n", file, strerror(errno));
-        status = err_exit_code(ERR_SYSTEM);
+    runs->over = &tally->over;
+    runs->stop = open_signals();
+    err = runs->stop < 0 ? ERR_SYSTEM : runs_go(runs);
+    if (err == ERR_OK || err == ERR_CANCELLED) {
+        return tell_end(options, tally, runs->stop, err);
     }
-    free(tally->hash_of);
-    return status;
+    fprintf(stderr, "atoll sim fuzz: a process cannot be started: %s\n", strerror(errno));
+    if (tally->hashes != NULL) {
+        (void)!sim_hashes_end(&tally->hashes, tally->first, tally->over, false);
+    }
+    return err_exit_code(err);
 }
 
 int sim_fuzz(int argc, char **argv)
@@ -315,14 +341,17 @@ int sim_replay(int argc, char **argv)
         return status;
     }
     const char *word = options_arguments(options) == 1 ? options_argument(options, 0) : "";
-    const char *fault = take_draw(options, &tally.draw);
+    const char *fault = sim_draw(options, &tally.draw);
+    const bool text = options_flag(options, "text");
+    runs.trial.messages = options_flag(options, "messages");
+    runs.trial.verbose = options_flag(options, "verbose") || runs.trial.messages;
+    if (text && runs.trial.verbose) {
+        fault = "--text: nothing is run, so --verbose and --messages have nothing to tell";
+    }
     if (!parse_u64(span_text(word), &tally.first)) {
         fault = "give the number of one SEED";
     }
-    runs.trial.messages = options_flag(options, "messages");
-    runs.trial.verbose = options_flag(options, "verbose") || runs.trial.messages;
     tally.each = true;
-    const bool text = options_flag(options, "text");
     enum err err = fault != NULL ? ERR_INVALID : text ? ERR_OK : runs_go(&runs);
     if (err == ERR_OK && text) {
         put_text(&tally);

@@ -222,15 +222,15 @@ static void told(void *self, uint32_t runs, const struct scenario *smaller)
 static enum err take_start(const struct options *options, struct scenario *out)
 {
     const char *word = options_arguments(options) == 1 ? options_argument(options, 0) : NULL;
-    const struct draw draw = { .calm = options_flag(options, "calm"),
-                               .only = options_string(options, "only") };
+    struct draw draw;
+    const char *fault = sim_draw(options, &draw);
     uint64_t seed = 0;
     if (word == NULL) {
         fprintf(stderr, "atoll sim shrink: give one SEED or FILE\n");
         return ERR_INVALID;
     }
-    if (draw.only != NULL && fault_kinds_find(span_text(draw.only)) == NULL) {
-        fprintf(stderr, "atoll sim shrink: --only: there is no such kind of fault\n");
+    if (fault != NULL) {
+        fprintf(stderr, "atoll sim shrink: %s\n", fault);
         return ERR_INVALID;
     }
     if (!parse_u64(span_text(word), &seed)) {

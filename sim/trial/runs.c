@@ -1,6 +1,7 @@
 /* sim/trial/runs.c: children, and a pipe for the result of each. */
 #include "sim/trial/runs.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <poll.h>
@@ -129,13 +130,13 @@ static void child_end(struct child *child, struct trial_result *out)
 
 /* ---- all of them ------------------------------------------------------------------------------- */
 
-/* The next child that has something to say, or has ended; NULL: there is none. */
-static struct child *wait_for_one(struct child *children, uint32_t jobs)
+/* Wait until a child has something to say, or has ended. NULL: there is none, or *stopped. */
+static struct child *wait_for_one(struct child *children, const struct runs *runs, bool *stopped)
 {
-    struct pollfd fds[RUNS_JOBS_MAX];
+    struct pollfd fds[RUNS_JOBS_MAX + 1];
     struct child *of[RUNS_JOBS_MAX];
     nfds_t count = 0;
-    for (uint32_t i = 0; i < jobs; i++) {
+    for (uint32_t i = 0; i < runs->jobs; i++) {
         if (children[i].pid != 0) {
             of[count] = &children[i];
             fds[count++] = (struct pollfd){ .fd = children[i].result, .events = POLLIN };
@@ -144,36 +145,63 @@ static struct child *wait_for_one(struct child *children, uint32_t jobs)
     if (count == 0) {
         return NULL;
     }
+    fds[count] = (struct pollfd){ .fd = runs->stop > 0 ? runs->stop : -1, .events = POLLIN };
+    while (poll(fds, count + 1, -1) < 0) {
+        CHECK(errno == EINTR || errno == ENOMEM);
+    }
+    *stopped = fds[count].revents != 0;
     nfds_t at = 0;
-    if (poll(fds, count, -1) > 0) {
-        while (fds[at].revents == 0) {
-            at++;
+    while (!*stopped && fds[at].revents == 0) {
+        at++;
+    }
+    return *stopped ? NULL : of[at];
+}
+
+/* End those that are under way. Returns the lowest of them; `next` when there are none. */
+static uint64_t kill_all(struct child *children, uint32_t jobs, uint64_t next)
+{
+    for (uint32_t i = 0; i < jobs; i++) {
+        struct child *child = &children[i];
+        if (child->pid != 0) {
+            kill(child->pid, SIGKILL);
+            const pid_t ended = waitpid(child->pid, NULL, 0);
+            CHECK(ended == child->pid);
+            close(child->result);
+            close(child->words);
+            child->pid = 0;
+            next = child->index < next ? child->index : next;
         }
     }
-    return of[at];
+    return next;
 }
 
 enum err runs_go(const struct runs *runs)
 {
     static struct trial_result result;
     struct child children[RUNS_JOBS_MAX] = { 0 };
+    struct child *child = NULL;
     uint64_t started = 0;
     bool enough = false;
+    bool stopped = false;
     enum err err = ERR_OK;
     CHECK(runs->jobs > 0 && runs->jobs <= RUNS_JOBS_MAX);
-    for (;;) {
+    do {
         for (uint32_t i = 0; i < runs->jobs && err == ERR_OK; i++) {
             if (children[i].pid == 0 && started < runs->count && !enough) {
                 err = child_start(runs, started, &children[i]);
                 started += err == ERR_OK;
             }
         }
-        struct child *child = wait_for_one(children, runs->jobs);
-        if (child == NULL) {
-            return err;
+        child = wait_for_one(children, runs, &stopped);
+        if (child != NULL) {
+            const uint64_t index = child->index;
+            child_end(child, &result);
+            enough |= !runs->done(runs->self, index, &result);
         }
-        const uint64_t index = child->index;
-        child_end(child, &result);
-        enough |= !runs->done(runs->self, index, &result);
+    } while (child != NULL);
+    const uint64_t over = kill_all(children, runs->jobs, started);
+    if (runs->over != NULL) {
+        *runs->over = over;
     }
+    return stopped ? ERR_CANCELLED : err;
 }

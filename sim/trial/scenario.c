@@ -139,7 +139,7 @@ static const char *fault_of_plan(const struct scenario *scenario, const struct p
         return "it wants a share: 0.1% to 100%";
     }
     if (kind->unit == UNIT_TIME && plan->amount == 0) {
-        return "it wants a time: 200ms, -1h";
+        return kind->least < 0 ? "it wants a time: 200ms, -1h" : "it wants a time: 200ms";
     }
     if (kind->most_us == 0 && plan->lasts_us != 0) {
         return "it has no end: leave out \"for\"";

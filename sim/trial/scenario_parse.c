@@ -2,10 +2,12 @@
 #include <string.h>
 
 #include "sim/trial/faults.h"
+#include "sim/trial/scenario_values.h"
 #include "sim/trial/scenario_words.h"
 
 #define WORDS_MAX 40
 #define COUNT_MAX 100000u
+#define TIME_MAX SEC(10LL * 365 * 86400) /* sums of some of them are no trouble */
 
 /* One line, cut into words. */
 struct line {
@@ -20,6 +22,11 @@ struct parse {
     const char *fault; /* NULL: none so far */
     bool readers;      /* told by the text */
     bool run;
+    bool block;
+    bool metadata;
+    uint64_t fields;  /* a bit each */
+    uint32_t weights; /* of nodes, a bit each */
+    uint32_t zones;
 };
 
 static bool is(struct span word, const char *text)
@@ -51,6 +58,14 @@ static void wrong(struct parse *parse, const char *fault)
     parse->fault = parse->fault == NULL ? fault : parse->fault;
 }
 
+/* Told a second time, of two values one would be dropped without a word. */
+static void once(struct parse *parse, bool before)
+{
+    if (before) {
+        wrong(parse, "this was said before");
+    }
+}
+
 /* ---- values ------------------------------------------------------------------------------------ */
 
 static uint64_t take_count(struct parse *parse, uint64_t most)
@@ -72,17 +87,15 @@ static uint64_t take_size(struct parse *parse)
     return value;
 }
 
-static int64_t time_of(struct parse *parse, struct span word)
+static usec_t time_of(struct parse *parse, struct span word)
 {
     int64_t value = 0;
-    const bool back = word.size > 0 && word.data[0] == '-';
-    if (back) {
-        word = span_of(word.data + 1, word.size - 1);
-    }
     if (!parse_duration(word, &value)) {
         wrong(parse, "a time is expected: 300ms, 12.5s, 1h");
+    } else if (value > TIME_MAX) {
+        wrong(parse, "a time is ten years at most");
     }
-    return back ? -value : value;
+    return value;
 }
 
 static usec_t take_time(struct parse *parse)
@@ -90,31 +103,12 @@ static usec_t take_time(struct parse *parse)
     return time_of(parse, next(parse));
 }
 
-/* "12.5": digits before and behind a point, times 10^decimals. */
-static bool take_decimal(struct span word, uint32_t decimals, int64_t *out)
+/* Forward, or back: "-1h". */
+static usec_t take_signed_time(struct parse *parse)
 {
-    int64_t value = 0;
-    bool behind = false;
-    uint32_t left = decimals;
-    bool any = false;
-    for (size_t i = 0; i < word.size; i++) {
-        const uint8_t c = word.data[i];
-        if (c == '.' && !behind && any) {
-            behind = true;
-            continue;
-        }
-        if (c < '0' || c > '9' || (behind && left == 0) || value > INT64_MAX / 100) {
-            return false;
-        }
-        value = value * 10 + (c - '0');
-        left -= behind;
-        any = true;
-    }
-    for (; left > 0; left--) {
-        value *= 10;
-    }
-    *out = value;
-    return any;
+    const struct span word = next(parse);
+    const bool back = word.size > 0 && word.data[0] == '-';
+    return back ? -time_of(parse, span_of(word.data + 1, word.size - 1)) : time_of(parse, word);
 }
 
 /* "12.5%" in millionths. */
@@ -122,7 +116,7 @@ static int64_t share_of(struct parse *parse, struct span word)
 {
     int64_t value = 0;
     if (word.size < 2 || word.data[word.size - 1] != '%' ||
-        !take_decimal(span_of(word.data, word.size - 1), 4, &value) || value > 1000000) {
+        !scenario_values_decimal(span_of(word.data, word.size - 1), 4, &value) || value > 1000000) {
         wrong(parse, "a share is expected: 12.5%");
     }
     return value;
@@ -138,22 +132,9 @@ static void take_name(struct parse *parse, struct span word, char *out, size_t r
     out[word.size] = '\0';
 }
 
-/* "node3" -> 3, by its prefix. */
-static bool number_of(struct span word, const char *prefix, uint32_t most, uint32_t *out)
-{
-    uint64_t value = 0;
-    const size_t skip = strlen(prefix);
-    if (!span_starts_with(word, span_text(prefix)) ||
-        !parse_u64(span_of(word.data + skip, word.size - skip), &value) || value >= most) {
-        return false;
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
 /* ---- plain lines ------------------------------------------------------------------------------- */
 
-static void take_field(struct parse *parse, const struct field *field)
+static void take_value(struct parse *parse, const struct field *field)
 {
     uint8_t *at = (uint8_t *)parse->out + field->offset;
     switch (field->unit) {
@@ -176,6 +157,14 @@ static void take_field(struct parse *parse, const struct field *field)
     BUG("a field of no unit");
 }
 
+static void take_field(struct parse *parse, const struct field *fields, uint32_t index)
+{
+    CHECK(index < 64);
+    once(parse, (parse->fields >> index & 1) != 0);
+    parse->fields |= 1ULL << index;
+    take_value(parse, &fields[index]);
+}
+
 /* A line that scenario.def describes; false: it is none. */
 static bool take_fields(struct parse *parse, struct span name)
 {
@@ -186,7 +175,7 @@ static bool take_fields(struct parse *parse, struct span name)
         if (is(name, fields[i].line)) {
             known = true;
             if (fields[i].key[0] == '\0') {
-                take_field(parse, &fields[i]);
+                take_field(parse, fields, i);
             }
         }
     }
@@ -199,7 +188,7 @@ static bool take_fields(struct parse *parse, struct span name)
         if (i == count) {
             wrong(parse, "there is no such word in this line");
         } else {
-            take_field(parse, &fields[i]);
+            take_field(parse, fields, i);
         }
     }
     return known;
@@ -208,15 +197,19 @@ static bool take_fields(struct parse *parse, struct span name)
 static void take_node(struct parse *parse)
 {
     uint32_t index = 0;
-    if (!number_of(next(parse), "node", SCENARIO_NODES_MAX, &index)) {
+    if (!scenario_values_number(next(parse), "node", SCENARIO_NODES_MAX, &index)) {
         wrong(parse, "a node is expected: node0");
         return;
     }
     struct scenario_node *node = &parse->out->nodes[index];
     while (!ends(parse) && parse->fault == NULL) {
         if (take(parse, "weight")) {
+            once(parse, (parse->weights >> index & 1) != 0);
+            parse->weights |= 1u << index;
             node->weight = (uint32_t)take_count(parse, 65535);
         } else if (take(parse, "zone")) {
+            once(parse, (parse->zones >> index & 1) != 0);
+            parse->zones |= 1u << index;
             take_name(parse, next(parse), node->zone, sizeof node->zone);
         } else {
             wrong(parse, "a node has a weight and a zone");
@@ -251,29 +244,40 @@ static void take_readers(struct parse *parse)
     }
 }
 
-static void take_dataset(struct parse *parse)
+static void take_metadata(struct parse *parse)
 {
     struct scenario *out = parse->out;
+    const struct span word = next(parse);
+    out->ttl_us = 0;
+    if (is(word, "once")) {
+        out->metadata = METADATA_ONCE;
+    } else if (is(word, "always")) {
+        out->metadata = METADATA_ALWAYS;
+    } else if (span_starts_with(word, span_text("ttl="))) {
+        out->metadata = METADATA_TTL;
+        out->ttl_us = time_of(parse, span_of(word.data + 4, word.size - 4));
+        if (out->ttl_us == 0) {
+            wrong(parse, "a ttl is more than zero: ttl=10s; \"always\" asks again each time");
+        }
+    } else {
+        wrong(parse, "metadata is once, always or ttl=TIME");
+    }
+}
+
+static void take_dataset(struct parse *parse)
+{
     while (!ends(parse) && parse->fault == NULL) {
         if (take(parse, "block")) {
             const uint64_t size = take_size(parse);
-            out->block_size = size <= UINT32_MAX ? (uint32_t)size : 0;
-        } else if (!take(parse, "metadata")) {
-            wrong(parse, "a dataset has a block and metadata");
-        } else if (take(parse, "once")) {
-            out->metadata = METADATA_ONCE;
-            out->ttl_us = 0;
-        } else if (take(parse, "always")) {
-            out->metadata = METADATA_ALWAYS;
-            out->ttl_us = 0;
+            once(parse, parse->block);
+            parse->block = true;
+            parse->out->block_size = size <= UINT32_MAX ? (uint32_t)size : 0;
+        } else if (take(parse, "metadata")) {
+            once(parse, parse->metadata);
+            parse->metadata = true;
+            take_metadata(parse);
         } else {
-            const struct span word = next(parse);
-            out->metadata = METADATA_TTL;
-            if (!span_starts_with(word, span_text("ttl="))) {
-                wrong(parse, "metadata is once, always or ttl=SECONDS");
-                return;
-            }
-            out->ttl_us = time_of(parse, span_of(word.data + 4, word.size - 4));
+            wrong(parse, "a dataset has a block and metadata");
         }
     }
 }
@@ -286,9 +290,9 @@ static void take_target(struct parse *parse, struct span word, struct planned *p
     uint32_t index = 0;
     if (is(word, "all")) {
         plan->nodes |= (1u << parse->out->node_count) - 1;
-    } else if (number_of(word, "node", SCENARIO_NODES_MAX, &index)) {
+    } else if (scenario_values_number(word, "node", SCENARIO_NODES_MAX, &index)) {
         plan->nodes |= 1u << index;
-    } else if (number_of(word, "mount", SCENARIO_MOUNTS_MAX, &index)) {
+    } else if (scenario_values_number(word, "mount", SCENARIO_MOUNTS_MAX, &index)) {
         plan->mounts |= 1u << index;
     } else {
         wrong(parse, "nodes or mounts are expected: node0,mount1");
@@ -323,7 +327,7 @@ static void take_amount(struct parse *parse, struct planned *plan)
         plan->amount = share_of(parse, next(parse));
         return;
     case UNIT_TIME:
-        plan->amount = take_time(parse);
+        plan->amount = plan->kind->least < 0 ? take_signed_time(parse) : take_time(parse);
         return;
     case UNIT_COUNT: {
         const struct span word = next(parse);
@@ -391,7 +395,7 @@ static int64_t take_expected_value(struct parse *parse, enum expect_unit unit)
     case EXPECT_UNIT_NONE:
         return 0;
     case EXPECT_UNIT_RATIO:
-        if (!take_decimal(next(parse), 3, &value)) {
+        if (!scenario_values_decimal(next(parse), 3, &value)) {
             wrong(parse, "a ratio is expected: 1.01");
         }
         return value;
@@ -473,36 +477,93 @@ static void cut(struct parse *parse, struct span text)
     }
 }
 
-enum err scenario_parse(struct span text, struct scenario *out, struct text *why)
+/* Lines by what their meaning rests upon: one that is left out makes none of a lower rank wrong. */
+enum rank { RANK_PLAIN, RANK_NODE, RANK_EXPECT, RANK_AT, RANKS };
+
+static enum rank rank_of(struct span name)
+{
+    return is(name, "at")       ? RANK_AT
+           : is(name, "expect") ? RANK_EXPECT
+           : is(name, "node")   ? RANK_NODE
+                                : RANK_PLAIN;
+}
+
+/* What is left out of a text: all of a higher rank, and of this one lines from `from` on. */
+struct omitted {
+    enum rank rank;
+    uint32_t from;
+    uint32_t last; /* out: of this rank, the last line that was taken; 0: none */
+};
+
+static bool omits(struct omitted *omitted, enum rank rank, uint32_t number)
+{
+    if (rank > omitted->rank || (rank == omitted->rank && number >= omitted->from)) {
+        return true;
+    }
+    omitted->last = rank == omitted->rank ? number : omitted->last;
+    return false;
+}
+
+/* NULL, or what is wrong; its line, or 0: it is in none alone. */
+static const char *take_text(struct span text, struct omitted *omitted, struct scenario *out,
+                             uint32_t *line)
 {
     struct parse parse = { .out = out };
     uint32_t number = 0;
     scenario_defaults(out);
-    while (text.size > 0 && parse.fault == NULL) {
+    omitted->last = 0;
+    while (text.size > 0) {
         const uint8_t *end = memchr(text.data, '\n', text.size);
         const size_t size = end == NULL ? text.size : (size_t)(end - text.data);
         number++;
         cut(&parse, span_of(text.data, size));
-        if (parse.line.count > 0 && parse.fault == NULL) {
+        if (parse.line.count > 0 && parse.fault == NULL &&
+            !omits(omitted, rank_of(parse.line.words[0]), number)) {
             take_line(&parse);
+        }
+        if (parse.fault != NULL) {
+            *line = number;
+            return parse.fault;
         }
         text = span_of(text.data + size, text.size - size);
         text = text.size > 0 ? span_of(text.data + 1, text.size - 1) : text;
     }
-    if (parse.fault != NULL) {
-        text_str(why, "line ");
-        text_u64(why, number);
-        text_str(why, ": ");
-        text_str(why, parse.fault);
-        return ERR_INVALID;
-    }
     if (!parse.run) {
         out->run_us = usec_max(out->run_us, scenario_run_least(out));
     }
-    const char *fault = scenario_fault(out);
-    if (fault != NULL) {
-        text_str(why, fault);
-        return ERR_INVALID;
+    *line = 0;
+    return scenario_fault(out);
+}
+
+/* The line without which, and without what rests upon it, a text does not have this fault. */
+static uint32_t line_of(struct span text, const char *fault)
+{
+    static struct scenario without;
+    uint32_t line = 0;
+    for (uint32_t rank = RANKS; rank-- > 0;) {
+        struct omitted omitted = { .rank = (enum rank)rank, .from = UINT32_MAX };
+        do {
+            const char *left = take_text(text, &omitted, &without, &line);
+            if (left == NULL || strcmp(left, fault) != 0) {
+                return omitted.from;
+            }
+            omitted.from = omitted.last;
+        } while (omitted.from > 0);
     }
-    return ERR_OK;
+    BUG("what is said when nothing is said has a fault");
+}
+
+enum err scenario_parse(struct span text, struct scenario *out, struct text *why)
+{
+    struct omitted nothing = { .rank = RANK_AT, .from = UINT32_MAX };
+    uint32_t line = 0;
+    const char *fault = take_text(text, &nothing, out, &line);
+    if (fault == NULL) {
+        return ERR_OK;
+    }
+    text_str(why, "line ");
+    text_u64(why, line > 0 ? line : line_of(text, fault));
+    text_str(why, ": ");
+    text_str(why, fault);
+    return ERR_INVALID;
 }

@@ -4,6 +4,8 @@
 #include <cmocka.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "sim/trial/runs.h"
 
@@ -60,11 +62,77 @@ static void different_seeds_have_different_logs(void **state)
     assert_false(seen.failed[0]);
 }
 
+/* ---- stopping ---------------------------------------------------------------------------------- */
+
+struct stopping {
+    int stop;
+    uint32_t count;
+};
+
+/* The second one runs until it is killed. */
+static void make_endless(void *self, uint64_t index, struct scenario *out)
+{
+    if (index == 1) {
+        pause();
+    }
+    make(self, index, out);
+}
+
+static bool done_then_stop(void *self, uint64_t index, const struct trial_result *result)
+{
+    struct stopping *stopping = self;
+    assert_int_not_equal(index, 1);
+    assert_false(result->failed);
+    if (++stopping->count == 2) {
+        eventfd_write(stopping->stop, 1);
+    }
+    return true;
+}
+
+static void who_stops_runs_is_told_how_many_are_over_without_a_gap(void **state)
+{
+    struct stopping stopping = { .stop = eventfd(0, EFD_CLOEXEC) };
+    uint64_t over = 99;
+    const struct runs runs = { .count = SEEDS,
+                               .jobs = 2,
+                               .stop = stopping.stop,
+                               .over = &over,
+                               .self = &stopping,
+                               .make = make_endless,
+                               .done = done_then_stop };
+    (void)state;
+    assert_int_equal(runs_go(&runs), ERR_CANCELLED);
+    close(stopping.stop);
+    assert_int_equal(stopping.count, 2);
+    assert_int_equal(over, 1);
+}
+
+static bool enough(void *self, uint64_t index, const struct trial_result *result)
+{
+    (void)self;
+    (void)index;
+    (void)result;
+    return false;
+}
+
+static void runs_that_do_not_begin_are_not_over(void **state)
+{
+    uint64_t over = 99;
+    const struct runs runs = {
+        .count = SEEDS, .jobs = 1, .over = &over, .make = make, .done = enough
+    };
+    (void)state;
+    assert_int_equal(runs_go(&runs), ERR_OK);
+    assert_int_equal(over, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_seeds_have_equal_logs_however_many_run_at_a_time),
         cmocka_unit_test(different_seeds_have_different_logs),
+        cmocka_unit_test(who_stops_runs_is_told_how_many_are_over_without_a_gap),
+        cmocka_unit_test(runs_that_do_not_begin_are_not_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,56 +211,124 @@ static void a_run_of_no_given_length_goes_on_until_its_last_fault_and_moment(voi
     assert_int_equal(parsed("at 5s rest for 5s\nexpect one ring by 2m").run_us, SEC(120));
 }
 
-static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
+static void lines_about_one_thing_may_say_it_in_parts(void **state)
 {
-    static const struct {
-        const char *text;
-        const char *why;
-    } bad[] = {
-        { "\nnode 5\n", "line 2: a node is expected: node0" },
-        { "nods 5", "line 1: there is no such line" },
-        { "nodes five", "line 1: a number is expected that is not too large" },
-        { "nodes 5 memory much", "line 1: a size is expected: 64KiB, 8MiB, 100MB" },
-        { "nodes 5 wings 2", "line 1: there is no such word in this line" },
-        { "nodes 17", "nodes: 1 to 16 of them" },
-        { "node node1 weight 0", "line 1: a weight is 1 at least" },
-        { "nodes 3\nnode node3 zone a", "a weight or zone is that of a node that there is not" },
-        { "nodes 3 memory 1GiB", "memory: 4MiB to 256MiB" },
-        { "mounts 3 memory 3MiB", "memory: 4MiB to 256MiB" },
-        { "nodes 3 disk 1TiB", "disk: 16GiB at most" },
-        { "settle 2h", "settle: 1h at most" },
-        { "readers 3 upwards", "line 1: readers are in-order, shuffled, random or listing" },
-        { "readers 25 random", "line 1: a number is expected that is not too large" },
-        { "dataset block 100KiB", "block: a power of two, 64KiB to 16MiB" },
-        { "dataset metadata never", "line 1: metadata is once, always or ttl=SECONDS" },
-        { "at 5s explode node0", "line 1: there is no such fault" },
-        { "at soon crash node0", "line 1: a time is expected: 300ms, 12.5s, 1h" },
-        { "at 5s crash reader0", "line 1: nodes or mounts are expected: node0,mount1" },
-        { "at 5s crash node0 for 5s now", "line 1: there is a word too many" },
-        { "at 5s crash node9 for 5s", "a fault is about a node or mount that there is not" },
-        { "at 5s crash mount0 for 5s", "it wants nodes: node0,node1" },
-        { "at 5s loss 120% for 5s", "line 1: a share is expected: 12.5%" },
-        { "at 5s loss 12% ", "it must end: say \"for\" how long" },
-        { "at 5s overwrite 3 for 5s", "it has no end: leave out \"for\"" },
-        { "at 5s leave node1 for 5s", "a node that leaves is away for 15 s at least" },
-        { "at 5s crash node1 for 0s", "it must last: \"for\" is more than 0s" },
-        { "run 20s\nat 5s crash node0 for 10s",
-          "the run must go on for 10 s when the last fault is over" },
-        { "at 5s crash node0 for 10s\nat 9s freeze node0 for 1s",
-          "two faults take one node or mount away at the same time" },
-        { "run 30s\nexpect one ring by 31s", "one ring is expected after the end of the run" },
-        { "expect luck", "line 1: nothing like that can be expected" },
-        { "expect stall < fast", "line 1: a time is expected: 300ms, 12.5s, 1h" },
-        { "expect amplification <= 1.0001", "line 1: a ratio is expected: 1.01" },
-    };
+    const struct scenario scenario = parsed("node node1 weight 50\nnode node1 zone a\n"
+                                            "network rate 50MB\nnetwork delay 1ms\n"
+                                            "dataset block 64KiB\ndataset metadata ttl=24h\n");
     (void)state;
-    for (uint32_t i = 0; i < ARRAY_COUNT(bad); i++) {
+    assert_int_equal(scenario.nodes[1].weight, 50);
+    assert_string_equal(scenario.nodes[1].zone, "a");
+    assert_int_equal(scenario.network_rate, 50000000);
+    assert_int_equal(scenario.network_delay_us, MSEC(1));
+    assert_int_equal(scenario.ttl_us, SEC(86400));
+}
+
+struct bad {
+    const char *text;
+    const char *why;
+};
+
+static void all_are_refused(const struct bad *bad, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
         struct scenario scenario;
         char why[256] = "nothing";
         if (parse(bad[i].text, &scenario, why) == ERR_OK || strcmp(why, bad[i].why) != 0) {
             fail_msg("%s: %s", bad[i].text, why);
         }
     }
+}
+
+static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
+{
+    static const struct bad bad[] = {
+        { "\nnode 5\n", "line 2: a node is expected: node0" },
+        { "nods 5", "line 1: there is no such line" },
+        { "nodes five", "line 1: a number is expected that is not too large" },
+        { "nodes 5 memory much", "line 1: a size is expected: 64KiB, 8MiB, 100MB" },
+        { "nodes 5 wings 2", "line 1: there is no such word in this line" },
+        { "nodes 17", "line 1: nodes: 1 to 16 of them" },
+        { "node node1 weight 0", "line 1: a weight is 1 at least" },
+        { "nodes 3\nnode node3 zone a",
+          "line 2: a weight or zone is that of a node that there is not" },
+        { "nodes 3 memory 1GiB", "line 1: memory: 4MiB to 256MiB" },
+        { "mounts 3 memory 3MiB", "line 1: memory: 4MiB to 256MiB" },
+        { "nodes 3 disk 1TiB", "line 1: disk: 16GiB at most" },
+        { "settle 2h", "line 1: settle: 1h at most" },
+        { "readers 3 upwards", "line 1: readers are in-order, shuffled, random or listing" },
+        { "readers 25 random", "line 1: a number is expected that is not too large" },
+        { "dataset block 100KiB", "line 1: block: a power of two, 64KiB to 16MiB" },
+        { "dataset metadata never", "line 1: metadata is once, always or ttl=TIME" },
+        { "at 5s explode node0", "line 1: there is no such fault" },
+        { "at soon crash node0", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 5s crash reader0", "line 1: nodes or mounts are expected: node0,mount1" },
+        { "at 5s crash node0 for 5s now", "line 1: there is a word too many" },
+        { "at 5s crash node9 for 5s",
+          "line 1: a fault is about a node or mount that there is not" },
+        { "at 5s crash mount0 for 5s", "line 1: it wants nodes: node0,node1" },
+        { "at 5s loss 120% for 5s", "line 1: a share is expected: 12.5%" },
+        { "at 5s loss 12% ", "line 1: it must end: say \"for\" how long" },
+        { "at 5s overwrite 3 for 5s", "line 1: it has no end: leave out \"for\"" },
+        { "at 5s leave node1 for 5s", "line 1: a node that leaves is away for 15 s at least" },
+        { "at 5s crash node1 for 0s", "line 1: it must last: \"for\" is more than 0s" },
+        { "run 20s\nat 5s crash node0 for 10s",
+          "line 2: the run must go on for 10 s when the last fault is over" },
+        { "at 5s crash node0 for 10s\nat 9s freeze node0 for 1s",
+          "line 2: two faults take one node or mount away at the same time" },
+        { "run 30s\nexpect one ring by 31s",
+          "line 2: one ring is expected after the end of the run" },
+        { "expect luck", "line 1: nothing like that can be expected" },
+        { "expect stall < fast", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "expect amplification <= 1.0001", "line 1: a ratio is expected: 1.01" },
+    };
+    (void)state;
+    all_are_refused(bad, ARRAY_COUNT(bad));
+}
+
+static void no_time_is_negative_but_that_of_a_clock_that_jumps(void **state)
+{
+    static const struct bad bad[] = {
+        { "expect stall < -1s", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "nodes 5\nexpect one ring by -3s", "line 2: a time is expected: 300ms, 12.5s, 1h" },
+        { "at -5s crash node0", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 12s crash node0 for -3s", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 12s slow-disk node0 -200ms for 3s", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 12s clock-jump node0 --1h", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 12s clock-jump node0 0s", "line 1: it wants a time: 200ms, -1h" },
+        { "settle -5s", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "at 2000000000h crash node0 for 2000000000h", "line 1: a time is ten years at most" },
+        { "dataset metadata ttl=-10s", "line 1: a time is expected: 300ms, 12.5s, 1h" },
+        { "dataset metadata ttl=0s",
+          "line 1: a ttl is more than zero: ttl=10s; \"always\" asks again each time" },
+    };
+    (void)state;
+    all_are_refused(bad, ARRAY_COUNT(bad));
+}
+
+static void what_was_said_before_is_not_said_again(void **state)
+{
+    static const struct bad bad[] = {
+        { "seed 1\nseed 2", "line 2: this was said before" },
+        { "nodes 5 memory 8MiB memory 9MiB", "line 1: this was said before" },
+        { "dataset block 1MiB\ndataset block 2MiB", "line 2: this was said before" },
+        { "dataset metadata once metadata always", "line 1: this was said before" },
+        { "node node1 weight 5\nnode node1 weight 6", "line 2: this was said before" },
+    };
+    (void)state;
+    all_are_refused(bad, ARRAY_COUNT(bad));
+}
+
+static void what_is_wrong_with_the_whole_is_told_with_the_line_that_made_it_so(void **state)
+{
+    static const struct bad bad[] = {
+        { "at 5s crash node0 for 5s\nat 7s loss 12%\nnode node7 zone a\nnodes 8\nmounts 2",
+          "line 2: it must end: say \"for\" how long" },
+        { "at 5s crash node7 for 5s\n\nnode node1 zone a\nnodes 17\nmounts 2",
+          "line 4: nodes: 1 to 16 of them" },
+    };
+    (void)state;
+    all_are_refused(bad, ARRAY_COUNT(bad));
 }
 
 int main(void)
@@ -276,7 +344,11 @@ int main(void)
         cmocka_unit_test(a_fault_is_read_with_its_targets_amount_and_length),
         cmocka_unit_test(expectations_are_read_with_their_values),
         cmocka_unit_test(a_run_of_no_given_length_goes_on_until_its_last_fault_and_moment),
+        cmocka_unit_test(lines_about_one_thing_may_say_it_in_parts),
         cmocka_unit_test(what_is_wrong_in_a_text_is_told_with_its_line),
+        cmocka_unit_test(no_time_is_negative_but_that_of_a_clock_that_jumps),
+        cmocka_unit_test(what_was_said_before_is_not_said_again),
+        cmocka_unit_test(what_is_wrong_with_the_whole_is_told_with_the_line_that_made_it_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
