@@ -31,6 +31,7 @@ int span_compare(struct span a, struct span b);
 bool span_starts_with(struct span text, struct span prefix);
 /* What a node, a zone or a cluster may be called: up to `most` letters, digits, '.', '_' and '-', and at
  * least one; "." and ".." are none, since names stand in URLs. */
+#define SPAN_NAME_RULE "letters, digits, '.', '_' and '-' only, and neither \".\" nor \"..\""
 bool span_is_name(struct span text, size_t most);
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

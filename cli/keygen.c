@@ -77,8 +77,8 @@ static int make_cluster(const struct options *options, struct text *why)
     char path[128];
     struct cluster_keys keys;
     if (name == NULL || !span_is_name(span_text(name), sizeof keys.name - 1)) {
-        return fail(ERR_INVALID, "--name: ",
-                    "give the cluster a name of at most 64 letters, digits, '.', '_' and '-'");
+        return fail(ERR_INVALID,
+                    "--name: ", "give the cluster a name of at most 64 " SPAN_NAME_RULE);
     }
     if (slots < SLOTS_LOG2_MIN || slots > SLOTS_LOG2_MAX) {
         return fail(ERR_INVALID, "--slots: ", "must be 12 to 20");

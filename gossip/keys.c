@@ -94,11 +94,17 @@ void keys_rotate(struct gossip *g, uint64_t id, const struct key_rotation *rotat
     }
     const struct key_id before = cluster_key_id(keyring_newest(&keys->ring));
     struct keys_before was = { keys->ring, keys->newest_serial, keys->used_us };
-    enum err err = keys->rotate_id != 0 ? ERR_BUSY : keyring_install(&keys->ring, rotation);
+    /* Who must not wait does not wait for the answer to another one, either. */
+    const bool is_busy =
+        keys->rotate_id != 0 && !(rotation->is_forced && keys->kept >= keys->rotate_serial);
+    enum err err = is_busy ? ERR_BUSY : keyring_install(&keys->ring, rotation);
     if (err != ERR_OK) {
         sodium_memzero(&was, sizeof was);
         put_rotated(g, id, err);
         return;
+    }
+    if (keys->rotate_id != 0) {
+        put_rotated(g, keys->rotate_id, ERR_ROTATING);
     }
     keys_changed(g, before);
     keys->before = was;
@@ -107,6 +113,7 @@ void keys_rotate(struct gossip *g, uint64_t id, const struct key_rotation *rotat
     keys->rotated = ERR_OK;
     keys->tell_rotated = false;
     keys->rotate_serial = keys->serial;
+    keys->rotate_key = cluster_key_id(keyring_newest(&keys->ring));
     keys->rotate_until_us = g->now.mono_us + ROTATE_US;
 }
 
@@ -125,12 +132,18 @@ static void withdraw(struct gossip *g)
     keys->rotated = ERR_SYSTEM;
 }
 
+/* Nobody else lives, as far as a node knows that has looked for others, and stays. */
+static bool is_alone(const struct gossip *g)
+{
+    return g->living == 1 && !g->gathering && g->leaving < LEAVING_SAYING_GOODBYE;
+}
+
 /* It goes on now whatever becomes of this node: another one has it on disk, where there is another. */
 static bool is_safe(const struct gossip *g)
 {
     const struct keys *keys = &g->keys;
     return keys->kept >= keys->rotate_serial &&
-           (g->living == 1 || keyring_is_settled(&keys->ring) || stages_elsewhere(g));
+           (is_alone(g) || keyring_is_settled(&keys->ring) || stages_elsewhere(g));
 }
 
 /* A disk that has refused it will not have it later; one that has not answered may. */
@@ -212,9 +225,13 @@ static void look(struct gossip *g)
 static void judge_rotation(struct gossip *g)
 {
     struct keys *keys = &g->keys;
-    if (is_safe(g)) {
+    if (cluster_key_id(keyring_newest(&keys->ring)).v != keys->rotate_key.v) {
+        MARK(g, "gossip.keys.gave_way");
+        keys->tell_rotated = true; /* of rotations that were begun at once another one goes on */
+        keys->rotated = ERR_ROTATING;
+    } else if (is_safe(g)) {
         keys->tell_rotated = true;
-    } else if (g->now.mono_us >= keys->rotate_until_us) {
+    } else if (g->now.mono_us >= keys->rotate_until_us || g->leaving >= LEAVING_SAYING_GOODBYE) {
         end_waiting(g);
     }
 }

@@ -60,6 +60,7 @@ struct keys {
     usec_t old_shown_us; /* and shown that there is another */
     /* an operator who waits */
     uint64_t rotate_serial;
+    struct key_id rotate_key;
     uint64_t failed; /* the last serial that could not be written */
     usec_t rotate_until_us;
     enum err rotated;

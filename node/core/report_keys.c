@@ -243,7 +243,7 @@ void report_on_rotated(struct node *node, uint64_t admin, enum err err)
     }
     if (err == ERR_TIMEOUT) {
         report_error(node, admin, err,
-                     "the new key was not seen on two nodes' disks in 10 s: whether a rotation has "
+                     "the new key was not seen on two nodes' disks in time: whether a rotation has "
                      "begun is seen in the key list of this node, and of another one");
         return;
     }

@@ -1,7 +1,6 @@
 /* node/io/config.c: from words to checked values. */
 #include "node/io/config.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,12 +86,12 @@ static enum err make_name(const struct options *options, struct config *out, str
         memcpy(out->name, is_name ? host : "node", is_name ? strlen(host) + 1 : 5);
     }
     if (!span_is_name(span_text(out->name), MEMBER_NAME_MAX)) {
-        return refuse(why, "--name", "letters, digits, '.', '_' and '-' only");
+        return refuse(why, "--name", SPAN_NAME_RULE);
     }
     err = copy(options, "zone", out->zone, sizeof out->zone, why);
     if (err == ERR_OK && out->zone[0] != 0 &&
         !span_is_name(span_text(out->zone), MEMBER_ZONE_MAX)) {
-        err = refuse(why, "--zone", "letters, digits, '.', '_' and '-' only");
+        err = refuse(why, "--zone", SPAN_NAME_RULE);
     }
     return err;
 }
@@ -195,7 +194,7 @@ static enum err make_cluster(const struct options *options, struct config *out, 
                       "needs --cluster NAME, so that two clusters never merge by accident");
     }
     if (!span_is_name(span_text(cluster), sizeof out->keys.name - 1)) {
-        return refuse(why, "--cluster", "at most 64 letters, digits, '.', '_' and '-'");
+        return refuse(why, "--cluster", "at most 64 " SPAN_NAME_RULE);
     }
     memcpy(out->keys.name, cluster, strlen(cluster) + 1);
     out->keys.slots_log2 = SLOTS_LOG2_DEFAULT;

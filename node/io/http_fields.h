@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/text.h"
 
-#define HTTP_FIELDS_NAME "1 to 32 letters, digits, '.', '_' and '-' only"
+#define HTTP_FIELDS_NAME "1 to 32 " SPAN_NAME_RULE
 #define HTTP_FIELDS_WEIGHT "must be 0 to 65535, or auto"
 
 /* Is each '%' of that URL followed by two hexadecimal digits, and none of them a NUL? */

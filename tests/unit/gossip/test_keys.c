@@ -124,9 +124,12 @@ static void force(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s)
                                      .is_forced = true };
     memset(rotation.key.gossip, byte, sizeof rotation.key.gossip);
     memset(rotation.key.sign_secret, byte, sizeof rotation.key.sign_secret);
+    net->nodes[node].rotated = false;
     net_event(net, node,
               &(struct gossip_event){ .kind = GOSSIP_ROTATE,
                                       .rotate = { .id = 1, .rotation = &rotation } });
+    net_run(net, SEC(1));
+    assert_true(net->nodes[node].rotated);
     assert_int_equal(net->nodes[node].rotated_err, ERR_OK);
 }
 

@@ -113,6 +113,77 @@ static void a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way(void **
     net_free(&net);
 }
 
+static void of_two_that_were_asked_at_once_the_one_that_gave_way_is_refused(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 25);
+    net_rotate(net, 0, 2, TTL, false);
+    net_rotate(net, 1, 3, TTL, false);
+    net_run(net, SEC(3));
+    const uint8_t used = net_key_used(net, 2);
+    const uint32_t winner = used == 2 ? 0 : 1;
+    assert_true(used == 2 || used == 3);
+    assert_true(net->nodes[0].rotated && net->nodes[1].rotated);
+    assert_int_equal(net->nodes[winner].rotated_err, ERR_OK);
+    assert_int_equal(net->nodes[1 - winner].rotated_err, ERR_ROTATING);
+    net_free(&net);
+}
+
+static void who_still_looks_for_others_does_not_take_itself_for_all(void **state)
+{
+    (void)state;
+    struct net *net = net_new(2, 26);
+    net_start(net, 1); /* its seed does not run */
+    net_rotate(net, 1, 2, TTL, false);
+    net_run(net, SEC(2));
+    assert_false(net->nodes[1].rotated);
+    net_run(net, SEC(7));
+    assert_true(net->nodes[1].rotated);
+    assert_int_equal(net->nodes[1].rotated_err, ERR_OK);
+    net_free(&net);
+}
+
+static void who_forces_a_rotation_does_not_wait_for_another_answer(void **state)
+{
+    (void)state;
+    struct net *net = started(3, 27);
+    net->nodes[1].disk_is_full = true;
+    net->nodes[2].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(1));
+    assert_false(net->nodes[0].rotated);
+    const struct key_rotation forced = { .key = { .ttl_s = 1, .gossip = { 3 } },
+                                         .is_forced = true };
+    net_event(net, 0,
+              &(struct gossip_event){ .kind = GOSSIP_ROTATE,
+                                      .rotate = { .id = 2, .rotation = &forced } });
+    assert_true(net->nodes[0].rotated); /* the first one */
+    assert_int_equal(net->nodes[0].rotated_err, ERR_ROTATING);
+    net->nodes[0].rotated = false;
+    net->nodes[1].disk_is_full = false;
+    net_run(net, SEC(6));
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_OK);
+    net_free(&net);
+}
+
+static void who_leaves_says_that_it_does_not_know(void **state)
+{
+    (void)state;
+    struct net *net = started(2, 28);
+    net->nodes[1].disk_is_full = true;
+    net_rotate(net, 0, 2, TTL, false);
+    net_run(net, SEC(1));
+    for (uint32_t drained = 0; drained < 2; drained++) {
+        assert_false(net->nodes[0].rotated);
+        net_leave(net, 0, drained > 0);
+    }
+    net_run(net, MSEC(100));
+    assert_true(net->nodes[0].rotated);
+    assert_int_equal(net->nodes[0].rotated_err, ERR_TIMEOUT);
+    net_free(&net);
+}
+
 /* It was not written, so it does not cut the time either. */
 static void a_forced_key_that_could_not_be_kept_leaves_the_others_their_time(void **state)
 {
@@ -148,6 +219,10 @@ int main(void)
         cmocka_unit_test(a_key_that_is_still_being_written_is_not_taken_back),
         cmocka_unit_test(a_rotation_has_begun_when_another_disk_has_the_key),
         cmocka_unit_test(a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way),
+        cmocka_unit_test(of_two_that_were_asked_at_once_the_one_that_gave_way_is_refused),
+        cmocka_unit_test(who_still_looks_for_others_does_not_take_itself_for_all),
+        cmocka_unit_test(who_forces_a_rotation_does_not_wait_for_another_answer),
+        cmocka_unit_test(who_leaves_says_that_it_does_not_know),
         cmocka_unit_test(a_forced_key_that_could_not_be_kept_leaves_the_others_their_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
