@@ -3,6 +3,9 @@
 #include "node/io/options.h"
 #include "sim/trial/scenario.h"
 
+/* INT64_MAX: JSON has no greater integers that all who read it understand. */
+#define SIM_SEED_MAX 9223372036854775807u
+
 extern const struct options_table sim_fuzz_table;
 extern const struct options_table sim_replay_table;
 extern const struct options_table sim_membership_table;

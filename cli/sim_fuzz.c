@@ -180,13 +180,13 @@ static void tell_all(const struct tally *tally, bool marks)
 
 static void tell_json(const struct tally *tally, bool with_marks)
 {
-    json_t *all =
-        json_pack("{s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:f}", "first",
-                  (json_int_t)tally->first, "passed", (json_int_t)tally->passed, "failed",
-                  (json_int_t)tally->failed, "failures", tally->failures, "read_bytes",
-                  (json_int_t)tally->bytes, "source_bytes", (json_int_t)tally->given,
-                  "source_unique_bytes", (json_int_t)tally->unique, "repeated_bytes",
-                  (json_int_t)tally->repeated, "longest_seconds", (double)tally->longest_us / 1e6);
+    json_t *all = json_pack(
+        "{s:I, s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:f}", "first", (json_int_t)tally->first,
+        "over", (json_int_t)tally->over, "passed", (json_int_t)tally->passed, "failed",
+        (json_int_t)tally->failed, "failures", tally->failures, "read_bytes",
+        (json_int_t)tally->bytes, "source_bytes", (json_int_t)tally->given, "source_unique_bytes",
+        (json_int_t)tally->unique, "repeated_bytes", (json_int_t)tally->repeated, "longest_seconds",
+        (double)tally->longest_us / 1e6);
     if (with_marks) {
         json_t *marks = json_object();
         for (uint32_t i = 0; i < tally->marks.used; i++) {
@@ -212,8 +212,8 @@ static const char *take_fuzz(const struct options *options, struct tally *tally,
     if (tally->count == 0 || tally->count > SEEDS_MAX) {
         return "--seeds: must be 1 to 100000000";
     }
-    if (tally->first > UINT64_MAX - (tally->count - 1)) {
-        return "--first: the last seed there is, 18446744073709551615, is before the last one of "
+    if (tally->first > SIM_SEED_MAX - (tally->count - 1)) {
+        return "--first: the last seed there is, 9223372036854775807, is before the last one of "
                "--seeds";
     }
     if (!sim_jobs(options, &runs->jobs)) {
@@ -239,35 +239,43 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* How to go on, and the exit code that a shell gives who dies of that signal. */
-static int tell_stopped(const struct tally *tally, int signals)
+/* Why they ended, before all had run or not; the exit code. `number`: of a failure of the system. */
+static int tell_why(const struct tally *tally, int signals, enum err err, int number)
 {
     struct signalfd_siginfo info = { .ssi_signo = SIGINT };
+    if (err == ERR_OK) {
+        return tally->failed > 0 ? 1 : 0;
+    }
+    if (err != ERR_CANCELLED) {
+        fprintf(stderr, "atoll sim fuzz: a process cannot be started: %s\n", strerror(number));
+        return err_exit_code(err);
+    }
     const ssize_t got = read(signals, &info, sizeof info);
     CHECK(got == (ssize_t)sizeof info);
-    fprintf(stderr,
-            "atoll sim fuzz: %s; the first %" PRIu64 " seeds have run, to go on: --first %" PRIu64
-            " --seeds %" PRIu64 "\n",
-            strsignal((int)info.ssi_signo), tally->over, tally->first + tally->over,
-            tally->count - tally->over);
-    return 128 + (int)info.ssi_signo;
+    fprintf(stderr, "atoll sim fuzz: %s\n", strsignal((int)info.ssi_signo));
+    return 128 + (int)info.ssi_signo; /* as a shell gives for who dies of it */
 }
 
-/* What came of them; the exit code. */
+/* What came of them, and how to go on; the exit code. */
 static int tell_end(const struct options *options, struct tally *tally, int signals, enum err err)
 {
-    int status = tally->failed > 0 ? 1 : 0;
+    const int number = errno;
+    const bool whole = err == ERR_OK && tally->over == tally->count;
     if (tally->quiet) {
         tell_json(tally, options_flag(options, "marks"));
     } else {
         tell_all(tally, options_flag(options, "marks"));
     }
     fflush(stdout);
-    if (err == ERR_CANCELLED) {
-        status = tell_stopped(tally, signals);
+    int status = tell_why(tally, signals, err, number);
+    if (tally->over < tally->count) {
+        fprintf(stderr,
+                "atoll sim fuzz: the first %" PRIu64 " seeds have run; to go on: --first %" PRIu64
+                " --seeds %" PRIu64 "\n",
+                tally->over, tally->first + tally->over, tally->count - tally->over);
     }
     if (tally->hashes != NULL) {
-        err = sim_hashes_end(&tally->hashes, tally->first, tally->over, err == ERR_OK);
+        err = sim_hashes_end(&tally->hashes, tally->first, tally->over, whole);
         status = status == 0 ? err_exit_code(err) : status;
     }
     return status;
@@ -283,17 +291,21 @@ static int fuzz(const struct options *options, struct tally *tally, struct runs 
     if (err != ERR_OK) {
         return err_exit_code(err);
     }
+    const int signals = open_signals();
+    if (signals < 0) {
+        fprintf(stderr, "atoll sim fuzz: signals cannot be waited for: %s\n", strerror(errno));
+        if (tally->hashes != NULL) {
+            (void)!sim_hashes_end(&tally->hashes, tally->first, 0, false);
+        }
+        return err_exit_code(ERR_SYSTEM);
+    }
     runs->over = &tally->over;
-    runs->stop = open_signals();
-    err = runs->stop < 0 ? ERR_SYSTEM : runs_go(runs);
-    if (err == ERR_OK || err == ERR_CANCELLED) {
-        return tell_end(options, tally, runs->stop, err);
-    }
-    fprintf(stderr, "atoll sim fuzz: a process cannot be started: %s\n", strerror(errno));
-    if (tally->hashes != NULL) {
-        (void)!sim_hashes_end(&tally->hashes, tally->first, tally->over, false);
-    }
-    return err_exit_code(err);
+    runs->stop = &signals;
+    err = runs_go(runs);
+    runs->stop = NULL;
+    const int status = tell_end(options, tally, signals, err);
+    close(signals);
+    return status;
 }
 
 int sim_fuzz(int argc, char **argv)
@@ -348,8 +360,8 @@ int sim_replay(int argc, char **argv)
     if (text && runs.trial.verbose) {
         fault = "--text: nothing is run, so --verbose and --messages have nothing to tell";
     }
-    if (!parse_u64(span_text(word), &tally.first)) {
-        fault = "give the number of one SEED";
+    if (!parse_u64(span_text(word), &tally.first) || tally.first > SIM_SEED_MAX) {
+        fault = "give the number of one SEED, 9223372036854775807 at most";
     }
     tally.each = true;
     enum err err = fault != NULL ? ERR_INVALID : text ? ERR_OK : runs_go(&runs);

@@ -2,6 +2,7 @@
 #include "cli/sim_hashes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,55 +38,89 @@ static bool is_output(const struct stat *file)
            out.st_ino == file->st_ino;
 }
 
-/* What is no regular file cannot be replaced: a device, a pipe. NULL: errno says why. */
-static FILE *open_file(struct sim_hashes *hashes)
+static void refuse(const char *path, const char *why)
 {
-    struct stat stat_of;
-    const bool exists = stat(hashes->path, &stat_of) == 0;
-    if (exists && is_output(&stat_of)) {
-        const int fd = dup(STDOUT_FILENO);
-        return fd < 0 ? NULL : fdopen(fd, "w");
+    fprintf(stderr, "atoll sim fuzz: --hashes: %s: %s\n", path, why);
+}
+
+/* NULL: told. One that is there has hashes of a run that was ended: they are not to be lost. */
+static FILE *open_partial(const char *path)
+{
+    FILE *file = fopen(path, "wxe");
+    if (file == NULL && errno == EEXIST) {
+        fprintf(stderr,
+                "atoll sim fuzz: --hashes: %s is there, of a run that was ended: move it away or "
+                "remove it\n",
+                path);
+    } else if (file == NULL) {
+        fprintf(stderr, "atoll sim fuzz: --hashes: %s cannot be made: %s\n", path, strerror(errno));
     }
-    if (exists && !S_ISREG(stat_of.st_mode)) {
-        return fopen(hashes->path, "we");
+    return file;
+}
+
+/* NULL: told. What is no regular file cannot be replaced: a device, a pipe. */
+static FILE *open_in_place(const char *path, bool output)
+{
+    const int fd = output ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_CLOEXEC);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL) {
+        refuse(path, strerror(errno));
     }
-    char *real = exists ? realpath(hashes->path, NULL) : NULL;
-    if (exists && (real == NULL || access(real, W_OK) != 0)) {
+    return file;
+}
+
+/* The path that links lead to. NULL: told. */
+static char *real_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real == NULL || access(real, W_OK) != 0) {
+        refuse(path, strerror(errno));
         free(real);
         return NULL;
     }
-    if (exists) {
-        free(hashes->path);
-        hashes->path = real;
+    return real;
+}
+
+/* NULL: told. */
+static FILE *open_file(struct sim_hashes *hashes, const char *path)
+{
+    struct stat stat_of;
+    struct stat link_of;
+    const bool exists = stat(path, &stat_of) == 0;
+    if (!exists && lstat(path, &link_of) == 0) {
+        refuse(path, "a link that leads to nothing");
+        return NULL;
     }
-    if (asprintf(&hashes->partial, "%s.partial", hashes->path) < 0) {
+    if (exists && (is_output(&stat_of) || !S_ISREG(stat_of.st_mode))) {
+        hashes->path = strdup(path);
+        return open_in_place(path, is_output(&stat_of));
+    }
+    hashes->path = exists ? real_path(path) : strdup(path);
+    if (hashes->path == NULL || asprintf(&hashes->partial, "%s.partial", hashes->path) < 0) {
         hashes->partial = NULL;
         return NULL;
     }
-    return fopen(hashes->partial, "we");
+    return open_partial(hashes->partial);
 }
 
 enum err sim_hashes_new(const char *path, uint64_t count, struct sim_hashes **out)
 {
-    enum err err = ERR_NOMEM;
     struct sim_hashes *hashes = calloc(1, sizeof *hashes);
     if (hashes != NULL) {
-        hashes->path = strdup(path);
         hashes->hash = calloc(count, sizeof *hashes->hash);
     }
-    if (hashes != NULL && hashes->path != NULL && hashes->hash != NULL) {
-        hashes->file = open_file(hashes);
-        err = hashes->file == NULL ? ERR_INVALID : ERR_OK;
+    if (hashes == NULL || hashes->hash == NULL) {
+        refuse(path, strerror(ENOMEM));
+        free(hashes);
+        return ERR_NOMEM;
     }
-    if (err == ERR_OK) {
-        *out = hashes;
-        return ERR_OK;
-    }
-    fprintf(stderr, "atoll sim fuzz: --hashes: %s: %s\n", path, strerror(errno));
-    if (hashes != NULL) {
+    hashes->file = open_file(hashes, path);
+    if (hashes->file == NULL) {
         hashes_free(&hashes);
+        return ERR_INVALID;
     }
-    return err;
+    *out = hashes;
+    return ERR_OK;
 }
 
 void sim_hashes_set(struct sim_hashes *hashes, uint64_t index, uint64_t hash)
@@ -109,22 +144,36 @@ static bool write_lines(struct sim_hashes *hashes, uint64_t first, uint64_t coun
     return good && closed;
 }
 
+/* The file is there, beside the older one. false: told. */
+static bool end_partial(const struct sim_hashes *own, bool whole)
+{
+    if (whole && rename(own->partial, own->path) == 0) {
+        return true;
+    }
+    if (whole) {
+        fprintf(stderr,
+                "atoll sim fuzz: --hashes: %s could not be replaced: %s; all hashes are in %s\n",
+                own->path, strerror(errno), own->partial);
+        return false;
+    }
+    fprintf(stderr, "atoll sim fuzz: their hashes are in %s: move it away before the next run\n",
+            own->partial);
+    return true;
+}
+
 enum err sim_hashes_end(struct sim_hashes **hashes, uint64_t first, uint64_t count, bool whole)
 {
     struct sim_hashes *own = *hashes;
     const bool beside = own->partial != NULL;
     bool good = write_lines(own, first, count);
-    if (good && beside && whole) {
-        good = rename(own->partial, own->path) == 0;
-    }
     if (!good) {
-        fprintf(stderr, "atoll sim fuzz: --hashes: %s could not be written: %s\n", own->path,
-                strerror(errno));
+        fprintf(stderr, "atoll sim fuzz: --hashes: %s could not be written: %s\n",
+                beside ? own->partial : own->path, strerror(errno));
     }
-    if (beside && (!good || (!whole && count == 0))) {
+    if (beside && (!good || count == 0)) {
         unlink(own->partial);
-    } else if (beside && !whole) {
-        fprintf(stderr, "atoll sim fuzz: their hashes are in %s\n", own->partial);
+    } else if (beside) {
+        good = end_partial(own, whole);
     }
     hashes_free(hashes);
     return good ? ERR_OK : ERR_FULL;

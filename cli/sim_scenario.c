@@ -236,6 +236,10 @@ static enum err take_start(const struct options *options, struct scenario *out)
     if (!parse_u64(span_text(word), &seed)) {
         return read_scenario("sim shrink", word, out);
     }
+    if (seed > SIM_SEED_MAX) {
+        fprintf(stderr, "atoll sim shrink: the last seed there is, is 9223372036854775807\n");
+        return ERR_INVALID;
+    }
     scenario_draw(seed, &draw, out);
     return ERR_OK;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,37 +51,53 @@ static _Noreturn void run_child(const struct runs *runs, uint64_t index, int res
     _exit(0);
 }
 
-static void close_both(const int ends[2])
+/* errno stays. */
+static void close_all(const int *fds, uint32_t count)
 {
-    close(ends[0]);
-    close(ends[1]);
+    const int number = errno;
+    for (uint32_t i = 0; i < count; i++) {
+        close(fds[i]);
+    }
+    errno = number;
 }
 
+/* Signals that end the parent are held back here, too: whatever it dies of, this process goes along. */
+static void die_with(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+        _exit(3);
+    }
+}
+
+/* ERR_SYSTEM: errno says why. */
 static enum err child_start(const struct runs *runs, uint64_t index, struct child *child)
 {
-    int result[2];
-    if (pipe(result) != 0) {
+    int fds[3]; /* the ends of a pipe; words */
+    if (pipe(fds) != 0) {
         return ERR_SYSTEM;
     }
-    const int words = memfd_create("words", MFD_CLOEXEC);
+    fds[2] = memfd_create("words", MFD_CLOEXEC);
+    if (fds[2] < 0) {
+        close_all(fds, 2);
+        return ERR_SYSTEM;
+    }
     fflush(NULL);
-    const pid_t pid = words < 0 ? -1 : fork();
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
     if (pid < 0) {
-        close_both(result);
-        if (words >= 0) {
-            close(words);
-        }
+        close_all(fds, 3);
         return ERR_SYSTEM;
     }
     if (pid == 0) {
-        close(result[0]);
+        die_with(parent);
+        close(fds[0]);
         if (!runs->trial.verbose) {
-            dup2(words, STDERR_FILENO);
+            dup2(fds[2], STDERR_FILENO);
         }
-        run_child(runs, index, result[1]);
+        run_child(runs, index, fds[1]);
     }
-    close(result[1]);
-    *child = (struct child){ .pid = pid, .index = index, .result = result[0], .words = words };
+    close(fds[1]);
+    *child = (struct child){ .pid = pid, .index = index, .result = fds[0], .words = fds[2] };
     return ERR_OK;
 }
 
@@ -145,7 +162,7 @@ static struct child *wait_for_one(struct child *children, const struct runs *run
     if (count == 0) {
         return NULL;
     }
-    fds[count] = (struct pollfd){ .fd = runs->stop > 0 ? runs->stop : -1, .events = POLLIN };
+    fds[count] = (struct pollfd){ .fd = runs->stop != NULL ? *runs->stop : -1, .events = POLLIN };
     while (poll(fds, count + 1, -1) < 0) {
         CHECK(errno == EINTR || errno == ENOMEM);
     }
@@ -183,6 +200,7 @@ enum err runs_go(const struct runs *runs)
     uint64_t started = 0;
     bool enough = false;
     bool stopped = false;
+    int number = 0;
     enum err err = ERR_OK;
     CHECK(runs->jobs > 0 && runs->jobs <= RUNS_JOBS_MAX);
     do {
@@ -190,6 +208,7 @@ enum err runs_go(const struct runs *runs)
             if (children[i].pid == 0 && started < runs->count && !enough) {
                 err = child_start(runs, started, &children[i]);
                 started += err == ERR_OK;
+                number = errno;
             }
         }
         child = wait_for_one(children, runs, &stopped);
@@ -203,5 +222,6 @@ enum err runs_go(const struct runs *runs)
     if (runs->over != NULL) {
         *runs->over = over;
     }
+    errno = number;
     return stopped ? ERR_CANCELLED : err;
 }

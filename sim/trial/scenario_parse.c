@@ -7,6 +7,7 @@
 
 #define WORDS_MAX 40
 #define COUNT_MAX 100000u
+#define ALL_NODES (1u << 31) /* in struct planned, until it is known how many there are */
 #define TIME_MAX SEC(10LL * 365 * 86400) /* sums of some of them are no trouble */
 
 /* One line, cut into words. */
@@ -289,7 +290,7 @@ static void take_target(struct parse *parse, struct span word, struct planned *p
 {
     uint32_t index = 0;
     if (is(word, "all")) {
-        plan->nodes |= (1u << parse->out->node_count) - 1;
+        plan->nodes |= ALL_NODES;
     } else if (scenario_values_number(word, "node", SCENARIO_NODES_MAX, &index)) {
         plan->nodes |= 1u << index;
     } else if (scenario_values_number(word, "mount", SCENARIO_MOUNTS_MAX, &index)) {
@@ -368,6 +369,20 @@ static void take_fault(struct parse *parse)
         return;
     }
     out->faults[out->fault_count++] = plan;
+}
+
+/* All lines have been read: "all" is as many as `nodes` says, wherever it stood. */
+static void resolve_all(struct scenario *out)
+{
+    _Static_assert(SCENARIO_NODES_MAX < 31, "a node has the bit of all of them");
+    const uint32_t count =
+        out->node_count < SCENARIO_NODES_MAX ? out->node_count : SCENARIO_NODES_MAX;
+    for (uint32_t i = 0; i < out->fault_count; i++) {
+        struct planned *plan = &out->faults[i];
+        if ((plan->nodes & ALL_NODES) != 0) {
+            plan->nodes = (plan->nodes & ~ALL_NODES) | ((1u << count) - 1);
+        }
+    }
 }
 
 /* ---- expectations ------------------------------------------------------------------------------ */
@@ -528,6 +543,7 @@ static const char *take_text(struct span text, struct omitted *omitted, struct s
         text = span_of(text.data + size, text.size - size);
         text = text.size > 0 ? span_of(text.data + 1, text.size - 1) : text;
     }
+    resolve_all(out);
     if (!parse.run) {
         out->run_us = usec_max(out->run_us, scenario_run_least(out));
     }

@@ -181,6 +181,13 @@ static void a_fault_is_read_with_its_targets_amount_and_length(void **state)
     assert_int_equal(scenario.run_us, SEC(62));
 }
 
+static void all_are_as_many_nodes_as_the_text_says_wherever_it_does(void **state)
+{
+    const struct scenario scenario = parsed("at 5s crash all for 5s\nnodes 3\n");
+    (void)state;
+    assert_int_equal(scenario.faults[0].nodes, 7);
+}
+
 static void expectations_are_read_with_their_values(void **state)
 {
     const struct scenario scenario = parsed("expect amplification <= 1.01\n"
@@ -249,6 +256,9 @@ static void what_is_wrong_in_a_text_is_told_with_its_line(void **state)
         { "nodes 5 memory much", "line 1: a size is expected: 64KiB, 8MiB, 100MB" },
         { "nodes 5 wings 2", "line 1: there is no such word in this line" },
         { "nodes 17", "line 1: nodes: 1 to 16 of them" },
+        { "nodes 32\nat 5s crash all for 5s", "line 1: nodes: 1 to 16 of them" },
+        { "at 5s crash node4,all for 5s\nnodes 3",
+          "line 1: a fault is about a node or mount that there is not" },
         { "node node1 weight 0", "line 1: a weight is 1 at least" },
         { "nodes 3\nnode node3 zone a",
           "line 2: a weight or zone is that of a node that there is not" },
@@ -342,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_seed_and_its_text_run_alike),
         cmocka_unit_test(an_empty_text_is_a_calm_cluster),
         cmocka_unit_test(a_fault_is_read_with_its_targets_amount_and_length),
+        cmocka_unit_test(all_are_as_many_nodes_as_the_text_says_wherever_it_does),
         cmocka_unit_test(expectations_are_read_with_their_values),
         cmocka_unit_test(a_run_of_no_given_length_goes_on_until_its_last_fault_and_moment),
         cmocka_unit_test(lines_about_one_thing_may_say_it_in_parts),
