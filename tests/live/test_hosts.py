@@ -216,7 +216,9 @@ def test_keys_and_a_weight_that_find_no_room_are_told_as_records_are(cluster):
     with small_disk(cluster.dir / "node0" / "data", "64m") as data:
         full, other = cluster.nodes(2, tier=None)
         fill(data / "filler")
-        cluster.cli("key", "rotate", "--ttl", "1m", "--admin", other.admin, admin=False)
+        asked = cluster.cli("key", "rotate", "--ttl", "1m", "--admin", other.admin, admin=False,
+                            check=False)
+        assert "not seen on two nodes' disks" in asked.stderr, asked.stderr
         live.wait_for("keys without room", lambda: says_it_is_full(cluster, other))
         assert "keyring.failed" in full.log.read_text()
         (data / "filler").unlink()
