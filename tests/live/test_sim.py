@@ -15,12 +15,17 @@ LAST_SEED = (1 << 63) - 1  # all that JSON numbers are read as, by everybody
 CALM = ["sim", "fuzz", "--calm", "--jobs", "1"]
 
 
+def heed_sigint():
+    """What a shell starts behind it ignores SIGINT, and these tests may be that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def fuzz_of(*words):
     """A run of seeds, one at a time, that is gone when the block is left."""
     with subprocess.Popen([live.program("atoll"), "sim", "fuzz", "--jobs", "1", *map(str, words)],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True) as run:
+                          start_new_session=True, preexec_fn=heed_sigint) as run:
         try:
             yield run
         finally:
