@@ -108,14 +108,15 @@ enum gossip_effect_kind {
     GOSSIP_KEYRING,         /* the ring changed (gossip_ring): keep it, and give KEPT; comes again
                                until then */
     GOSSIP_STAGES,          /* what is known of members and their keys changed: gossip_stages */
-    GOSSIP_ROTATED, /* the new key is kept here and by another member (alone: here). ERR_TIMEOUT: that
-                               is not known; ERR_ROTATING: another rotation goes on; else: not begun */
-    GOSSIP_MEMBER_JOINED,  /* the rest is for the log: a member entered the view */
-    GOSSIP_MEMBER_SUSPECT, /* the first observer reports it unreachable */
-    GOSSIP_MEMBER_REFUTED, /* it is well, or (our own id) we had to say that we are */
-    GOSSIP_MEMBER_DEAD,    /* a cut took it out of the view */
-    GOSSIP_MEMBER_LEFT,    /* it left in order */
-    GOSSIP_HELD_BACK,      /* we were removed alive, and own again after gossip_stats' held_s */
+    GOSSIP_ROTATED,         /* the new key is kept here and by another member (alone: here).
+                               ERR_TIMEOUT: that is not known; ERR_ROTATING: another rotation
+                               goes on; else: nothing was begun */
+    GOSSIP_MEMBER_JOINED,   /* the rest is for the log: a member entered the view */
+    GOSSIP_MEMBER_SUSPECT,  /* the first observer reports it unreachable */
+    GOSSIP_MEMBER_REFUTED,  /* it is well, or (our own id) we had to say that we are */
+    GOSSIP_MEMBER_DEAD,     /* a cut took it out of the view */
+    GOSSIP_MEMBER_LEFT,     /* it left in order */
+    GOSSIP_HELD_BACK,       /* we were removed alive, and own again after gossip_stats' held_s */
 };
 
 /* `node` and `incarnation` are set in all that are about a member; self for PERSIST. */

@@ -113,7 +113,6 @@ void keys_rotate(struct gossip *g, uint64_t id, const struct key_rotation *rotat
     keys->rotated = ERR_OK;
     keys->tell_rotated = false;
     keys->rotate_serial = keys->serial;
-    keys->rotate_key = cluster_key_id(keyring_newest(&keys->ring));
     keys->rotate_until_us = g->now.mono_us + ROTATE_US;
 }
 
@@ -142,7 +141,7 @@ static bool is_alone(const struct gossip *g)
 static bool is_safe(const struct gossip *g)
 {
     const struct keys *keys = &g->keys;
-    return keys->kept >= keys->rotate_serial &&
+    return keys_has_newest(g) &&
            (is_alone(g) || keyring_is_settled(&keys->ring) || stages_elsewhere(g));
 }
 
@@ -225,7 +224,7 @@ static void look(struct gossip *g)
 static void judge_rotation(struct gossip *g)
 {
     struct keys *keys = &g->keys;
-    if (cluster_key_id(keyring_newest(&keys->ring)).v != keys->rotate_key.v) {
+    if (keys->newest_serial != keys->rotate_serial) {
         MARK(g, "gossip.keys.gave_way");
         keys->tell_rotated = true; /* of rotations that were begun at once another one goes on */
         keys->rotated = ERR_ROTATING;

@@ -59,9 +59,8 @@ struct keys {
     usec_t old_given_us; /* when somebody with a retired key was last given the ring, */
     usec_t old_shown_us; /* and shown that there is another */
     /* an operator who waits */
-    uint64_t rotate_serial;
-    struct key_id rotate_key;
-    uint64_t failed; /* the last serial that could not be written */
+    uint64_t rotate_serial; /* with which their key came; newest_serial as long as none is newer */
+    uint64_t failed;        /* the last serial that could not be written */
     usec_t rotate_until_us;
     enum err rotated;
     struct keys_before before;

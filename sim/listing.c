@@ -8,6 +8,7 @@
 #include "sim/store.h"
 
 #define PAGE_MAX 1000u
+#define PROBE_MAX 2u /* keys that are asked for to see whether there is any */
 #define TEXT_ROOM 1100u
 
 struct request {
@@ -29,6 +30,12 @@ struct request {
     char pins[PAGE_MAX][SOURCE_PIN_MAX];
     char next[TEXT_ROOM];
 };
+
+bool source_begins_listing(const struct node_effect *effect)
+{
+    return effect->kind == NODE_LIST && effect->list.continuation.size == 0 &&
+           effect->list.limit > PROBE_MAX;
+}
 
 static uint32_t copy(char *to, struct span from)
 {

@@ -69,6 +69,8 @@ int source_version_of(const struct source_object *object, uint64_t size, int64_t
 /* Bytes of all objects that were given more than once, and unique bytes given. */
 void source_amplification(const struct source *source, uint64_t *given, uint64_t *unique);
 
+/* Does a listing of a directory begin with that? Its first page does, a probe for a key does not. */
+bool source_begins_listing(const struct node_effect *effect);
 /* NODE_FETCH, NODE_FETCH_CANCEL, NODE_LIST, NODE_HEAD of a node; the answers go to `answer`. */
 typedef void source_answer(struct process *process, const struct node_event *event);
 void source_do(struct source *source, struct process *process, source_answer *answer,

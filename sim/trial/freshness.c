@@ -6,8 +6,7 @@
 #include "sim/trial/faults.h"
 #include "wire/dir.h"
 
-#define DIRS_MAX 64  /* of a tree that is drawn: some twelve */
-#define PROBE_MOST 2 /* keys that are asked for to see whether there is any */
+#define DIRS_MAX 64 /* of a tree that is drawn: some twelve */
 
 struct refreshed {
     struct dir_id dir;
@@ -46,8 +45,7 @@ static struct refreshed *find(struct freshness *f, struct dir_id dir)
 
 void freshness_asked(struct freshness *f, const struct node_effect *effect)
 {
-    if (f->trial->scenario->metadata != METADATA_TTL || effect->kind != NODE_LIST ||
-        effect->list.continuation.size > 0 || effect->list.limit <= PROBE_MOST) {
+    if (f->trial->scenario->metadata != METADATA_TTL || !source_begins_listing(effect)) {
         return;
     }
     const struct dir_id dir = dir_id_make(effect->list.source, effect->list.prefix);

@@ -163,13 +163,21 @@ static bool request_of(const struct message *message, struct request *out)
     return false;
 }
 
+/* NULL: it was never taken, or is forgotten. */
+static struct known *find_request(struct listen *listen, const struct process *asker,
+                                  const struct process *answerer, uint64_t number)
+{
+    const uint64_t key = request_key(asker, answerer, number);
+    struct known *known = place(listen->requests, key);
+    return known->key == key ? known : NULL;
+}
+
 /* Taken back: it has no time left. */
 static void cancelled(struct listen *listen, const struct process *from, const struct process *to,
                       uint64_t number)
 {
-    const uint64_t key = request_key(from, to, number);
-    struct known *known = place(listen->requests, key);
-    if (known->key == key) {
+    struct known *known = find_request(listen, from, to, number);
+    if (known != NULL) {
         known->deadline_us = usec_min(known->deadline_us, listen->trial->world->now_us);
     }
 }
@@ -239,10 +247,9 @@ static void check_forward(struct listen *listen, struct process *from,
 static void check_answer(struct listen *listen, struct process *from, struct process *to,
                          const struct message *message, uint64_t number)
 {
-    const uint64_t key = request_key(to, from, number);
-    struct known *known = place(listen->requests, key);
+    struct known *known = find_request(listen, to, from, number);
     struct world *world = listen->trial->world;
-    if (known->key != key || from->thawed_us > known->taken_us) {
+    if (known == NULL || from->thawed_us > known->taken_us) {
         return;
     }
     if (trial_is_mount(listen->trial, to) && world->now_us > known->sign_us + SIGN_US) {
@@ -270,10 +277,9 @@ static void check_root(struct listen *listen, struct process *from, struct proce
                        const struct message *message)
 {
     const struct message_dir_root *root = &message->dir_root;
-    const uint64_t key = request_key(to, from, root->request);
-    const struct known *known = place(listen->requests, key);
+    const struct known *known = find_request(listen, to, from, root->request);
     durable_sent(listen->trial, from, to, root);
-    if (known->key == key) {
+    if (known != NULL) {
         freshness_sent(listen->freshness, from, to, root, known->taken_us);
     }
     check_answer(listen, from, to, message, root->request);

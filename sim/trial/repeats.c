@@ -209,14 +209,10 @@ static struct listed_prefix *prefix_of(struct repeats *repeats, struct span pref
     return found;
 }
 
-/* A listing begins (a probe of a single key is none). */
 static void check_list(struct repeats *repeats, struct host_node *asker,
                        const struct node_effect *effect)
 {
     const struct trial *trial = repeats->trial;
-    if (effect->list.continuation.size > 0 || effect->list.limit <= 2) {
-        return;
-    }
     struct listed_prefix *prefix = prefix_of(repeats, effect->list.prefix);
     uint64_t most = 1;
     prefix->count++;
@@ -239,7 +235,7 @@ void repeats_asked(struct repeats *repeats, struct process *node, const struct n
     struct host_node *asker = CONTAINER_OF(node, struct host_node, process);
     if (effect->kind == NODE_FETCH) {
         check_fetch(repeats, asker, effect);
-    } else if (effect->kind == NODE_LIST) {
+    } else if (source_begins_listing(effect)) {
         check_list(repeats, asker, effect);
     }
 }

@@ -1,6 +1,5 @@
 #include "tests/unit/gossip/net.h"
 
-#define STEP_US MSEC(20) /* how finely conditions are looked at */
 #define EPOCH_US SEC(1700000000)
 #define PORT_BASE 1000u
 
@@ -335,43 +334,12 @@ void net_start_all(struct net *net)
     }
 }
 
-void net_rotate(struct net *net, uint32_t index, uint8_t byte, uint32_t ttl_s, bool revokes)
+struct net *net_started(uint32_t count, uint64_t seed)
 {
-    struct key_rotation rotation = { .key = { .ttl_s = ttl_s }, .revokes = revokes };
-    memset(rotation.key.gossip, byte, sizeof rotation.key.gossip);
-    memset(rotation.key.sign_secret, byte, sizeof rotation.key.sign_secret);
-    net->nodes[index].rotated = false;
-    net_event(net, index,
-              &(struct gossip_event){ .kind = GOSSIP_ROTATE,
-                                      .rotate = { .id = 1, .rotation = &rotation } });
-}
-
-uint8_t net_key_used(const struct net *net, uint32_t index)
-{
-    return keyring_present(gossip_ring(net->nodes[index].gossip))->gossip[0];
-}
-
-bool net_all_use(const struct net *net, uint8_t byte, uint32_t open)
-{
-    for (uint32_t i = 0; i < net->count; i++) {
-        if (net->nodes[i].gossip != NULL &&
-            (net_key_used(net, i) != byte || gossip_ring(net->nodes[i].gossip)->count != open)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-usec_t net_wait_key(struct net *net, uint8_t byte, uint32_t open, usec_t most_us)
-{
-    usec_t began_us = net->now_us;
-    while (!net_all_use(net, byte, open)) {
-        if (net->now_us - began_us >= most_us) {
-            return USEC_NEVER;
-        }
-        net_run(net, STEP_US);
-    }
-    return net->now_us - began_us;
+    struct net *net = net_new(count, seed);
+    net_start_all(net);
+    assert_true(net_settle(net, SEC(20)) != USEC_NEVER);
+    return net;
 }
 
 uint64_t net_unopened(const struct net *net)
@@ -532,7 +500,7 @@ usec_t net_settle(struct net *net, usec_t most_us)
         if (net->now_us - began_us >= most_us) {
             return USEC_NEVER;
         }
-        net_run(net, STEP_US);
+        net_run(net, NET_STEP_US);
     }
     return net->now_us - began_us;
 }
@@ -593,7 +561,7 @@ usec_t net_wait_out(struct net *net, uint32_t gone, usec_t most_us)
         if (net->now_us - began_us >= most_us) {
             return USEC_NEVER;
         }
-        net_run(net, STEP_US);
+        net_run(net, NET_STEP_US);
     }
     return net->now_us - began_us;
 }

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "gossip/gossip.h"
 
+#define NET_STEP_US MSEC(20) /* how finely conditions are looked at */
 #define NET_SEEDS_MAX 8u
 #define NET_NODES_MAX 32u
 
@@ -91,6 +92,8 @@ void net_free(struct net **net);
 /* Start, or start again: a new process. */
 void net_start(struct net *net, uint32_t node);
 void net_start_all(struct net *net);
+/* `count` nodes that run and have one view. */
+struct net *net_started(uint32_t count, uint64_t seed);
 void net_all_are_seeds(struct net *net);
 void net_crash(struct net *net, uint32_t node);
 void net_pause(struct net *net, uint32_t node, usec_t for_us);
@@ -102,6 +105,7 @@ void net_partition(struct net *net, uint32_t side, bool is_blocked);
 /* Put bytes on the wire, as if sent from that port. */
 void net_inject(struct net *net, uint16_t from, uint16_t to, const uint8_t *bytes, size_t size);
 void net_run(struct net *net, usec_t for_us);
+void net_ask_rotation(struct net *net, uint32_t node, const struct key_rotation *rotation);
 /* An operator asks a node for a key made of that byte. */
 void net_rotate(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s, bool revokes);
 /* The byte of the key that it seals with. */

@@ -6,14 +6,6 @@
 #define OLD 0 /* the key that all nodes of a net start with */
 #define TTL 5 /* seconds */
 
-static struct net *started(uint32_t count, uint64_t seed)
-{
-    struct net *net = net_new(count, seed);
-    net_start_all(net);
-    assert_true(net_settle(net, SEC(20)) != USEC_NEVER);
-    return net;
-}
-
 static void assert_nobody_was_hurt(const struct net *net)
 {
     assert_int_equal(net_suspects(net), 0);
@@ -45,7 +37,7 @@ static void rotate_whole(struct net *net, uint32_t at, uint8_t byte)
 static void a_rotation_goes_through_its_steps_everywhere(void **state)
 {
     (void)state;
-    struct net *net = started(3, 1);
+    struct net *net = net_started(3, 1);
     net_rotate(net, 1, 2, TTL, false);
     assert_false(net->nodes[1].rotated); /* the others do not have it yet */
     assert_int_equal(net_key_used(net, 1), OLD);
@@ -62,7 +54,7 @@ static void a_rotation_goes_through_its_steps_everywhere(void **state)
 static void a_node_that_is_alone_rotates_too(void **state)
 {
     (void)state;
-    struct net *net = started(1, 2);
+    struct net *net = net_started(1, 2);
     rotate_whole(net, 0, 2);
     net_free(&net);
 }
@@ -74,7 +66,7 @@ static void rotations_under_loss_hurt_nobody(void **state)
     for (uint32_t i = 0; i < ARRAY_COUNT(losses); i++) {
         for (uint64_t seed = 0; seed < 10; seed++) {
             static const uint32_t counts[] = { 2, 3, 9, 24 };
-            struct net *net = started(counts[seed % 4], seed);
+            struct net *net = net_started(counts[seed % 4], seed);
             net->loss_permille = losses[i];
             net_run(net, SEC(20));
             const uint32_t suspects = net_suspects(net); /* of a lost packet alone */
@@ -106,7 +98,7 @@ static void an_insecure_cluster_has_no_key_to_rotate(void **state)
 static void a_rotation_while_another_is_under_way_is_refused(void **state)
 {
     (void)state;
-    struct net *net = started(3, 4);
+    struct net *net = net_started(3, 4);
     net_rotate(net, 0, 2, TTL, false);
     net_rotate(net, 0, 3, TTL, false);
     assert_int_equal(net->nodes[0].rotated_err, ERR_BUSY); /* the first one is not answered yet */
@@ -124,10 +116,7 @@ static void force(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s)
                                      .is_forced = true };
     memset(rotation.key.gossip, byte, sizeof rotation.key.gossip);
     memset(rotation.key.sign_secret, byte, sizeof rotation.key.sign_secret);
-    net->nodes[node].rotated = false;
-    net_event(net, node,
-              &(struct gossip_event){ .kind = GOSSIP_ROTATE,
-                                      .rotate = { .id = 1, .rotation = &rotation } });
+    net_ask_rotation(net, node, &rotation);
     net_run(net, SEC(1));
     assert_true(net->nodes[node].rotated);
     assert_int_equal(net->nodes[node].rotated_err, ERR_OK);
@@ -136,7 +125,7 @@ static void force(struct net *net, uint32_t node, uint8_t byte, uint32_t ttl_s)
 static void no_rotation_cuts_the_time_that_an_older_key_was_promised(void **state)
 {
     (void)state;
-    struct net *net = started(3, 15);
+    struct net *net = net_started(3, 15);
     net_rotate(net, 0, 2, 60, true);
     assert_int_equal(gossip_keys_end(net->nodes[1].gossip), USEC_NEVER);
     assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
@@ -155,7 +144,7 @@ static void no_rotation_cuts_the_time_that_an_older_key_was_promised(void **stat
 static void an_operator_may_end_an_older_key_before_its_time(void **state)
 {
     (void)state;
-    struct net *net = started(3, 16);
+    struct net *net = net_started(3, 16);
     net_rotate(net, 0, 2, 86400, true);
     assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
     net_run(net, SEC(2));
@@ -169,7 +158,7 @@ static void an_operator_may_end_an_older_key_before_its_time(void **state)
 static void a_key_is_revoked_at_once_also_while_rotations_wait(void **state)
 {
     (void)state;
-    struct net *net = started(5, 17);
+    struct net *net = net_started(5, 17);
     net->nodes[3].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(5));
@@ -188,7 +177,7 @@ static void rotations_begun_at_once_settle_on_one(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 10; seed++) {
-        struct net *net = started(9, seed);
+        struct net *net = net_started(9, seed);
         net_rotate(net, 1, 20, TTL, false);
         net_rotate(net, 5, 30, TTL, false);
         net_rotate(net, 7, 40, TTL, false);
@@ -207,7 +196,7 @@ static void of_rotations_begun_at_once_the_longer_time_counts_everywhere(void **
     (void)state;
     const struct keyring old = net_ring(OLD);
     for (uint64_t seed = 0; seed < 10; seed++) {
-        struct net *net = started(9, seed);
+        struct net *net = net_started(9, seed);
         net_rotate(net, 1, 20, seed % 2 == 0 ? 3 : 40, false);
         net_rotate(net, 5, 30, seed % 2 == 0 ? 40 : 3, false);
         net_run(net, SEC(35));
@@ -226,7 +215,7 @@ static void of_rotations_begun_at_once_the_longer_time_counts_everywhere(void **
 static void a_node_that_cannot_keep_the_key_holds_its_use_up_and_is_seen(void **state)
 {
     (void)state;
-    struct net *net = started(5, 5);
+    struct net *net = net_started(5, 5);
     net->nodes[3].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(60));
@@ -244,7 +233,7 @@ static void a_node_that_cannot_keep_the_key_holds_its_use_up_and_is_seen(void **
 static void a_node_that_dies_does_not_hold_a_rotation_up(void **state)
 {
     (void)state;
-    struct net *net = started(5, 7);
+    struct net *net = net_started(5, 7);
     net->nodes[3].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(20));
@@ -259,7 +248,7 @@ static void a_node_that_dies_does_not_hold_a_rotation_up(void **state)
 static void a_rotation_goes_on_without_the_node_that_began_it(void **state)
 {
     (void)state;
-    struct net *net = started(5, 8);
+    struct net *net = net_started(5, 8);
     net_rotate(net, 0, 2, TTL, false);
     for (uint32_t i = 0; gossip_ring(net->nodes[1].gossip)->count == 1; i++) {
         assert_true(i < 1000);
@@ -278,7 +267,7 @@ static void crashes_at_any_step_do_not_stop_a_rotation(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 60; seed++) {
-        struct net *net = started(5, seed);
+        struct net *net = net_started(5, seed);
         struct rng rng;
         rng_init(&rng, seed, 9);
         net->loss_permille = (uint32_t)rng_below(&rng, 3) * 50;
@@ -307,7 +296,7 @@ static void a_partition_in_the_middle_heals(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        struct net *net = started(8, seed);
+        struct net *net = net_started(8, seed);
         struct rng rng;
         rng_init(&rng, seed, 10);
         net_rotate(net, 0, 2, 2, false);
@@ -325,7 +314,7 @@ static void halves_that_each_rotated_come_together(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        struct net *net = started(8, seed);
+        struct net *net = net_started(8, seed);
         net_partition(net, 3, true);
         net_run(net, SEC(20));
         net_rotate(net, 0, 20, 2, false);
@@ -344,7 +333,7 @@ static void halves_that_each_rotated_come_together(void **state)
 static void a_node_that_stood_still_over_a_rotation_follows(void **state)
 {
     (void)state;
-    struct net *net = started(5, 11);
+    struct net *net = net_started(5, 11);
     net_pause(net, 2, SEC(60));
     net_run(net, SEC(10)); /* it is dead for the others */
     net_rotate(net, 0, 2, 2, false);
@@ -362,7 +351,7 @@ static void a_node_that_missed_two_rotations_rejoins(void **state)
 {
     (void)state;
     for (uint8_t missed = 1; missed <= 2; missed++) {
-        struct net *net = started(4, missed);
+        struct net *net = net_started(4, missed);
         net_crash(net, 3);
         net_run(net, SEC(10));
         for (uint8_t i = 0; i < missed; i++) {
@@ -405,7 +394,7 @@ static void assert_stays_outside(struct net *net, uint32_t node, uint8_t its_key
 static void a_node_that_missed_three_rotations_stays_outside(void **state)
 {
     (void)state;
-    struct net *net = started(4, 13);
+    struct net *net = net_started(4, 13);
     net_crash(net, 3);
     net_run(net, SEC(10));
     for (uint8_t i = 0; i < 3; i++) {
@@ -419,7 +408,7 @@ static void a_node_that_missed_three_rotations_stays_outside(void **state)
 static void a_node_that_missed_a_revocation_stays_outside(void **state)
 {
     (void)state;
-    struct net *net = started(4, 14);
+    struct net *net = net_started(4, 14);
     net_crash(net, 3);
     net_run(net, SEC(10));
     net_rotate(net, 0, 10, 2, true);
@@ -433,7 +422,7 @@ static void a_whole_cluster_that_stops_during_a_rotation_comes_back(void **state
 {
     (void)state;
     for (uint64_t seed = 0; seed < 10; seed++) {
-        struct net *net = started(5, seed);
+        struct net *net = net_started(5, seed);
         net_rotate(net, 0, 2, 2, false);
         net_run(net, MSEC(200) * (usec_t)seed);
         for (uint32_t i = 0; i < 5; i++) {

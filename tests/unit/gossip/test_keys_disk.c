@@ -4,18 +4,10 @@
 #define OLD 0 /* the key that all nodes of a net start with */
 #define TTL 5 /* seconds */
 
-static struct net *started(uint32_t count, uint64_t seed)
-{
-    struct net *net = net_new(count, seed);
-    net_start_all(net);
-    assert_true(net_settle(net, SEC(20)) != USEC_NEVER);
-    return net;
-}
-
 static void a_key_that_could_not_be_kept_was_never_there(void **state)
 {
     (void)state;
-    struct net *net = started(2, 6);
+    struct net *net = net_started(2, 6);
     net->nodes[0].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(9));
@@ -38,7 +30,7 @@ static void a_key_that_could_not_be_kept_was_never_there(void **state)
 static void a_key_that_was_refused_once_and_is_being_written_is_not_taken_back(void **state)
 {
     (void)state;
-    struct net *net = started(2, 22);
+    struct net *net = net_started(2, 22);
     net->nodes[0].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(1));
@@ -56,7 +48,7 @@ static void a_key_that_was_refused_once_and_is_being_written_is_not_taken_back(v
 static void a_key_that_is_still_being_written_is_not_taken_back(void **state)
 {
     (void)state;
-    struct net *net = started(2, 21);
+    struct net *net = net_started(2, 21);
     net->nodes[0].disk_is_slow = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(11));
@@ -73,7 +65,7 @@ static void a_key_that_is_still_being_written_is_not_taken_back(void **state)
 static void a_rotation_has_begun_when_another_disk_has_the_key(void **state)
 {
     (void)state;
-    struct net *net = started(3, 23);
+    struct net *net = net_started(3, 23);
     for (uint32_t i = 1; i < 3; i++) {
         net->nodes[i].disk_is_full = true;
     }
@@ -96,7 +88,7 @@ static void a_rotation_has_begun_when_another_disk_has_the_key(void **state)
 static void a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way(void **state)
 {
     (void)state;
-    struct net *net = started(3, 24);
+    struct net *net = net_started(3, 24);
     for (uint32_t i = 1; i < 3; i++) {
         net->nodes[i].disk_is_full = true;
     }
@@ -116,7 +108,7 @@ static void a_key_that_nobody_else_has_kept_is_not_said_to_be_on_its_way(void **
 static void of_two_that_were_asked_at_once_the_one_that_gave_way_is_refused(void **state)
 {
     (void)state;
-    struct net *net = started(3, 25);
+    struct net *net = net_started(3, 25);
     net_rotate(net, 0, 2, TTL, false);
     net_rotate(net, 1, 3, TTL, false);
     net_run(net, SEC(3));
@@ -146,7 +138,7 @@ static void who_still_looks_for_others_does_not_take_itself_for_all(void **state
 static void who_forces_a_rotation_does_not_wait_for_another_answer(void **state)
 {
     (void)state;
-    struct net *net = started(3, 27);
+    struct net *net = net_started(3, 27);
     net->nodes[1].disk_is_full = true;
     net->nodes[2].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
@@ -170,7 +162,7 @@ static void who_forces_a_rotation_does_not_wait_for_another_answer(void **state)
 static void who_leaves_says_that_it_does_not_know(void **state)
 {
     (void)state;
-    struct net *net = started(2, 28);
+    struct net *net = net_started(2, 28);
     net->nodes[1].disk_is_full = true;
     net_rotate(net, 0, 2, TTL, false);
     net_run(net, SEC(1));
@@ -188,18 +180,15 @@ static void who_leaves_says_that_it_does_not_know(void **state)
 static void a_forced_key_that_could_not_be_kept_leaves_the_others_their_time(void **state)
 {
     (void)state;
-    struct net *net = started(3, 18);
+    struct net *net = net_started(3, 18);
     net_rotate(net, 0, 2, 60, false);
     assert_true(net_wait_key(net, 2, 2, SEC(5)) != USEC_NEVER);
     net_run(net, SEC(2));
     const usec_t end_us = gossip_keys_end(net->nodes[1].gossip);
     net->nodes[1].disk_is_full = true;
-    net_event(net, 1,
-              &(struct gossip_event){
-                  .kind = GOSSIP_ROTATE,
-                  .rotate = { .id = 1,
-                              .rotation = &(struct key_rotation){
-                                  .key = { .ttl_s = 1, .gossip = { 3 } }, .is_forced = true } } });
+    net_ask_rotation(
+        net, 1,
+        &(struct key_rotation){ .key = { .ttl_s = 1, .gossip = { 3 } }, .is_forced = true });
     net_run(net, SEC(11));
     assert_int_equal(net->nodes[1].rotated_err, ERR_SYSTEM);
     net->nodes[1].disk_is_full = false;
